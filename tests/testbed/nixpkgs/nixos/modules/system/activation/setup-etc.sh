@@ -1,0 +1,101 @@
+#!@busybox@/bin/sh
+# shellcheck disable=SC2239 # the path is absolute once it is substituted
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# setup-etc ETCDIR: put a generation's /etc into the host's. NixOS owns its whole /etc; a host of
+# the testbed is Debian underneath, so each file is linked by itself and Debian's stay.
+
+set -u
+export PATH="@busybox@/bin" LC_ALL=C
+
+etc=$1
+# What the generations have put into /etc, a path per line. NixOS lists its copies in this file.
+clean=/etc/.clean
+status=0
+
+warn() {
+    echo "warning: $1" >&2
+}
+
+forbidden() { # PATH: files without which the host could not be reached, or not be entered
+    case $1 in
+    passwd | group | shadow | sudoers* | ssh/* | nix/* | fstab | resolv.conf | hosts) return 0 ;;
+    static | static/* | .clean*) return 0 ;;
+    esac
+    return 1
+}
+
+generation_files() { # paths below $etc, without the .mode, .uid and .gid that go with a copy
+    cd "$etc" || exit
+    find -L . ! -type d | sed 's,^\./,,' | sort | while read -r path; do
+        case $path in
+        *.mode | *.uid | *.gid) [ ! -e "${path%.*}" ] || continue ;;
+        esac
+        printf '%s\n' "$path"
+    done
+}
+
+ours() { # PATH: absent, or put there by a generation
+    [ -e "/etc/$1" ] || [ -L "/etc/$1" ] || return 0
+    case $(readlink "/etc/$1") in
+    /etc/static/*) return 0 ;;
+    esac
+    { [ -f "/etc/$1" ] || [ -L "/etc/$1" ]; } && grep -Fqx "$1" "$clean"
+}
+
+put() { # PATH
+    mkdir -p "$(dirname "/etc/$1")" || return
+    mode=symlink
+    [ ! -e "$etc/$1.mode" ] || mode=$(cat "$etc/$1.mode")
+    case $mode in
+    symlink) ln -s "/etc/static/$1" "/etc/$1.tmp" ;;
+    direct-symlink) ln -s "$(readlink -f "$etc/$1")" "/etc/$1.tmp" ;;
+    *) copy "$1" "$mode" ;;
+    esac && mv -T "/etc/$1.tmp" "/etc/$1"
+}
+
+owner() { # FILE: a numeric id has a + in front
+    if [ -e "$1" ]; then sed 's/^+//' "$1"; else echo 0; fi
+}
+
+copy() { # PATH MODE
+    cp -L "$etc/$1" "/etc/$1.tmp" &&
+        chown "$(owner "$etc/$1.uid"):$(owner "$etc/$1.gid")" "/etc/$1.tmp" &&
+        chmod "$2" "/etc/$1.tmp"
+}
+
+install_file() { # PATH
+    [ "$(readlink "/etc/$1")" != "/etc/static/$1" ] || [ -e "$etc/$1.mode" ] || return 0
+    if forbidden "$1" || ! ours "$1"; then
+        warn "/etc/$1 belongs to the host, it is not replaced"
+        return
+    fi
+    # Before the file itself: what an interrupted run leaves behind is found again.
+    grep -Fqx "$1" "$clean" || echo "$1" >>"$clean"
+    put "$1" && return
+    rm -f "/etc/$1.tmp"
+    warn "could not set up /etc/$1"
+    status=1
+}
+
+select_lines() { # TEST FILE OTHER: the lines of FILE that are (TEST "") or are not ("!") in OTHER
+    awk "FILENAME == ARGV[1] { other[\$0]; next } $1(\$0 in other)" "$3" "$2"
+}
+
+[ -d "$etc" ] || { echo "setup-etc: $etc is not a directory; give the etc directory of a system." >&2; exit 1; }
+ln -sfn "$etc" /etc/static.tmp && mv -T /etc/static.tmp /etc/static || exit
+touch "$clean"
+generation_files >"$clean.new"
+while read -r path; do
+    install_file "$path"
+done <"$clean.new"
+
+select_lines "!" "$clean" "$clean.new" >"$clean.gone"
+while read -r path; do
+    ! ours "$path" || rm -f "/etc/$path"
+done <"$clean.gone"
+select_lines "" "$clean" "$clean.new" >"$clean.tmp" && mv "$clean.tmp" "$clean"
+rm -f "$clean.new" "$clean.gone"
+exit "$status"

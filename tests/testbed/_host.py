@@ -19,6 +19,8 @@ from pathlib import Path
 import _network
 from _command import TestbedError, run
 
+# With --keep-unit, systemd-nspawn leaves the restart after a reboot to its caller: exit code 133.
+RESTART = 'while "$@"; [ $? -eq 133 ]; do :; done'
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CGROUP = "closure-nixos-testbed"
 
@@ -61,7 +63,10 @@ class Host:
         return None
 
     def supervisors(self) -> list[int]:
-        """Its systemd-nspawn, found without a PID file: nobody can be killed before writing it."""
+        """Its systemd-nspawn and the shell that restarts it.
+
+        Found without a PID file: `up` cannot be killed before it has written it.
+        """
         option = f"--directory={self.root}"
         pids = (entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit())
         return [int(pid) for pid in pids if option in read(f"/proc/{pid}/cmdline").split("\0")]
@@ -92,7 +97,7 @@ class Host:
         _network.connect(self.machine, self.link, self.address, self.number)
         with open(self.directory / "console.log", "ab") as console:
             subprocess.Popen(
-                self.nspawn(),
+                ["sh", "-c", RESTART, "sh", *self.nspawn()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -149,7 +154,7 @@ class Host:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:
-        """Kill the host's processes; systemd-nspawn then tidies up, and is killed if it hangs."""
+        """Kill the host's processes; systemd-nspawn then tidies up, or is killed itself."""
         start = time.monotonic()
         while (supervisors := self.supervisors()) or _network.pids(self.machine):
             waited = time.monotonic() - start

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# VENV=.venv-new runs the tests on the newest ansible-core.
+VENV ?= .venv
+UNIT_JOBS ?= 2
+INTEGRATION_JOBS ?= 0
+LINT_JOBS ?= 2
+
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export LINT_JOBS
+
+.PHONY: help setup lint unit unit-newest integration test demo bench clean
+
+help: ## Say what the targets do
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## Make what the other targets need: Debian packages, Python environments
+	@tests/setup
+
+lint: setup ## Run the quality gate, or a part of it: make lint LEGS="ruff mypy"
+	@tests/lint/run $(LEGS)
+
+unit: setup ## Run the unit tests
+	pytest -q -n $(UNIT_JOBS) tests/unit
+
+unit-newest: setup ## Run the unit tests on the newest ansible-core
+	@[ ! -d .venv-new ] || PATH="$(CURDIR)/.venv-new/bin:$$PATH" pytest -q -n $(UNIT_JOBS) tests/unit
+
+integration: setup ## Run the tests on real hosts, as root
+	pytest -q -n $(INTEGRATION_JOBS) tests/integration tests/testbed/tests
+
+# Each part's output is held back until the part is done, so that two at once do not mix.
+test: setup ## Run everything above
+	@$(MAKE) --jobs 2 --keep-going --output-sync=target --no-print-directory LINT_JOBS=1 \
+		lint unit unit-newest integration
+
+demo: setup ## Deploy a fleet of real hosts on this machine
+	@examples/fleet/demo
+
+bench: setup ## Measure deployments
+	@tests/bench/bench
+
+clean: ## Remove all that setup and the tests made here
+	rm -rf .venv .venv-new .venv-lint .cache .ansible .hypothesis .mypy_cache .pytest_cache \
+		.ruff_cache tests/output closure-nixos-*.tar.gz

@@ -1,0 +1,246 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: shell scripts on a host, over any connection and become plugin.
+
+Delivery is at least once: a script may have run though the call failed, and may run twice. So a
+script either only reads (:meth:`Host.read`), or is a request that the host answers a second time
+without doing it again (:meth:`Host.change`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import secrets
+import tempfile
+import time
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+from ansible.utils.path import unfrackpath
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._deadline import within
+from ansible_collections.closure.nixos.plugins.plugin_utils._run import Run
+from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+
+display = Display()
+
+# A dead link is noticed after 15 s of silence. A client of an existing control master cannot set
+# this, so the master has to be our own.
+KEEPALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+# /bin/sh is made by activation, so a broken activation can break it. These are left then.
+SHELLS = ("/bin/sh", "/run/current-system/sw/bin/sh", "/run/booted-system/sw/bin/sh")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What a script said: its exit status and its output, ``stdout`` byte for byte."""
+
+    rc: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """``stdout`` as text."""
+        return self.stdout.decode(errors="replace")
+
+
+class _CutShortError(Exception):
+    """The script began and its end was never seen."""
+
+
+class _NoShellError(Exception):
+    """The host answers and cannot run the shell."""
+
+
+class Host:
+    """A host that Ansible can reach, by the connection that Ansible made for it.
+
+    :param connection: a connection plugin with its options and its become plugin set
+    :param name: the host's name in the inventory, for messages
+    :param patience: seconds for which a lost connection is made again, once the host has answered
+    """
+
+    def __init__(
+        self, connection: ConnectionBase, name: str, run: Run, patience: float = 120
+    ) -> None:
+        self.name = name
+        self.run = run
+        self.patience = patience
+        self._connection = connection
+        self._shells = list(SHELLS)
+        self._takes_stdin = True
+        self._answered = False
+        self._control_socket = ""
+        self._prepare()
+
+    def read(self, text: str, deadline: float = 30) -> Reply:
+        """Run a script that changes nothing, again if the connection fails.
+
+        :param deadline: seconds after which the connection is given up and made anew
+        :raises AnsibleConnectionFailure: the host cannot be reached
+        :raises ClosureError: the host answers and has no working shell
+        """
+        give_up = time.monotonic() + self.patience
+        while True:
+            self.run.check_alive()
+            # A control master of ours means that the host answered within the last minute.
+            self._answered |= os.path.exists(self._control_socket)
+            try:
+                reply = self._attempt(text, deadline)
+            except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
+                self.reconnect()
+                if not self._answered or time.monotonic() > give_up:
+                    raise self._unreachable(error, deadline) from error
+                display.display(f"{self.name}: the connection is lost, connecting again")
+                time.sleep(1)
+            except _NoShellError:
+                self._next_shell()
+            else:
+                self._answered = True
+                return reply
+
+    def change(
+        self, *words: str, sources: tuple[str, ...], request: str, deadline: float = 60
+    ) -> Reply:
+        """Have the host call a shell function once, however often the connection fails.
+
+        :param request: names this call among those of the task, the same when it is sent again
+        """
+        identity = (self.run.id, self.run.who, f"{self.run.task}-{request}")
+        return self.read(script("request", *identity, *words, sources=sources), deadline)
+
+    def reconnect(self) -> None:
+        """Make the next script open a connection of its own.
+
+        A control master that hangs would hang ``ssh -O stop`` too: it loses its socket instead
+        and ends by its keepalive.
+        """
+        if os.path.exists(self._control_socket):
+            os.unlink(self._control_socket)
+        elif type(self._connection).reset is not ConnectionBase.reset:
+            within(10, self._connection.reset)
+
+    def _prepare(self) -> None:
+        options = self._connection.option_definitions
+        if "pipelining" in options:
+            # Without it `local` gives a become password a terminal and loses the script.
+            self._connection.set_option("pipelining", True)
+        if "reconnection_retries" in options:
+            # Its retries run a script again; ours know which may be.
+            self._connection.set_option("reconnection_retries", 0)
+        if "control_path" in options:
+            self._own_control_master()
+
+    def _own_control_master(self) -> None:
+        option = self._connection.get_option
+        extra = option("ssh_extra_args") or ""
+        self._connection.set_option("ssh_extra_args", f"{extra} {KEEPALIVE}".strip())
+        place = (option("host"), option("port"), option("remote_user"), option("ssh_common_args"))
+        name = "cn-" + hashlib.sha1(repr(place).encode()).hexdigest()[:10]
+        self._connection.set_option("control_path", f"%(directory)s/{name}")
+        self._control_socket = os.path.join(unfrackpath(option("control_path_dir")), name)
+
+    def _attempt(self, text: str, deadline: float) -> Reply:
+        nonce = secrets.token_hex(8)
+        framed = _frame(text, nonce)
+        deliver = self._by_stdin if self._takes_stdin else self._by_file
+        rc, stdout, stderr = within(deadline, lambda: deliver(framed))
+        chatter, begun, rest = stdout.partition(f"{nonce} begin\n".encode())
+        if not begun:
+            return self._not_begun(text, deadline, rc, chatter, stderr)
+        said, end, status = rest.rpartition(f"\n{nonce} end ".encode())
+        if not end:
+            raise _CutShortError
+        return Reply(int(status), said, stderr.decode(errors="replace"))
+
+    def _not_begun(
+        self, text: str, deadline: float, rc: int, stdout: bytes, stderr: bytes
+    ) -> Reply:
+        """Tell why a script did not begin: no shell, no stdin, or no way in."""
+        if rc in (126, 127):
+            raise _NoShellError
+        if rc == 0 and self._takes_stdin:
+            self._takes_stdin = False
+            return self._attempt(text, deadline)
+        said = (stderr + stdout).decode(errors="replace").strip()
+        raise ClosureError(
+            f"{self.name} does not run {self._shells[0]} for us (exit status {rc}): {said}. "
+            "Check the login's shell and become settings for this host.",
+            rc=rc,
+            stderr=said,
+        )
+
+    def _next_shell(self) -> None:
+        broken = self._shells.pop(0)
+        if not self._shells:
+            raise ClosureError(
+                f"{self.name} answers, but {broken} and the shells of its current and booted "
+                "systems do not run. Boot an older generation on its console."
+            )
+
+    def _by_stdin(self, framed: bytes) -> tuple[int, bytes, bytes]:
+        return self._execute(f"{self._shells[0]} -s", framed)
+
+    def _by_file(self, framed: bytes) -> tuple[int, bytes, bytes]:
+        """For a connection that has no stdin: a file that only this login can read."""
+        directory = f"/tmp/closure-nixos-{secrets.token_hex(8)}"
+        self._connection.exec_command(f"mkdir -m 700 {directory}", sudoable=False)
+        with tempfile.NamedTemporaryFile() as local:
+            local.write(framed)
+            local.flush()
+            self._connection.put_file(local.name, f"{directory}/script")
+        try:
+            return self._execute(f"{self._shells[0]} {directory}/script", None)
+        finally:
+            self._connection.exec_command(f"rm -rf {directory}", sudoable=False)
+
+    def _execute(self, command: str, stdin: bytes | None) -> tuple[int, bytes, bytes]:
+        connection = self._connection
+        if self._becomes():
+            connection._shell.executable = self._shells[0]  # become wraps the command in it
+            command = connection.become.build_become_command(command, connection._shell)
+        return t.cast(
+            tuple[int, bytes, bytes], connection.exec_command(command, in_data=stdin, sudoable=True)
+        )
+
+    def _becomes(self) -> bool:
+        """Like ActionBase, do not become the user who is logged in."""
+        become = self._connection.become
+        if not become:
+            return False
+        try:
+            login = self._connection.get_option("remote_user")
+        except KeyError:
+            login = None
+        return login is None or login != become.get_option("become_user")
+
+    def _unreachable(self, error: Exception, deadline: float) -> AnsibleConnectionFailure:
+        if isinstance(error, AnsibleConnectionFailure):
+            return error
+        what = f"gave no answer in {deadline:g} s"
+        if isinstance(error, _CutShortError):
+            what = "lost the connection in the middle of a script"
+        return AnsibleConnectionFailure(f"{self.name} {what} and could not be reached again.")
+
+
+def _frame(text: str, nonce: str) -> bytes:
+    """Wrap a script so that it runs whole or not at all, and so that its output can be told apart.
+
+    The shell reads the whole function before it runs any of it; commands cannot eat the script,
+    because their stdin is empty; a login's chatter stands before the first mark; and output that
+    was cut lacks the last.
+    """
+    return (
+        f"main() {{\n{text}\n}}\n"
+        f"frame() {{\nprintf '%s begin\\n' {nonce}\n(main) </dev/null\nrc=$?\n"
+        f'[ "$rc" -ne 255 ] || rc=254\nprintf \'\\n%s end %s\\n\' {nonce} "$rc"\nexit "$rc"\n}}\n'
+        "frame\n"
+    ).encode(errors="surrogateescape")

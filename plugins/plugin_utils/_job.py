@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: a long command on a host that no connection holds.
+
+The host keeps all of it (``sh/job.sh``); we ask for what is new since a byte offset, so a lost
+connection costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
+from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+
+# Fifths of a second that the host waits for news before it answers: 5 s.
+PATIENT_POLL = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    :param exit_code: of the command; ``None`` when it was killed, or nobody saw its end
+    :param how: systemd's words for the end, such as ``success exited 0``, or ``gone``
+    """
+
+    exit_code: int | None
+    how: str
+    stdout: str
+    stderr: str
+
+
+class Job:
+    """A command that runs detached on a host.
+
+    :param name: names the job on that host, ``[a-z0-9-]``; one of a name runs at a time
+    :param unit: the systemd unit to run it as, where the host has systemd
+    :param lease: seconds after which the job ends itself when nobody asks after it; 0 for never
+    """
+
+    def __init__(self, host: Host, name: str, unit: str = "", lease: int = 0) -> None:
+        self.name = name
+        self._host = host
+        self._unit = unit
+        self._lease = lease
+        self._streams = (bytearray(), bytearray())
+
+    def start(self, command: str) -> None:
+        """Start the shell command.
+
+        :raises ClosureError: the host refuses, or a job of this name is running there
+        """
+        words = ("job_start", self.name, self._unit, str(self._lease), command)
+        reply = self._host.change(*words, sources=("job",), request=f"start-{self.name}")
+        if reply.rc != 0:
+            raise ClosureError(
+                f"{self._host.name} does not start {self.name}: {reply.stderr.strip()}",
+                rc=reply.rc,
+                stderr=reply.stderr,
+            )
+
+    def wait(
+        self, limit: float, hear: t.Callable[[bytes, bytes], None] = lambda out, err: None
+    ) -> Ended:
+        """Follow the job to its end.
+
+        :param limit: seconds to wait
+        :param hear: called with what came new on stdout and stderr at each poll
+        :raises TimeoutError: the job still runs; it is left running
+        :raises AnsibleConnectionFailure: the connection was lost for too long
+        """
+        end = time.monotonic() + limit
+        while True:
+            condition, *new = self._poll(end - time.monotonic())
+            for stream, part in zip(self._streams, new, strict=True):
+                stream += part
+            hear(*new)
+            if condition != "running":
+                return self._ended(condition)
+            if time.monotonic() > end:
+                raise TimeoutError
+
+    def stop(self) -> None:
+        """End the job and everything it started."""
+        self._host.read(script("job_stop", self.name, sources=("job",)))
+
+    def _poll(self, left: float) -> tuple[str, bytes, bytes]:
+        offsets = [str(len(stream)) for stream in self._streams]
+        wait = str(max(0, min(PATIENT_POLL, round(left * 5))))
+        words = ("job_poll", self.name, *offsets, wait, secrets.token_hex(4))
+        return _parts(self._host, self._host.read(script(*words, sources=("job",))))
+
+    def _ended(self, how: str) -> Ended:
+        # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.
+        words = how.split()
+        code = int(words[2]) if len(words) == 3 and words[1] == "exited" else None
+        return Ended(code, how, *(stream.decode(errors="replace") for stream in self._streams))
+
+
+def _parts(host: Host, reply: Reply) -> tuple[str, bytes, bytes]:
+    if reply.rc != 0:
+        raise ClosureError(f"{host.name}: {reply.stderr.strip()}", rc=reply.rc)
+    condition, sizes, rest = reply.stdout.split(b"\n", 2)
+    out, err = (int(size) for size in sizes.split())
+    if len(rest) != out + err:
+        raise ClosureError(f"{host.name} lost output of a job: {len(rest)} of {out + err} bytes.")
+    return condition.decode(), rest[:out], rest[out:]

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh disable=SC2154 # host.sh sets $state
+# Long commands that no connection holds. A job is a directory:
+#   command  what runs          out, err  what it printed
+#   unit     its systemd unit, or else: pid, who waits for it, and group, what it started
+#   lease    changed by who wants the job to go on        status  how it ended
+# The status is three words: systemd's SERVICE_RESULT, EXIT_CODE and EXIT_STATUS.
+
+# job_start NAME UNIT LEASE COMMAND: starts COMMAND detached: as a unit of systemd when UNIT is
+# given and systemd runs here, else in a session of its own. With a LEASE in seconds the job ends
+# itself when nobody has asked after it for that long.
+job_start() {
+    job="$state/jobs/$1" unit=$2 lease=$3
+    [ -d /run/systemd/system ] || unit=
+    if job_runs; then die "$1 is already running on this host" 75; fi
+    rm -rf "$job"
+    mkdir -p "$job"
+    printf '%s\n' "$4" >"$job/command"
+    printf '%s\n' "$unit" >"$job/unit"
+    printf 'start\n' >"$job/lease"
+    job_wrapper >"$job/wrapper"
+    shell=$(readlink -f /bin/sh)
+    if [ -n "$unit" ]; then job_unit; else job_session; fi
+}
+
+# A switch replaces /bin/sh and what PATH leads to. The job keeps what it began with.
+job_path() {
+    printf '%s\n' "$PATH" | tr : '\n' | while read -r directory; do
+        readlink -f "$directory"
+    done | paste -s -d : -
+}
+
+job_unit() {
+    systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+        --setenv=PATH="$(job_path)" \
+        --property=StandardOutput=file:"$job/out" --property=StandardError=file:"$job/err" \
+        --property=ExecStopPost="$shell $job/wrapper ended" \
+        "$shell" "$job/wrapper" run "$shell" "$lease"
+}
+
+job_session() {
+    command -v setsid >/dev/null || die "setsid is not on this host's PATH: install util-linux there"
+    (
+        trap '' HUP
+        setsid "$shell" "$job/wrapper" run "$shell" "$lease" >"$job/out" 2>"$job/err"
+        EXIT_STATUS=$? SERVICE_RESULT=success EXIT_CODE=exited "$shell" "$job/wrapper" ended
+    ) </dev/null >/dev/null 2>&1 &
+    printf '%s\n' "$!" >"$job/pid"
+}
+
+# The wrapper runs the command and, with a lease, watches whether it is renewed. It counts its own
+# seconds, so that neither a changed clock nor a suspended machine ends a job.
+job_wrapper() {
+    printf 'job=%s\n' "$(quote "$job")"
+    cat <<'WRAPPER'
+if [ "$1" = ended ]; then
+    printf '%s %s %s\n' "$SERVICE_RESULT" "$EXIT_CODE" "$EXIT_STATUS" >"$job/status.new"
+    exec mv -f "$job/status.new" "$job/status"
+fi
+cd /
+printf '%s\n' "$$" >"$job/group"
+if [ "$3" -eq 0 ]; then exec "$2" "$job/command" </dev/null; fi
+"$2" "$job/command" </dev/null &
+pid=$! idle=0 last=
+while kill -0 "$pid" 2>/dev/null; do
+    now=$(cat "$job/lease")
+    if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
+    if [ "$idle" -ge $(($3 * 5)) ]; then
+        printf 'nobody has asked after this job for %s s: it ends\n' "$3" >&2
+        trap '' TERM
+        kill -TERM 0
+        exit 124
+    fi
+    sleep 0.2
+done
+wait "$pid"
+WRAPPER
+}
+
+quote() {
+    printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
+}
+
+# job_runs: is $job there and not ended? A unit writes its status before it is gone.
+job_runs() {
+    [ -d "$job" ] && [ ! -e "$job/status" ] || return 1
+    running=$(cat "$job/unit")
+    if [ -z "$running" ]; then
+        kill -0 "$(cat "$job/pid")" 2>/dev/null
+        return
+    fi
+    case $(systemctl is-active "$running" 2>/dev/null) in
+        inactive | failed) return 1 ;;
+        # systemctl refuses for a moment while systemd re-executes itself.
+        *) return 0 ;;
+    esac
+}
+
+# job_poll NAME OUT ERR WAIT TOKEN: renews the lease, waits up to WAIT fifths of a second for the
+# end or for output beyond the given offsets, then prints the job's state, the sizes of its two
+# outputs from there on, and those bytes.
+job_poll() {
+    job="$state/jobs/$1" left=$4
+    [ -d "$job" ] || die "there is no job $1 on this host" 66
+    printf '%s\n' "$5" | write "$job/lease"
+    while [ "$left" -gt 0 ] && job_runs; do
+        if [ "$(size out)" -gt "$2" ] || [ "$(size err)" -gt "$3" ]; then left=1; fi
+        sleep 0.2
+        left=$((left - 1))
+    done
+    condition=running
+    if ! job_runs; then condition=$(cat "$job/status" 2>/dev/null) || condition=gone; fi
+    out=$(new out "$2") err=$(new err "$3")
+    # A job has ended for us when we have all of its output.
+    if [ "$out" -eq "$mebibyte" ] || [ "$err" -eq "$mebibyte" ]; then condition=running; fi
+    printf '%s\n%s %s\n' "$condition" "$out" "$err"
+    slice out "$2" "$out"
+    slice err "$3" "$err"
+}
+
+size() {
+    if [ -e "$job/$1" ]; then wc -c <"$job/$1"; else echo 0; fi
+}
+
+mebibyte=1048576
+
+# At most that much of an output at a time.
+new() {
+    count=$(($(size "$1") - $2))
+    [ "$count" -le "$mebibyte" ] || count=$mebibyte
+    echo "$count"
+}
+
+slice() {
+    [ "$3" -le 0 ] || tail -c "+$(($2 + 1))" "$job/$1" | head -c "$3"
+}
+
+# job_stop NAME: ends the job and all it started.
+job_stop() {
+    job="$state/jobs/$1"
+    job_runs || return 0
+    if [ -n "$running" ]; then systemctl stop "$running"; else kill -TERM "-$(cat "$job/group")"; fi
+}

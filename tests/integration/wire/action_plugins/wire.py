@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A task that does nothing but use the wire: for the tests of Host, Job and Run."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible.plugins.connection import ConnectionBase
+from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._job import Job
+
+SPEC = {
+    "argument_spec": {
+        "read": {"type": "str"},
+        "change": {"type": "str"},
+        "job": {"type": "str"},
+        "name": {"type": "str", "default": "wire"},
+        "unit": {"type": "str", "default": ""},
+        "lease": {"type": "int", "default": 0},
+        "limit": {"type": "float", "default": 60},
+        "deadline": {"type": "float", "default": 30},
+        "patience": {"type": "float", "default": 60},
+        "on": {"type": "str"},
+        "stdin": {"type": "bool", "default": True},
+        "times": {"type": "int", "default": 1},
+    }
+}
+
+
+class ActionModule(ClosureAction):
+    """Run one script, one request or one job, and say all there is to say about it."""
+
+    spec = SPEC
+
+    def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Do what the argument that was given asks for."""
+        host = self.other(args["on"]) if args["on"] else self.target()
+        host.patience = args["patience"]
+        if not args["stdin"]:
+            _lose_stdin(host._connection)
+        if args["read"]:
+            for _time in range(args["times"]):
+                start = time.monotonic()
+                reply = host.read(args["read"], args["deadline"])
+            return _said(reply.rc, reply.text, reply.stderr, start)
+        if args["change"]:
+            for _time in range(args["times"]):
+                start = time.monotonic()
+                words = ("sh", "-c", args["change"])
+                reply = host.change(*words, sources=(), request=args["name"])
+            return _said(reply.rc, reply.text, reply.stderr, start)
+        job = Job(host, args["name"], args["unit"], args["lease"])
+        start = time.monotonic()
+        job.start(args["job"])
+        try:
+            ended = job.wait(args["limit"])
+        except BaseException:
+            job.stop()
+            raise
+        return _said(ended.exit_code, ended.stdout, ended.stderr, start) | {"how": ended.how}
+
+
+def _said(rc: int | None, stdout: str, stderr: str, start: float) -> dict[str, t.Any]:
+    seconds = round(time.monotonic() - start, 3)
+    said = {"rc": rc, "stdout": stdout, "stderr": stderr, "seconds": seconds}
+    return {"said": said}
+
+
+def _lose_stdin(connection: ConnectionBase) -> None:
+    """Make the connection one that drops what is sent on stdin."""
+    execute = connection.exec_command
+    connection.exec_command = lambda command, in_data=None, sudoable=True: execute(
+        command, in_data=b"" if in_data else None, sudoable=sudoable
+    )

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -39,8 +40,9 @@ def load(path: str) -> t.Any:
 MODULES = load("meta/runtime.yml")["action_groups"]["nixos"]
 
 
-def run(home: pathlib.Path, *command: str) -> str:
-    """Run a command that finds the collections below a folder, and no others."""
+def run(home: pathlib.Path, tool: str, *arguments: str) -> str:
+    """Run a tool of this Python's Ansible that finds the collections below a folder, no others."""
+    command = (pathlib.Path(sys.executable).with_name(tool), *arguments)
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(home),
@@ -57,8 +59,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     home = tmp_path_factory.mktemp("home")
     run(home, "ansible-galaxy", "collection", "build", str(ROOT), "--output-path", str(home))
     tarball = home / f"closure-nixos-{load('galaxy.yml')['version']}.tar.gz"
-    install = ("ansible-galaxy", "collection", "install", "--offline", "--no-deps")
-    run(home, *install, str(tarball), "--collections-path", str(home))
+    install = ("collection", "install", "--offline", "--no-deps", "--collections-path", str(home))
+    run(home, "ansible-galaxy", *install, str(tarball))
     return home
 
 

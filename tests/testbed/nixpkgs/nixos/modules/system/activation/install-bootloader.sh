@@ -83,7 +83,7 @@ set_default() {
 
 remove_unused() {
     for file in "$entries"/nixos-generation-*.conf "$kernels"/*; do
-        grep -Fqx "${file##*/}" "$keep" || rm -f "$file"
+        grep -Fqx -e "${file##*/}" "$keep" || rm -f "$file"
     done
 }
 

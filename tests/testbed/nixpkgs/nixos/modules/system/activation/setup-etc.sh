@@ -42,7 +42,7 @@ ours() { # PATH: absent, or put there by a generation
     case $(readlink "/etc/$1") in
     /etc/static/*) return 0 ;;
     esac
-    { [ -f "/etc/$1" ] || [ -L "/etc/$1" ]; } && grep -Fqx "$1" "$clean"
+    { [ -f "/etc/$1" ] || [ -L "/etc/$1" ]; } && grep -Fqx -e "$1" "$clean"
 }
 
 put() { # PATH
@@ -73,7 +73,7 @@ install_file() { # PATH
         return
     fi
     # Before the file itself: what an interrupted run leaves behind is found again.
-    grep -Fqx "$1" "$clean" || echo "$1" >>"$clean"
+    grep -Fqx -e "$1" "$clean" || echo "$1" >>"$clean"
     put "$1" && return
     rm -f "/etc/$1.tmp"
     warn "could not set up /etc/$1"
@@ -85,6 +85,7 @@ select_lines() { # TEST FILE OTHER: the lines of FILE that are (TEST "") or are 
 }
 
 [ -d "$etc" ] || { echo "setup-etc: $etc is not a directory; give the etc directory of a system." >&2; exit 1; }
+echo "setting up /etc..."
 ln -sfn "$etc" /etc/static.tmp && mv -T /etc/static.tmp /etc/static || exit
 touch "$clean"
 generation_files >"$clean.new"

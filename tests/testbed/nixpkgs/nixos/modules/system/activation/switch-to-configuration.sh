@@ -112,12 +112,13 @@ unit_states() { # UNIT ACTIVE SUB of every unit that is not inactive
     awk '$3 != "inactive" { print $1, $3, $4 }' "$work/units"
 }
 
-# A generation of NixOS holds systemd's own targets as well; here they are Debian's.
+# A generation of NixOS holds the units of its packages as well. Here those are Debian's, below both
+# generations: unchanged, until a generation adds a drop-in or puts its own file above.
 # An empty unit file and a link to /dev/null mask a unit (systemd.unit(5)): neither yields a line.
 unit_settings() { # DIRECTORY: lines UNIT, "SECTION KEY", VALUE; drop-ins follow their unit
     # shellcheck disable=SC2016
     {
-        find /usr/lib/systemd/system -maxdepth 1 -type f -name '*.target'
+        find /usr/lib/systemd/system -type f | sort
         find -L "$1" -type f ! -path '*.wants/*' ! -path '*.requires/*' 2>/dev/null | sort
     } | tr '\n' '\0' | xargs -0 awk '
         FNR == 1 {
@@ -196,7 +197,8 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
         function plan_stop_and_start(unit,    activated) {
             add("stop", unit)
             activated = unit ~ /\.service$/ && plan_sockets(unit)
-            if (!activated || flag("new", unit, "Service X-NotSocketActivated")) add("start", unit)
+            if (!activated || flag("new", unit, "Service X-NotSocketActivated") ||
+                flag("new", unit, "Unit X-NotSocketActivated")) add("start", unit)
         }
         function plan_sockets(unit,    names, sockets, n, i, activated) {
             names = content("new", unit, "Service Sockets")

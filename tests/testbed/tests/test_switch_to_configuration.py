@@ -1,0 +1,737 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stand-in's switch-to-configuration on a real host, with systems made by hand.
+
+What is expected here is what nixpkgs' own one does; see the script for where that is written.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+TESTBED = Path(__file__).parents[1] / "testbed"
+SCRIPTS = TESTBED.parent / "nixpkgs/nixos/modules/system/activation"
+SYSTEMS = PurePosixPath("/srv/systems")  # of the host
+BUSYBOX = SYSTEMS / "busybox"
+FLEET = ("--fleet", "stc")
+
+SLEEP = "[Service]\nExecStart=/bin/sleep infinity\n"
+CHANGED = "Environment=CHANGED=1\n"
+ALWAYS = ["activating the configuration...", "restarting sysinit-reactivation.target"]
+RESET = f"""
+systemctl stop 't-*' 'run-t*' 2>/dev/null
+find /etc -type l | while read -r link; do
+    case $(readlink "$link") in /etc/static/*) rm "$link" ;; esac
+done
+rm -rf /etc/static /etc/.clean /etc/t /run/current-system /run/nixos /boot/loader /boot/EFI
+rm -f /nix/var/nix/profiles/system* /run/t-*
+find {SYSTEMS} -mindepth 1 -maxdepth 1 ! -name busybox -exec rm -r {{}} +
+systemctl daemon-reload
+systemctl reset-failed
+"""
+
+
+@dataclass(frozen=True)
+class System:
+    """A toplevel; `etc` maps a path below /etc to its text."""
+
+    name: str
+    etc: dict[str, str] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()  # by multi-user.target
+    activate: str = ""
+    dry_activate: str = ""
+    check: str = "exit 0"
+    init_interface: str = "systemd 2"
+    kernel: str = "kernel 1"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> PurePosixPath:
+        return SYSTEMS / self.name
+
+    def script(self, name: str) -> str:
+        values = {
+            "out": self.path,
+            "busybox": BUSYBOX,
+            "installBootloader": self.path / "install-bootloader",
+            "preSwitchCheck": self.path / "pre-switch-check",
+            "distroId": "nixos",
+        }
+        text = (SCRIPTS / name).read_text()
+        for placeholder, value in values.items():
+            text = text.replace(f"@{placeholder}@", str(value))
+        return text
+
+    def files(self) -> dict[str, str]:
+        shell = f"#!{BUSYBOX}/bin/sh\n"
+        return {
+            "bin/switch-to-configuration": self.script("switch-to-configuration.sh"),
+            "setup-etc": self.script("setup-etc.sh"),
+            "install-bootloader": self.script("install-bootloader.sh"),
+            "pre-switch-check": f"{shell}{self.check}\n",
+            "activate": (
+                f"{shell}status=0\n{self.path}/setup-etc {self.path}/etc || status=$?\n"
+                f"{self.activate}\nln -sfn {self.path} /run/current-system\nexit $status\n"
+            ),
+            "dry-activate": f"{shell}{self.dry_activate}\n",
+            "init-interface-version": self.init_interface,
+            "nixos-version": f"26.05-{self.name}",
+            "kernel": self.kernel,
+            "initrd": "initrd 1",
+            "kernel-params": "quiet",
+            **{f"etc/{path}": text for path, text in self.etc.items()},
+            **self.extra,
+        }
+
+    def archive(self) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            etc = tarfile.TarInfo(f"{self.name}/etc")
+            etc.type, etc.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(etc)
+            for path, text in self.files().items():
+                member = tarfile.TarInfo(f"{self.name}/{path}")
+                member.size, member.mode = len(text.encode()), 0o755
+                tar.addfile(member, io.BytesIO(text.encode()))
+            for unit in self.wanted:
+                wants = "etc/systemd/system/multi-user.target.wants"
+                member = tarfile.TarInfo(f"{self.name}/{wants}/{unit}")
+                member.type, member.linkname = tarfile.SYMTYPE, f"../{unit}"
+                tar.addfile(member)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    rc: int
+    stdout: str
+    lines: list[str]  # of stderr
+
+
+class Host:
+    def run(self, script: str, stdin: bytes = b"") -> Outcome:
+        command = [str(TESTBED), "exec", *FLEET, "stc1", "sh", "-c", script]
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode().splitlines())
+
+    def read(self, script: str) -> str:
+        outcome = self.run(script)
+        assert outcome.rc == 0, outcome
+        return outcome.stdout.strip()
+
+    def add(self, *systems: System) -> None:
+        for system in systems:
+            outcome = self.run(f"tar -x -C {SYSTEMS}", system.archive())
+            assert outcome.rc == 0, outcome
+
+    def act(self, system: System, action: str, environment: str = "") -> Outcome:
+        return self.run(f"{environment} {system.path}/bin/switch-to-configuration {action}")
+
+    def start(self, system: System) -> None:
+        """Make it the running system."""
+        self.add(system)
+        outcome = self.act(system, "test")
+        assert outcome.rc == 0, outcome
+
+    def pid(self, unit: str) -> str:
+        return self.read(f"systemctl show -p MainPID --value {unit}")
+
+    def state(self, unit: str) -> str:
+        return self.run(f"systemctl is-active {unit}").stdout.strip()
+
+    def generation(self, number: int, system: System) -> None:
+        """What `nix-env --set` would leave of it."""
+        link = f"system-{number}-link"
+        profiles = "/nix/var/nix/profiles"
+        self.read(f"cd {profiles} && ln -sfn {system.path} {link} && ln -sfn {link} system")
+
+
+@pytest.fixture(scope="module")
+def booted() -> Iterator[Host]:
+    subprocess.run([TESTBED, "up", *FLEET, "--bare", "stc1"], check=True)
+    try:
+        host = Host()
+        host.read(f"mkdir -p {BUSYBOX}/bin")
+        static = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
+        target = f"{BUSYBOX}/bin/busybox"
+        host.run(f"cat > {target} && chmod +x {target}", static)
+        host.read(f"{target} --install -s {BUSYBOX}/bin")
+        yield host
+    finally:
+        subprocess.run([TESTBED, "down", *FLEET], check=True)
+
+
+@pytest.fixture
+def host(booted: Host) -> Host:
+    booted.run(RESET)
+    return booted
+
+
+def units(texts: dict[str, str]) -> dict[str, str]:
+    return {f"systemd/system/{name}": text for name, text in texts.items()}
+
+
+def system_with(name: str, texts: dict[str, str]) -> System:
+    """A system of units; every service and socket is wanted by multi-user.target."""
+    wanted = tuple(unit for unit in texts if "/" not in unit and "@." not in unit)
+    return System(name, units(texts), wanted)
+
+
+MOUNT = "[Mount]\nWhat=tmpfs\nType=tmpfs\nWhere=/run/t-mount\n"
+OLD = {
+    "t-same.service": SLEEP + "[Unit]\nDescription=old\n",
+    "t-plain.service": SLEEP,
+    "t-Dropin.service": SLEEP,
+    "t-Dropin.service.d/x.conf": "[Service]\nEnvironment=A=1\n",
+    "t-restart.service": SLEEP + "X-StopIfChanged=false\n",
+    "t-reload.service": SLEEP + "X-ReloadIfChanged=true\nExecReload=/bin/true\n",
+    "t-trigger.service": SLEEP + "ExecReload=/bin/true\n[Unit]\nX-Reload-Triggers=1\n",
+    "t-keep.service": SLEEP + "X-RestartIfChanged=false\n",
+    "t-refuse.service": SLEEP + "[Unit]\nRefuseManualStop=true\n",
+    "t-gone.service": SLEEP,
+    "t-stays.service": SLEEP + "[Unit]\nX-StopOnRemoval=false\n",
+    "t-many@.service": SLEEP,
+    "t-socket.service": SLEEP,
+    "t-socket.socket": "[Socket]\nListenStream=/run/t-socket\n",
+    "run-t\\x2dmount.mount": MOUNT,
+    "t-idle.service": SLEEP,
+}
+NEW = {
+    **OLD,
+    "t-same.service": "# new\n" + SLEEP + "[Unit]\nDescription=new\n[Install]\nWantedBy=x.target\n",
+    "t-plain.service": SLEEP + CHANGED,
+    "t-Dropin.service.d/x.conf": "[Service]\nEnvironment=A=2\n",
+    "t-restart.service": OLD["t-restart.service"] + CHANGED,
+    "t-reload.service": OLD["t-reload.service"] + CHANGED,
+    "t-trigger.service": SLEEP + "ExecReload=/bin/true\n[Unit]\nX-Reload-Triggers=2\n",
+    "t-keep.service": OLD["t-keep.service"] + CHANGED,
+    "t-refuse.service": SLEEP + CHANGED + "[Unit]\nRefuseManualStop=true\n",
+    "t-many@.service": SLEEP + CHANGED,
+    "t-socket.service": SLEEP + CHANGED,
+    "run-t\\x2dmount.mount": MOUNT + "Options=size=1M\n",
+    "t-idle.service": SLEEP + CHANGED,
+    "t-new.service": SLEEP,
+}
+for gone in ("t-gone.service", "t-stays.service"):
+    del NEW[gone]
+MOVES = {  # verb of the plan, units
+    "stop": "t-Dropin.service, t-gone.service, t-many@1.service, t-plain.service, t-socket.service,"
+    " t-socket.socket",
+    "keep": "t-keep.service, t-refuse.service",
+    "reload": r"run-t\x2dmount.mount, t-reload.service, t-trigger.service",
+    "restart": "t-restart.service",
+    "start": "t-Dropin.service, t-many@1.service, t-plain.service, t-socket.socket",
+}
+
+
+@pytest.fixture
+def changed(host: Host) -> System:
+    """A running system OLD, and the system NEW that is returned."""
+    idle = ("t-many@.service", "t-idle.service", "t-Dropin.service.d/x.conf")
+    old, new = (
+        System(name, units(texts), tuple(unit for unit in texts if unit not in idle))
+        for name, texts in (("old", OLD), ("new", NEW))
+    )
+    host.start(old)
+    host.read("systemctl start t-many@1.service t-socket.service")
+    host.add(new)
+    return new
+
+
+def test_dry_activate_shows_the_plan(host: Host, changed: System) -> None:
+    outcome = host.act(changed, "dry-activate")
+    assert outcome.rc == 0
+    assert outcome.lines == [
+        f"would stop the following units: {MOVES['stop']}",
+        f"would NOT stop the following changed units: {MOVES['keep']}",
+        "would activate the configuration...",
+        f"would reload the following units: {MOVES['reload']}",
+        f"would restart the following units: {MOVES['restart']}",
+        f"would start the following units: {MOVES['start']}",
+    ]
+
+
+def test_switch_carries_the_plan_out(host: Host, changed: System) -> None:
+    kept = ["t-same", "t-reload", "t-trigger", "t-keep", "t-refuse", "t-stays"]
+    renewed = ["t-plain", "t-Dropin", "t-restart", "t-many@1"]
+    before = {name: host.pid(name) for name in [*kept, *renewed]}
+    outcome = host.act(changed, "test")
+    assert outcome.rc == 0
+    assert outcome.lines == [
+        f"stopping the following units: {MOVES['stop']}",
+        f"NOT restarting the following changed units: {MOVES['keep']}",
+        *ALWAYS,
+        f"reloading the following units: {MOVES['reload']}",
+        f"restarting the following units: {MOVES['restart']}",
+        f"starting the following units: {MOVES['start']}",
+        "the following new units were started: t-new.service",
+    ]
+    assert {name: host.pid(name) == pid for name, pid in before.items()} == {
+        **dict.fromkeys(kept, True),
+        **dict.fromkeys(renewed, False),
+    }
+    states = {name: host.state(name) for name in ("t-gone", "t-idle", "t-socket.socket", "t-new")}
+    assert states == {
+        "t-gone": "inactive",
+        "t-idle": "inactive",
+        "t-socket.socket": "active",
+        "t-new": "active",
+    }
+    assert host.read("readlink /run/current-system") == str(changed.path)
+
+
+SNAPSHOT = """
+find /etc /boot /run/nixos ! -name '*.lock' ! -path /run/nixos | sort |
+    xargs ls -ld --time-style=full-iso
+systemctl list-units --all --plain --no-legend 't-*' '*.target' '*.mount'
+readlink /run/current-system
+"""
+
+
+def test_dry_activate_changes_nothing(host: Host, changed: System) -> None:
+    before = host.run(SNAPSHOT).stdout
+    host.act(changed, "dry-activate")
+    assert "t-plain.service" in before
+    assert host.run(SNAPSHOT).stdout == before
+
+
+def test_the_same_system_again_only_starts_targets(host: Host) -> None:
+    system = system_with("same", {"t-plain.service": SLEEP})
+    host.start(system)
+    pid = host.pid("t-plain")
+    assert host.act(system, "test").lines == ALWAYS
+    assert host.pid("t-plain") == pid
+    shown = host.act(system, "dry-activate", "STC_DISPLAY_ALL_UNITS=1").lines[-1]
+    assert shown.startswith("would start the following units: basic.target, ")
+    assert "multi-user.target" in shown
+
+
+def test_a_stopped_wanted_unit_is_started_by_its_target(host: Host) -> None:
+    system = system_with("same", {"t-plain.service": SLEEP})
+    host.start(system)
+    host.read("systemctl stop t-plain")
+    lines = host.act(system, "test").lines
+    assert lines == [*ALWAYS, "the following new units were started: t-plain.service"]
+
+
+def test_usage(host: Host) -> None:
+    system = System("plain")
+    host.add(system)
+    for action in ("", "reboot"):
+        outcome = host.act(system, action)
+        assert outcome.rc == 1
+        first = "Usage: switch-to-configuration [check|switch|boot|test|dry-activate]"
+        assert outcome.lines[0] == first
+        assert len(outcome.lines) == 6
+
+
+def test_root_is_needed_even_to_check(host: Host) -> None:
+    system = System("plain")
+    host.add(system)
+    command = f"{system.path}/bin/switch-to-configuration check"
+    outcome = host.run(f"setpriv --reuid=nobody --clear-groups {command}")
+    assert outcome.rc == 1
+    expected = ["Error: switch-to-configuration must be run as the root user"]
+    assert outcome.lines == expected
+
+
+def test_other_systems_are_refused(host: Host) -> None:
+    system = System("plain")
+    host.add(system)
+    host.read("mv /etc/NIXOS /etc/NIXOS.away")
+    try:
+        outcome = host.act(system, "check")
+    finally:
+        host.read("mv /etc/NIXOS.away /etc/NIXOS")
+    assert (outcome.rc, outcome.lines) == (2, ["This is not a NixOS installation!"])
+
+
+@pytest.mark.parametrize("action", ["check", "boot", "dry-activate", "switch"])
+def test_a_busy_lock_is_not_waited_for(host: Host, action: str) -> None:
+    system = System("plain")
+    host.add(system)
+    lock = "mkdir -p /run/nixos; flock /run/nixos/switch-to-configuration.lock"
+    outcome = host.run(f"{lock} {system.path}/bin/switch-to-configuration {action}")
+    assert (outcome.rc, outcome.lines) == (11, ["Could not acquire lock"])
+
+
+def test_the_lock_is_not_inherited_by_what_the_activation_starts(host: Host) -> None:
+    system = System("plain", activate="/bin/sleep 30 </dev/null >/dev/null 2>&1 &")
+    host.start(system)
+    assert host.act(system, "check").rc == 0
+
+
+@pytest.mark.parametrize("action", ["check", "boot", "dry-activate", "switch"])
+def test_a_failed_pre_switch_check_ends_it(host: Host, action: str) -> None:
+    check = f'[ "$1 $2 $NIXOS_ACTION" = "{SYSTEMS}/plain {action} {action}" ] && exit 1'
+    system = System("plain", check=check)
+    host.add(system)
+    outcome = host.act(system, action)
+    assert (outcome.rc, outcome.lines) == (1, ["Pre-switch checks failed"])
+    assert host.run("ls /run/current-system /boot/loader").rc != 0
+
+
+def test_checks_can_be_left_out(host: Host) -> None:
+    system = System("plain", check="exit 1")
+    host.add(system)
+    assert host.act(system, "test", "NIXOS_NO_CHECK=1").rc == 0
+    assert host.act(system, "test", "NIXOS_NO_CHECK=0").rc == 1
+
+
+def test_another_init_interface_needs_a_reboot(host: Host) -> None:
+    host.start(System("old"))
+    new = System("new", init_interface="systemd 3")
+    host.add(new)
+    host.generation(1, new)
+    warning = [
+        "Warning: the new NixOS configuration has an ‘init’ that is",  # noqa: RUF001
+        "incompatible with the current configuration.  The new configuration",
+        "won't take effect until you reboot the system.",
+        "",
+    ]
+    for action in ("switch", "test", "dry-activate"):
+        outcome = host.act(new, action)
+        assert (outcome.rc, outcome.lines) == (100, warning)
+    assert host.read("readlink /run/current-system") == f"{SYSTEMS}/old"
+    assert "default nixos-generation-1.conf" in host.read("cat /boot/loader/loader.conf")
+
+
+def test_a_failed_activation_is_2_and_the_rest_still_runs(host: Host) -> None:
+    system = System("plain", activate="status=7")
+    host.add(system)
+    outcome = host.act(system, "test")
+    assert outcome.rc == 2
+    assert outcome.lines == [ALWAYS[0], "Failed to run activate script", ALWAYS[1]]
+    assert host.read("readlink /run/current-system") == str(system.path)
+
+
+FAILING = "[Service]\nType=oneshot\nExecStart=/bin/false\n"
+
+
+def test_a_failed_unit_is_4(host: Host) -> None:
+    host.start(system_with("old", {"t-bad.service": SLEEP}))
+    new = system_with("new", {"t-bad.service": FAILING})
+    host.add(new)
+    outcome = host.act(new, "test")
+    assert outcome.rc == 4
+    assert outcome.lines == [
+        "stopping the following units: t-bad.service",
+        *ALWAYS,
+        "starting the following units: t-bad.service",
+        "Failed to start t-bad.service",
+        "warning: the following units failed: t-bad.service",
+    ]
+    assert "Active: failed" in outcome.stdout
+    assert host.read("readlink /run/current-system") == str(new.path)
+
+
+def test_4_masks_2(host: Host) -> None:
+    system = system_with("both", {"t-bad.service": FAILING})
+    system = System("both", system.etc, system.wanted, activate="status=7")
+    host.add(system)
+    outcome = host.act(system, "test")
+    assert outcome.rc == 4
+    assert outcome.lines == [
+        ALWAYS[0],
+        "Failed to run activate script",
+        ALWAYS[1],
+        "warning: the following units failed: t-bad.service",
+    ]
+
+
+def test_a_unit_that_keeps_crashing_has_failed(host: Host) -> None:
+    crashing = "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=60\n"
+    system = system_with("crash", {"t-crash.service": crashing})
+    host.add(system)
+    outcome = host.act(system, "test")
+    assert outcome.rc == 4
+    assert outcome.lines[-1] == "warning: the following units failed: t-crash.service"
+
+
+def test_an_interrupted_switch_is_resumed(host: Host) -> None:
+    texts = dict.fromkeys(("t-again.service", "t-start.service"), SLEEP)
+    system = System("plain", units(texts))
+    host.start(system)
+    host.read(
+        "systemctl start t-again; cd /run/nixos;"
+        " echo t-again.service > restart-list; echo t-start.service > start-list"
+    )
+    assert host.act(system, "dry-activate").lines == [
+        "would activate the configuration...",
+        "would restart the following units: t-again.service",
+        "would start the following units: t-start.service",
+    ]
+    pid = host.pid("t-again")
+    assert host.act(system, "test").lines == [
+        *ALWAYS,
+        "restarting the following units: t-again.service",
+        "starting the following units: t-start.service",
+        "the following new units were started: t-start.service",
+    ]
+    assert host.pid("t-again") != pid
+    assert host.read("ls /run/nixos") == "switch-to-configuration.lock"
+
+
+def test_what_is_to_do_is_recorded_before_it_is_done(host: Host) -> None:
+    host.start(system_with("old", {"t-plain.service": SLEEP}))
+    new = system_with("new", {"t-plain.service": SLEEP + CHANGED})
+    new = System("new", new.etc, new.wanted, activate="cat /run/nixos/start-list; kill -9 $PPID")
+    host.add(new)
+    outcome = host.act(new, "test")
+    assert outcome.rc == 137
+    assert "t-plain.service" in outcome.stdout
+    assert host.state("t-plain") == "inactive"
+    host.read("sed -i 's/kill -9 .PPID//' " + f"{new.path}/activate")
+    assert "starting the following units: t-plain.service" in host.act(new, "test").lines
+    assert host.state("t-plain") == "active"
+
+
+WARNING_26_11 = (
+    "WARN: restarting or reloading systemd units from the activation script is deprecated"
+    " and will be removed in NixOS 26.11."
+)
+
+
+def test_activation_scripts_request_restarts(host: Host) -> None:
+    request = (
+        "echo t-plain.service > /run/nixos/{0}activation-restart-list;"
+        "echo t-reload.service > /run/nixos/{0}activation-reload-list"
+    )
+    texts = {"t-plain.service": SLEEP, "t-reload.service": SLEEP + "ExecReload=/bin/true\n"}
+    plain = system_with("old", texts)
+    host.start(plain)
+    new = System("new", plain.etc, plain.wanted, request.format(""), request.format("dry-"))
+    host.add(new)
+    assert host.act(new, "dry-activate").lines == [
+        "would activate the configuration...",
+        WARNING_26_11,
+        "would reload the following units: t-reload.service",
+        "would restart the following units: t-plain.service",
+    ]
+    pid = host.pid("t-plain")
+    assert host.act(new, "test").lines == [
+        ALWAYS[0],
+        WARNING_26_11,
+        ALWAYS[1],
+        "reloading the following units: t-reload.service",
+        "restarting the following units: t-plain.service",
+    ]
+    assert host.pid("t-plain") != pid
+
+
+def test_a_changed_systemd_is_executed_again(host: Host) -> None:
+    old, new = (System(name, extra={"systemd/version": name}) for name in ("old", "new"))
+    host.start(old)
+    host.add(new)
+    assert "would restart systemd" in host.act(new, "dry-activate").lines
+    outcome = host.act(new, "test")
+    assert (outcome.rc, outcome.lines) == (0, [ALWAYS[0], "restarting systemd...", ALWAYS[1]])
+    assert host.read("systemctl is-system-running") == "running"
+
+
+def test_a_drop_in_restarts_a_unit_of_the_base(host: Host) -> None:
+    drop_in = "systemd/system/systemd-logind.service.d/t.conf"
+    old, new = System("old"), System("new", {drop_in: "[Service]\nEnvironment=A=1\n"})
+    host.start(old)
+    pid = host.pid("systemd-logind")
+    host.add(new)
+    moves = [
+        "stopping the following units: systemd-logind.service",
+        *ALWAYS,
+        "starting the following units: systemd-logind.service",
+    ]
+    assert host.act(new, "test").lines == moves
+    assert host.pid("systemd-logind") != pid
+    assert host.act(old, "test").lines == moves
+
+
+def test_bases_units_stay(host: Host) -> None:
+    """Debian's own units are no business of a generation that does not declare them."""
+    names = "ssh dbus nix-daemon systemd-journald"
+    pids = host.read(f"systemctl show -p MainPID --value {names}")
+    host.start(system_with("old", {"t-plain.service": SLEEP}))
+    host.start(System("new"))
+    assert host.read(f"systemctl show -p MainPID --value {names}") == pids
+    assert host.state("t-plain") == "inactive"
+
+
+# --- setup-etc
+
+
+def test_etc_is_set_up_and_cleaned_up(host: Host) -> None:
+    old = System(
+        "old", {"t/link": "old", "t/gone": "gone", "t/copy": "secret", "t/copy.mode": "0640"}
+    )
+    host.start(old)
+    assert host.read("readlink /etc/t/link") == "/etc/static/t/link"
+    assert host.read("stat -c %a:%F:%U /etc/t/copy") == "640:regular file:root"
+    new = System("new", {"t/link": "new", "t/copy2": "x", "t/copy2.mode": "0600"})
+    host.start(new)
+    assert host.read("cd /etc/t; ls; cat link; readlink /etc/static").split() == [
+        "copy2",
+        "link",
+        f"new{new.path}/etc",
+    ]
+
+
+FORBIDDEN = (
+    *("passwd", "group", "shadow", "hosts", "resolv.conf", "fstab"),
+    *("sudoers", "sudoers.d/deploy", "ssh/sshd_config", "nix/nix.conf", "ssh/t", "nix/t"),
+)
+
+
+def test_files_of_the_host_are_never_replaced(host: Host) -> None:
+    own = ("debian_version", "hostname", "systemd/system.conf")
+    paths = " ".join(f"/etc/{path}" for path in (*FORBIDDEN, *own))
+    look = f"ls -ld --time-style=full-iso {paths} /bin/sh 2>&1; cat {paths} 2>&1 | md5sum"
+    before = host.run(look).stdout
+    system = System("plain", dict.fromkeys((*FORBIDDEN, *own), "changed"))
+    host.add(system)
+    for _ in range(2):
+        outcome = host.act(system, "test")
+        assert outcome.rc == 0
+        warnings = [f"warning: /etc/{path} belongs to the host, it is not replaced" for path in own]
+        assert set(warnings) < set(outcome.lines)
+    host.start(System("empty"))
+    assert host.run(look).stdout == before
+
+
+# --- install-bootloader
+
+
+def test_the_bootloader_has_an_entry_for_each_generation(host: Host) -> None:
+    nested = "specialisation/quiet"
+    special = {f"{nested}/nixos-version": "26.05-quiet", f"{nested}/kernel-params": "loglevel=0"}
+    one, two = System("one"), System("two", kernel="kernel 2", extra=special)
+    host.add(one, two)
+    host.generation(1, one)
+    host.generation(2, two)
+    outcome = host.act(two, "boot")
+    assert (outcome.rc, outcome.lines) == (0, [])
+    assert (
+        host.read("cat /boot/loader/loader.conf").split("\n")[-1]
+        == "default nixos-generation-2.conf"
+    )
+    assert host.read("cat /boot/loader/entries/nixos-generation-1.conf").split("\n") == [
+        "title NixOS (Generation 1)",
+        "version NixOS 26.05-one",
+        "linux /EFI/nixos/-srv-systems-one-kernel.efi",
+        "initrd /EFI/nixos/-srv-systems-one-initrd.efi",
+        f"options init={one.path}/init quiet",
+    ]
+    assert host.read("cat /boot/EFI/nixos/-srv-systems-two-kernel.efi") == "kernel 2"
+    entry = host.read("cat /boot/loader/entries/nixos-generation-2-specialisation-quiet.conf")
+    assert f"options init={two.path}/{nested}/init loglevel=0" in entry
+    assert host.run("ls /run/current-system").rc != 0
+
+
+def test_the_default_is_only_ever_a_generation(host: Host) -> None:
+    one, two, other = System("one"), System("two"), System("other")
+    host.add(one, two, other)
+    for number, system in ((1, one), (2, two), (3, one)):
+        host.generation(number, system)
+
+    def default_after(system: System) -> str:
+        assert host.act(system, "switch").rc == 0
+        return host.read("grep ^default /boot/loader/loader.conf")
+
+    assert default_after(two) == "default nixos-generation-2.conf"
+    assert default_after(other) == "default nixos-generation-2.conf"
+    assert default_after(one) == "default nixos-generation-3.conf"
+
+
+def test_entries_of_deleted_generations_go(host: Host) -> None:
+    one, two = System("one"), System("two")
+    host.add(one, two)
+    host.generation(1, one)
+    host.generation(2, two)
+    assert host.act(two, "boot", "NIXOS_INSTALL_BOOTLOADER=1").rc == 0
+    assert host.read("ls /boot/loader/installed")
+    host.read("rm /nix/var/nix/profiles/system-1-link")
+    assert host.act(two, "boot").rc == 0
+    assert host.read("ls /boot/loader/entries") == "nixos-generation-2.conf"
+    assert "one" not in host.read("ls /boot/EFI/nixos")
+
+
+def test_a_full_boot_fails_and_keeps_what_was_there(host: Host) -> None:
+    one, two = System("one"), System("two", kernel="x" * 100_000)
+    host.add(one, two)
+    host.generation(1, one)
+    host.read("mount -t tmpfs -o size=64k tmpfs /boot")
+    try:
+        assert host.act(one, "boot").rc == 0
+        files = "cd /boot; find . -type f | sort | xargs md5sum"
+        before = host.read(files)
+        host.generation(2, two)
+        outcome = host.act(two, "switch")
+        assert outcome.rc == 1
+        assert outcome.lines[-1] == "Failed to install bootloader"
+        assert "nixos-generation-1.conf" in before
+        assert host.read(files) == before
+    finally:
+        host.read("umount /boot")
+    assert host.run("ls /run/current-system").rc != 0
+
+
+# --- with systems of the stand-in nixpkgs
+
+SYSTEM = """import {nixpkgs}/nixos {{ configuration = {{
+  networking.hostName = "stc1";
+  environment.etc."t/text".text = "{text}";
+  systemd.services.t-web = {{
+    wantedBy = [ "multi-user.target" ];
+    environment.TEXT = "{text}";
+    script = "exec sleep 1000000";
+  }};
+}}; }}"""
+
+
+def nix(*command: str, stdin: bytes = b"") -> bytes:
+    environment = {**os.environ, "NIX_CONFIG": "substituters ="}
+    return subprocess.run(
+        command, input=stdin, stdout=subprocess.PIPE, env=environment, check=True
+    ).stdout
+
+
+def install_from_nixpkgs(host: Host, text: str) -> str:
+    nixpkgs = TESTBED.parent / "nixpkgs"
+    nix(str(nixpkgs / "prepare"))
+    expression = SYSTEM.format(nixpkgs=nixpkgs, text=text)
+    command = ("nix-build", "--no-out-link", "--attr", "system", "--expr", expression)
+    path = nix(*command).decode().strip()
+    closure = nix("nix-store", "--query", "--requisites", path).decode().split()
+    outcome = host.run("nix-store --import", nix("nix-store", "--export", *closure))
+    assert outcome.rc == 0, outcome
+    return path
+
+
+def test_systems_of_the_stand_in_nixpkgs(host: Host) -> None:
+    old, new = install_from_nixpkgs(host, "old"), install_from_nixpkgs(host, "new")
+    host.read(f"nix-env --profile /nix/var/nix/profiles/system --set {old}")
+    outcome = host.run(f"{old}/bin/switch-to-configuration switch")
+    assert outcome.rc == 0, outcome
+    assert host.read("cat /etc/t/text") == "old"
+    host.read(f"nix-env --profile /nix/var/nix/profiles/system --set {new}")
+    outcome = host.run(f"{new}/bin/switch-to-configuration switch")
+    assert outcome.rc == 0, outcome
+    assert outcome.lines == [
+        "Checking switch inhibitors... done",
+        "stopping the following units: t-web.service",
+        *ALWAYS,
+        "starting the following units: t-web.service",
+    ]
+    assert "setting up /etc..." in outcome.stdout
+    assert host.read("cat /etc/t/text; readlink /run/current-system").split() == ["new", new]
+    assert host.read("grep ^default /boot/loader/loader.conf") == "default nixos-generation-2.conf"
+    kernel = host.read("sed -n 's/^linux //p' /boot/loader/entries/nixos-generation-2.conf")
+    host.read(f"cmp /boot{kernel} {new}/kernel")

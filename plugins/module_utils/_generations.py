@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The generations of a system profile. Private to the collection.
+
+Decides where a profile is, which generations its links record, what setting it would do, and
+which generation a rollback goes back to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+
+_PROFILES = "/nix/var/nix/profiles"
+
+# The contract between LIST_GENERATIONS and parse_generations. `generations PROFILE` prints
+#
+#     generations=PROFILE          as it was given; begins the block
+#     NUMBER CURRENT TIME PATH     one line for each link PROFILE-NUMBER-link: CURRENT is 1 for the
+#                                  one PROFILE points to, else 0; TIME is when the link was made,
+#                                  in seconds since 1970, or - without a stat(1) that knows -c
+#     generations_end=PROFILE      ends the block; without it the output was cut
+#
+# Lines outside a block are the caller's. Links: nix, libstore/profiles.cc.
+LIST_GENERATIONS = r"""
+generations() {
+    printf 'generations=%s\n' "$1"
+    generations_current=$(readlink "$1") || generations_current=
+    for generations_link in "$1"-*-link; do
+        generations_number=${generations_link#"$1"-}
+        generations_number=${generations_number%-link}
+        case $generations_number in '' | *[!0-9]*) continue ;; esac
+        case ${generations_current##*/} in
+            "${generations_link##*/}") generations_is_current=1 ;;
+            *) generations_is_current=0 ;;
+        esac
+        generations_time=$(stat -c %Y "$generations_link" 2>/dev/null) || generations_time=-
+        generations_path=$(readlink "$generations_link") || continue
+        printf '%s %s %s %s\n' "$generations_number" "$generations_is_current" \
+            "$generations_time" "$generations_path"
+    done
+    printf 'generations_end=%s\n' "$1"
+}
+"""
+
+_LINE = re.compile(r"(\d+) ([01]) (\d+|-) (/\S+)")
+# A name that itself looks like a generation's link would be taken for one of another profile.
+_PROFILE_NAME = re.compile(r"(?!.*-\d+-link$)[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one link of a profile records; `date` is in UTC, by ISO 8601."""
+
+    number: int
+    path: str
+    date: str | None
+    current: bool
+
+
+def profile_path(name: str = "system") -> str:
+    """The path of the system profile `name`, as `nixos-rebuild --profile-name` places it.
+
+    Raises ClosureError for a name that cannot be a file's.
+    """
+    if not _PROFILE_NAME.fullmatch(name):
+        raise ClosureError(
+            f"{name!r} cannot name a system profile. Use letters, digits and any of _ . + -, "
+            "beginning with a letter, a digit or _, and not ending like the link of a generation."
+        )
+    return f"{_PROFILES}/system" if name == "system" else f"{_PROFILES}/system-profiles/{name}"
+
+
+def parse_generations(text: str, profile: str) -> tuple[Generation, ...]:
+    """The generations of `profile` in the output of LIST_GENERATIONS, by their numbers.
+
+    Empty when the profile does not exist. Raises ClosureError when `text` does not have all of
+    them, and for a line that is none.
+    """
+    generations = map(_parse_generation, _block(text, profile))
+    return tuple(sorted(generations, key=lambda generation: generation.number))
+
+
+def _block(text: str, profile: str) -> list[str]:
+    lines = text.split("\n")
+    try:
+        begin = lines.index(f"generations={profile}")
+        return lines[begin + 1 : lines.index(f"generations_end={profile}", begin)]
+    except ValueError:
+        raise ClosureError(
+            f"The host's answer has no complete list of the generations of {profile}. "
+            "Run the task again."
+        ) from None
+
+
+def _parse_generation(line: str) -> Generation:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ClosureError(
+            f"The host printed {line!r} where a generation of a profile was expected. Run the "
+            "task again with -vvv to see what it ran."
+        )
+    number, current, time, path = match.groups()
+    return Generation(int(number), path, _date(time), current == "1")
+
+
+def _date(time: str) -> str | None:
+    return None if time == "-" else f"{datetime.fromtimestamp(int(time), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def next_set(generations: Sequence[Generation], path: str) -> Literal["unchanged", "relink", "new"]:
+    """What recording `path` in the profile takes.
+
+    "unchanged": the current generation holds it, so nothing; `nix-env --set` compares with the
+    highest generation, and would make a new one of it after a rollback. "relink": the highest
+    holds it, and `nix-env --set` makes that the current one. "new": it makes a new generation.
+    Source: nix, libstore/profiles.cc; tried with 2.8.
+    """
+    if any(generation.current and generation.path == path for generation in generations):
+        return "unchanged"
+    highest = max(generations, key=lambda generation: generation.number, default=None)
+    return "relink" if highest is not None and highest.path == path else "new"
+
+
+def generation_to_roll_back(
+    generations: Sequence[Generation], number_or_path: int | str
+) -> Generation:
+    """The generation of that number, or the newest that holds that store path.
+
+    Raises ClosureError, naming what there is, when there is none.
+    """
+    wanted = str(number_or_path)
+    for generation in sorted(generations, key=lambda entry: entry.number, reverse=True):
+        if wanted in (str(generation.number), generation.path):
+            return generation
+    what = f"is {wanted}" if wanted.isdigit() else f"holds {wanted}"
+    raise ClosureError(f"No generation of the profile {what}. {_what_exists(generations)}")
+
+
+def _what_exists(generations: Sequence[Generation]) -> str:
+    if not generations:
+        return "It has no generations: deploy a system to the host first."
+    entries = (
+        f"{generation.number}{' (current)' if generation.current else ''}: {generation.path}"
+        for generation in generations
+    )
+    return f"Choose one of these: {', '.join(entries)}."

@@ -33,7 +33,7 @@ integration: setup ## Run the tests on real hosts, as root
 	pytest -q -n $(INTEGRATION_JOBS) tests/integration tests/testbed/tests
 
 # Each part's output is held back until the part is done, so that two at once do not mix.
-test: setup ## Run everything above
+test: ## Run everything above
 	@$(MAKE) --jobs 2 --keep-going --output-sync=target --no-print-directory LINT_JOBS=1 \
 		lint unit unit-newest integration
 

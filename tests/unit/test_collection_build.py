@@ -42,13 +42,13 @@ MODULES = load("meta/runtime.yml")["action_groups"]["nixos"]
 
 def run(home: pathlib.Path, tool: str, *arguments: str) -> str:
     """Run a tool of this Python's Ansible that finds the collections below a folder, no others."""
-    command = (pathlib.Path(sys.executable).with_name(tool), *arguments)
+    command = [str(pathlib.Path(sys.executable).with_name(tool)), *arguments]
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(home),
         "ANSIBLE_HOME": str(home / ".ansible"),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import _network
@@ -22,6 +22,7 @@ from _layers import debian_tree, locked, seed_layer
 
 BASE = Path("/var/lib/closure-nixos-testbed")
 BOOT_TIMEOUT = 60
+DEFAULT_NAMES = ["node1", "node2", "node3"]
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
@@ -33,7 +34,7 @@ class Fleet:
     bare: bool
     password: str  # of deploy, on the host whose sudo asks for it
     password_host: str
-    names: list[str] = field(default_factory=list)
+    names: list[str]
 
     @property
     def directory(self) -> Path:
@@ -215,7 +216,7 @@ def up(name: str, names: list[str], python: bool, bare: bool) -> Fleet:
         if not NAME.fullmatch(word):
             raise TestbedError(f"{word!r} is no name here: use a-z, 0-9 and -, a letter first.")
     with locked(BASE / name):
-        fleet = load(name) or create(name, names, python, bare)
+        fleet = load(name) or create(name, names or DEFAULT_NAMES, python, bare)
         if (python and not fleet.python) or (bare and not fleet.bare):
             raise TestbedError(f"Fleet {name} was made otherwise: run `testbed down` on it first.")
         fleet.names += [host for host in names if host not in fleet.names]
@@ -230,7 +231,7 @@ def create(name: str, names: list[str], python: bool, bare: bool) -> Fleet:
         others = [fleet for other in all_names() if (fleet := load(other))]
         number = _network.free_number({fleet.number for fleet in others})
         password = secrets.token_urlsafe(12)
-        fleet = Fleet(name, number, python, bare, password, password_host=names[-1])
+        fleet = Fleet(name, number, python, bare, password, names[-1], names)
         fleet.save()
     return fleet
 

@@ -50,6 +50,8 @@ def locked(directory: Path) -> Iterator[None]:
 def cached(name: str, build: Callable[[Path], None]) -> Path:
     """The cached directory of this name; built under another name, so that it is never partial."""
     final, partial = CACHE / name, CACHE / f"{name}.partial"
+    if final.exists():  # no waiting for what others build
+        return final
     with locked(CACHE):
         if not final.exists():
             shutil.rmtree(partial, ignore_errors=True)

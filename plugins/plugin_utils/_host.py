@@ -65,15 +65,23 @@ class Host:
 
     :param connection: a connection plugin with its options and its become plugin set
     :param name: the host's name in the inventory, for messages
+    :param shared: whether other runs may change this host at the same time, as on a build host
     :param patience: seconds for which a lost connection is made again, once the host has answered
     """
 
     def __init__(
-        self, connection: ConnectionBase, name: str, run: Run, patience: float = 120
+        self,
+        connection: ConnectionBase,
+        name: str,
+        run: Run,
+        *,
+        shared: bool = False,
+        patience: float = 120,
     ) -> None:
         self.name = name
         self.run = run
         self.patience = patience
+        self._who = "" if shared else run.who
         self._connection = connection
         self._shells = list(SHELLS)
         self._takes_stdin = True
@@ -114,7 +122,7 @@ class Host:
 
         :param request: names this call among those of the task, the same when it is sent again
         """
-        identity = (self.run.id, self.run.who, f"{self.run.task}-{request}")
+        identity = (self.run.id, self._who, f"{self.run.task}-{request}")
         return self.read(script("request", *identity, *words, sources=sources), deadline)
 
     def reconnect(self) -> None:

@@ -50,6 +50,7 @@ class Job:
         self._host = host
         self._unit = unit
         self._lease = lease
+        self._token = secrets.token_hex(4)
         self._streams = (bytearray(), bytearray())
 
     def start(self, command: str) -> None:
@@ -58,7 +59,7 @@ class Job:
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command)
-        reply = self._host.change(*words, sources=("job",), request=f"start-{self.name}")
+        reply = self._host.change(*words, sources=("job",), request=f"start-{self._token}")
         if reply.rc != 0:
             raise ClosureError(
                 f"{self._host.name} does not start {self.name}: {reply.stderr.strip()}",
@@ -90,6 +91,10 @@ class Job:
     def stop(self) -> None:
         """End the job and everything it started."""
         self._host.read(script("job_stop", self.name, sources=("job",)))
+
+    def forget(self) -> None:
+        """Remove what the host keeps of an ended job."""
+        self._host.read(script("job_forget", self.name, sources=("job",)))
 
     def _poll(self, left: float) -> tuple[str, bytes, bytes]:
         offsets = [str(len(stream)) for stream in self._streams]

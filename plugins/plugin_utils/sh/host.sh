@@ -40,23 +40,24 @@ claim() {
         die "this run was replaced on this host by a newer one: $(cat "$state/runs/$current")" 75
     printf '%s\n' "$2" | write "$state/runs/$1"
     printf '%s\n' "$1" | write "$state/current"
-    rm -rf "$state/requests"
 }
 
 # request RUN WHO ID FUNCTION [ARGUMENT...]: runs the function in the name of RUN, and only once:
 # a connection may fail after the script ran, so it is sent again and then repeats its answer.
+# Without WHO the host is shared by all runs, as a build host is, and RUN claims nothing.
 request() {
     command -v flock >/dev/null || die "flock is not on this host's PATH: install util-linux there" 75
     mkdir -p "$state"
     exec 9>"$state/lock"
     flock -w 20 9 || die "another request holds $state/lock on this host" 75
-    claim "$1" "$2"
-    answer="$state/requests/$3"
+    [ -z "$2" ] || claim "$1" "$2"
+    answer="$state/requests/$1/$3"
     shift 3
     if [ ! -e "$answer/rc" ]; then
         # An answer without its exit status was cut short (killed, or out of space).
         [ ! -d "$answer" ] || die "this request was interrupted before: see $answer on this host" 75
         mkdir -p "$answer"
+        find "$state/requests" -mindepth 1 -maxdepth 1 -mtime +0 -exec rm -rf {} +
         trap '' HUP PIPE
         rc=0
         # What the function leaves running must not keep the lock.

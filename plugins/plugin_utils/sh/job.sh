@@ -143,3 +143,9 @@ job_stop() {
     job_runs || return 0
     if [ -n "$running" ]; then systemctl stop "$running"; else kill -TERM "-$(cat "$job/group")"; fi
 }
+
+# job_forget NAME: removes what is kept of a job that has ended.
+job_forget() {
+    job="$state/jobs/$1"
+    job_runs || rm -rf "$job"
+}

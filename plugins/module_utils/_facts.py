@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a target says of itself. Private to the collection.
+
+Decides what the answer of ``system_facts`` (``plugin_utils/sh/system.sh``) means, and whether a
+host already is where a deployment would bring it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+    Generation,
+    parse_generations,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
+    Toplevel,
+    parse_toplevels,
+    reboot_reasons,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """A NixOS host's state; paths are store paths, ``None`` where there is none.
+
+    :param running: what /run/current-system is, :param booted: what booted
+    :param loader_default: what our last ``boot`` or ``switch`` made the loader's default
+    :param boot_pending: what was to become the default when the host was interrupted
+    :param switching: whether a switch-to-configuration runs now as systemd's unit
+    :param job: how our last activation on this host ended, in systemd's words
+    :param valid: whether the path that was asked for is in the host's store
+    """
+
+    user: str
+    platform: str
+    systemd: bool
+    nix: str | None
+    running: str | None
+    booted: str | None
+    loader_default: str | None
+    boot_pending: str | None
+    switching: bool
+    job: str | None
+    failed_units: tuple[str, ...]
+    generations: tuple[Generation, ...]
+    toplevels: dict[str, Toplevel | None]
+    valid: bool
+
+    @property
+    def current(self) -> Generation | None:
+        """The generation that the profile points to."""
+        return next((entry for entry in self.generations if entry.current), None)
+
+    @property
+    def profile(self) -> str | None:
+        """The system that the profile points to."""
+        return self.current.path if self.current else None
+
+    @property
+    def reboot_reasons(self) -> tuple[str, ...]:
+        """What of the profile's system takes effect only after a reboot."""
+        booted = self.toplevels.get("/run/booted-system")
+        running = self.toplevels.get("/run/current-system")
+        return reboot_reasons(booted, running) if booted and running else ()
+
+    def boots(self, path: str) -> bool:
+        """Whether the host will boot this system."""
+        return path == self.profile == self.loader_default and not self.boot_pending
+
+    def is_at(self, path: str) -> bool:
+        """Whether a deployment of this system would find nothing to do."""
+        return self.running == path and self.boots(path)
+
+
+def parse_facts(text: str, profile: str) -> Facts:
+    """Read the answer of ``system_facts PROFILE [PATH]``.
+
+    :raises ClosureError: the answer was cut
+    """
+    lines = [line.split("=", 1) for line in text.splitlines() if "=" in line]
+    # The blocks' own lines have other names, but for those of the systems' files.
+    one = {name: value for name, value in reversed(lines)}
+    return Facts(
+        user=one["user"],
+        platform=one["platform"],
+        systemd=bool(one["systemd"]),
+        nix=one["nix"].split()[-1] if one["nix"] else None,
+        running=one["running"] or None,
+        booted=one["booted"] or None,
+        loader_default=one["loader_default"] or None,
+        boot_pending=one["boot_pending"] or None,
+        switching=bool(one["switching"]),
+        job=one["job"] or None,
+        failed_units=tuple(value for name, value in lines if name == "failed_unit"),
+        generations=parse_generations(text, profile),
+        toplevels=parse_toplevels(text),
+        valid="valid" in one,
+    )

@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: signs of life from a task that takes long."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ansible.utils.display import Display
+
+# Seconds before the first line, and between two of them.
+INTERVAL = 5
+
+
+class Progress:
+    """Lines for the person who watches, each with the host's name in front.
+
+    An action plugin's ``Display`` reaches the terminal at once, from all workers, and becomes an
+    event of ansible-runner.
+    """
+
+    def __init__(self, host: str, no_log: bool = False) -> None:
+        self._host = host
+        self._no_log = no_log
+        self._silent = no_log or os.environ.get("CLOSURE_NIXOS_PROGRESS") == "0"
+        self._next = time.monotonic() + INTERVAL
+
+    def say(self, text: str) -> None:
+        """Show what goes on now, unless something was shown a moment ago."""
+        if self._silent or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + INTERVAL
+        Display().display(f"{self._host}: {text}")
+
+    def warn(self, text: str) -> None:
+        """Show a warning, once for all hosts."""
+        if not self._no_log:
+            Display().warning(text)

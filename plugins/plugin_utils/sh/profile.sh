@@ -1,0 +1,17 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh disable=SC2154 # host.sh sets $state
+# Profiles, on the target.
+
+# profile_set PROFILE PATH: points the profile at the path, unless it does: `nix-env --set` compares
+# with the highest generation, so after a rollback it would make a new one for the current path.
+profile_set() {
+    [ "$(readlink -f "$1")" != "$2" ] || return 0
+    umask 022
+    mkdir -p "$(dirname "$1")"
+    nix-env --profile "$1" --set "$2" || return
+    incoming=/nix/var/nix/gcroots/closure-nixos/incoming
+    # The profile holds it now.
+    [ "$(readlink "$incoming")" != "$2" ] || rm -f "$incoming"
+}

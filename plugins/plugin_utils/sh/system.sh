@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh disable=SC2154 # host.sh sets $state
+# What a target is and what it does: facts, and the activation itself.
+
+unit=nixos-rebuild-switch-to-configuration.service
+# Where the loader's default is remembered across reboots, for all to read.
+record=/var/lib/closure-nixos
+
+# system_facts PROFILE [PATH]: prints "name=value" lines and the blocks of toplevel_facts and
+# generations, for the running and the booted system and for PATH.
+system_facts() {
+    printf 'user=%s\n' "$(id -un)"
+    printf 'platform=%s\n' "$(platform)"
+    printf 'systemd=%s\n' "$([ ! -d /run/systemd/system ] || echo 1)"
+    printf 'nix=%s\n' "$(nix-store --version 2>/dev/null)"
+    printf 'running=%s\n' "$(resolve /run/current-system)"
+    printf 'booted=%s\n' "$(resolve /run/booted-system)"
+    printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
+    printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
+    printf 'switching=%s\n' "$(switching)"
+    printf 'job=%s\n' "$(cat "$state/jobs/activation/status" 2>/dev/null)"
+    failed_units
+    generations "$1"
+    toplevel_facts /run/current-system
+    toplevel_facts /run/booted-system
+    [ -z "$2" ] || path_facts "$2"
+}
+
+resolve() {
+    [ ! -e "$1" ] || readlink -f "$1"
+}
+
+# The platform in Nix's words; uname's own where Nix has no other.
+platform() {
+    machine=$(uname -m)
+    case $machine in
+        i?86) machine=i686 ;;
+        armv6l | armv7l | aarch64 | x86_64) ;;
+        arm64) machine=aarch64 ;;
+    esac
+    printf '%s-%s\n' "$machine" "$(uname -s | tr '[:upper:]' '[:lower:]')"
+}
+
+switching() {
+    case $(systemctl is-active "$unit" 2>/dev/null) in
+        active | activating | reloading | deactivating) echo 1 ;;
+    esac
+}
+
+failed_units() {
+    systemctl list-units --failed --plain --no-legend --full 2>/dev/null |
+        while read -r name _; do printf 'failed_unit=%s\n' "$name"; done
+}
+
+path_facts() {
+    if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
+    toplevel_facts "$1"
+}
+
+# dry_activate PATH: what activating it would do. Needs root: as anyone else it ends with 0 and a
+# plan that is wrong.
+dry_activate() {
+    [ "$(id -u)" -eq 0 ] || die 'planning an activation needs root' 77
+    "$1/bin/switch-to-configuration" dry-activate 2>&1
+}
+
+# activate PATH ACTION INSTALL: runs the action and remembers the loader's default, which the
+# action has written unless it ended before (1, 11) or died.
+activate() {
+    # Ours is for what we write; a system's files are for all.
+    umask 022
+    NIXOS_INSTALL_BOOTLOADER=$3 "$1/bin/switch-to-configuration" "$2"
+    ended=$?
+    case $2:$ended in
+        boot:0 | switch:[0234] | switch:100)
+            mkdir -p "$record"
+            printf '%s\n' "$1" | write "$record/loader-default"
+            ;;
+    esac
+    exit "$ended"
+}

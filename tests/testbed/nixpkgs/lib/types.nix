@@ -66,7 +66,7 @@ rec {
     u16 = between 0 65535;
     u32 = between 0 4294967295;
   };
-  port = between 0 65535;
+  port = ints.u16 // { description = "16 bit unsigned integer; between 0 and 65535 (both inclusive)"; };
   str = leaf "str" "string" isString;
   nonEmptyStr = leaf "nonEmptyStr" "non-empty string" (x: isString x && builtins.match "[[:space:]]*" x == null);
   singleLineStr = leaf "singleLineStr" "(optionally newline-terminated) single-line string"

@@ -54,7 +54,7 @@ removeAttrs builders [ "kernel" ] // lib.genAttrs [ "git" "htop" "jq" "tmux" "tr
     meta.mainProgram = "hello";
     buildCommand = ''
       mkdir -p "$out/bin"
-      printf '#!%s\necho "Hello, world! ($version)"\n' ${busybox}/bin/sh > "$out/bin/hello"
+      printf '#!%s\necho "Hello, world! (%s)"\n' ${busybox}/bin/sh "$version" > "$out/bin/hello"
       chmod +x "$out/bin/hello"
     '';
   };

@@ -54,9 +54,9 @@ in
   config.environment.systemPackages = [
     (pkgs.writeShellScriptBin "nixos-version" (
       let
-        show = what: value: ''
-          ${what})
-            ${if value == null then "echo \"nixos-version: the ${what} revision is unknown\" >&2; exit 1" else "echo ${lib.escapeShellArg value}; exit 0"} ;;
+        show = option: what: value: ''
+          ${option})
+            ${if value == null then "echo 'nixos-version: ${what} is unknown' >&2; exit 1" else "echo ${lib.escapeShellArg value}; exit 0"} ;;
         '';
         json = lib.filterAttrs (_: v: v != null) {
           inherit (config.system) configurationRevision;
@@ -66,9 +66,9 @@ in
       in
       ''
         case ''${1-} in
-        ${show "--json" (builtins.toJSON json)}
-        ${show "--configuration-revision" config.system.configurationRevision}
-        ${show "--revision|--hash" cfg.revision}
+        ${show "--json" "version" (builtins.toJSON json)}
+        ${show "--configuration-revision" "configuration revision" config.system.configurationRevision}
+        ${show "--revision|--hash" "nixpkgs revision" cfg.revision}
         esac
         echo ${lib.escapeShellArg "${cfg.version} (${cfg.codeName})"}
       ''

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What integration tests hold in their hands: a fleet, a finished play and a running one.
+
+The fixtures in ``conftest.py`` hand them out; tests import these names for their annotations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+import typing as t
+
+TESTBED = pathlib.Path(__file__).parents[1] / "testbed" / "testbed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """A running fleet of the testbed."""
+
+    name: str
+
+    @property
+    def inventory(self) -> pathlib.Path:
+        """An inventory file: group ``testbed``, logging in as root."""
+        return pathlib.Path(self._testbed("inventory").strip())
+
+    @property
+    def hosts(self) -> dict[str, dict[str, str]]:
+        """The hosts by name with their inventory variables."""
+        described = json.loads(self.inventory.with_name("testbed.json").read_text())
+        return t.cast(dict[str, dict[str, str]], described["hosts"])
+
+    def exec(self, host: str, script: str, check: bool = True) -> str:
+        """Run a bash script in a host as root, without ssh, and return its stdout.
+
+        bash, because tests break the host's ``/bin/sh``.
+        """
+        return self._testbed("exec", host, "bash", "-c", script, check=check)
+
+    def link(self, host: str, state: t.Literal["up", "down"]) -> None:
+        """Pull or plug a host's network cable."""
+        self._testbed("link", host, state)
+
+    def _testbed(self, verb: str, *words: str, check: bool = True) -> str:
+        command = [str(TESTBED), verb, "--fleet", self.name, *words]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=check)
+        return done.stdout
+
+
+Event = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """A finished ansible-playbook, as ansible-runner's events tell of it."""
+
+    rc: int
+    events: list[Event]
+
+    @property
+    def stats(self) -> dict[str, dict[str, int]]:
+        """By host: how many tasks were ok, changed, failed, unreachable ..."""
+        data = next(e["event_data"] for e in self.events if e["event"] == "playbook_on_stats")
+        words = {"ok": "ok", "changed": "changed", "failures": "failed", "dark": "unreachable"}
+        words |= {"skipped": "skipped", "rescued": "rescued", "ignored": "ignored"}
+        hosts = data["processed"]
+        return {
+            host: {word: data[key].get(host, 0) for key, word in words.items()} for host in hosts
+        }
+
+    def results(self, host: str, task: str | None = None) -> list[dict[str, t.Any]]:
+        """The results of a host's tasks in their order, of all or of those with that name."""
+        kinds = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")
+        datas = [e["event_data"] for e in self.events if e["event"] in kinds]
+        return [d["res"] for d in datas if d["host"] == host and task in (None, d["task"])]
+
+    def result(self, host: str, task: str | None = None) -> dict[str, t.Any]:
+        """The last of :meth:`results`."""
+        return self.results(host, task)[-1]
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """What ansible-playbook printed, each line with the time of its event."""
+        return [(e["created"], line) for e in self.events for line in e["stdout"].splitlines()]
+
+    @property
+    def text(self) -> str:
+        """What ansible-playbook printed."""
+        return "\n".join(line for _time, line in self.lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """An ansible-playbook that runs, for tests that kill it."""
+
+    process: subprocess.Popen[bytes]
+    output: pathlib.Path
+    mark: str
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the process group of ansible-playbook, as a terminal would."""
+        os.killpg(self.process.pid, number)
+
+    def processes(self) -> list[int]:
+        """ansible-playbook and all that it started.
+
+        Found by a variable of their environment: workers have sessions of their own, and an orphan
+        has lost its parent.
+        """
+        return [
+            int(entry.name)
+            for entry in pathlib.Path("/proc").iterdir()
+            if entry.name.isdigit() and self.mark.encode() in _environment(entry)
+        ]
+
+    def kill(self) -> None:
+        """Kill ansible-playbook and all that it started, workers included."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def _environment(entry: pathlib.Path) -> bytes:
+    try:
+        return (entry / "environ").read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
+class Play(t.Protocol):
+    """Run ansible-playbook on the fleet to its end; the playbook is a path or its text."""
+
+    def __call__(
+        self, playbook: str | pathlib.Path, *args: str, env: dict[str, str] | None = None
+    ) -> Played: ...
+
+
+class StartPlay(t.Protocol):
+    """Start ansible-playbook on the fleet and do not wait for it."""
+
+    def __call__(
+        self, playbook: str | pathlib.Path, *args: str, env: dict[str, str] | None = None
+    ) -> Started: ...
+
+
+def until(true: t.Callable[[], object], seconds: float = 20) -> None:
+    """Wait until it is true, or fail."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not true within {seconds} s"
+        time.sleep(0.1)

@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures of all integration tests: a fleet of real hosts, and ansible-playbook on it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing as t
+
+import pytest
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    TESTBED,
+    Fleet,
+    Play,
+    Played,
+    Started,
+    StartPlay,
+)
+from ansible_runner.interface import init_command_config
+
+COLLECTION = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def fleet() -> t.Iterator[Fleet]:
+    """Three hosts, node1 to node3; the sudo of ``deploy`` on node3 needs a password.
+
+    A fleet that runs already, of that name, is used and left running: TESTBED_FLEET names one, and
+    saves its boot between runs. Workers of pytest-xdist have a fleet each.
+    """
+    name = os.environ.get("TESTBED_FLEET", "itest") + os.environ.get("PYTEST_XDIST_WORKER", "")
+    command = [str(TESTBED), "status", "--fleet", name]
+    there = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        subprocess.run([str(TESTBED), "up", "--fleet", name], check=True)
+        yield Fleet(name)
+    finally:
+        if not there:
+            subprocess.run([str(TESTBED), "down", "--fleet", name], check=True)
+
+
+@pytest.fixture(scope="session")
+def ansible_home() -> t.Iterator[pathlib.Path]:
+    """Ansible's own directory, short: the sockets of ssh in it have paths of 107 bytes at most."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="nixos-"))
+    (home / "ansible.cfg").touch()  # empty, in the place of the developer's
+    yield home
+    for socket in home.glob("cp/*"):
+        command = ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "host"]
+        subprocess.run(command, capture_output=True, check=False, timeout=10)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def environment(ansible_home: pathlib.Path) -> dict[str, str]:
+    """What ansible-playbook gets beside the environment of the tests."""
+    return {
+        # The ansible-core of this Python, also when its environment is not on the PATH.
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH")
+        or str(COLLECTION / ".venv/collections"),
+        "ANSIBLE_CONFIG": str(ansible_home / "ansible.cfg"),
+        "ANSIBLE_HOME": str(ansible_home),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(ansible_home / "cp"),
+        # ansible-runner switches it off where nobody says anything.
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        # Nothing here shall wait for a network.
+        "NIX_CONFIG": "substituters =",
+    }
+
+
+@pytest.fixture
+def play(fleet: Fleet, environment: dict[str, str], tmp_path: pathlib.Path) -> Play:
+    """Run ansible-playbook, without a terminal."""
+
+    def run(playbook: str | pathlib.Path, *args: str, env: dict[str, str] | None = None) -> Played:
+        directory = tmp_path / f"play-{secrets.token_hex(4)}"
+        directory.mkdir()
+        with pathlib.Path(os.devnull).open(encoding="utf-8") as nothing:
+            runner = init_command_config(
+                "ansible-playbook",
+                ["-i", str(fleet.inventory), str(_file(playbook, directory)), *args],
+                private_data_dir=str(directory),
+                envvars=environment | (env or {}),
+                input_fd=nothing,  # which also means: no pseudo-terminal
+                quiet=True,
+            )
+            runner.run()
+        return Played(runner.rc, list(runner.events))
+
+    return run
+
+
+@pytest.fixture
+def start_play(
+    fleet: Fleet, environment: dict[str, str], tmp_path: pathlib.Path
+) -> t.Iterator[StartPlay]:
+    """Start ansible-playbook in a process group of its own, its output in a file."""
+    all_started: list[Started] = []
+
+    def start(
+        playbook: str | pathlib.Path, *args: str, env: dict[str, str] | None = None
+    ) -> Started:
+        mark = secrets.token_hex(8)
+        output = tmp_path / f"{mark}.txt"
+        command = ["ansible-playbook", "-i", str(fleet.inventory), str(_file(playbook, tmp_path))]
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [*command, *args],
+                env=os.environ | environment | (env or {}) | {"TEST_PLAY": mark},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        all_started.append(Started(process, output, mark))
+        return all_started[-1]
+
+    yield start
+    for started in all_started:
+        started.kill()
+
+
+def _file(playbook: str | pathlib.Path, directory: pathlib.Path) -> pathlib.Path:
+    if isinstance(playbook, pathlib.Path):
+        return playbook
+    path = directory / f"play-{secrets.token_hex(4)}.yml"
+    path.write_text(playbook)
+    return path

@@ -27,6 +27,7 @@ FLEET = ("--fleet", "stc")
 
 SLEEP = "[Service]\nExecStart=/bin/sleep infinity\n"
 CHANGED = "Environment=CHANGED=1\n"
+ACTIONS = ("check", "switch", "boot", "test", "dry-activate")
 ALWAYS = ["activating the configuration...", "restarting sysinit-reactivation.target"]
 RESET = f"""
 systemctl stop 't-*' 'run-t*' 2>/dev/null
@@ -143,8 +144,11 @@ class Host:
         outcome = self.act(system, "test")
         assert outcome.rc == 0, outcome
 
+    def pids(self, *units: str) -> list[str]:
+        return self.read(f"systemctl show -p MainPID --value {' '.join(units)}").split()
+
     def pid(self, unit: str) -> str:
-        return self.read(f"systemctl show -p MainPID --value {unit}")
+        return self.pids(unit)[0]
 
     def state(self, unit: str) -> str:
         return self.run(f"systemctl is-active {unit}").stdout.strip()
@@ -264,7 +268,7 @@ def test_dry_activate_shows_the_plan(host: Host, changed: System) -> None:
 def test_switch_carries_the_plan_out(host: Host, changed: System) -> None:
     kept = ["t-same", "t-reload", "t-trigger", "t-keep", "t-refuse", "t-stays"]
     renewed = ["t-plain", "t-Dropin", "t-restart", "t-many@1"]
-    before = {name: host.pid(name) for name in [*kept, *renewed]}
+    before = host.pids(*kept, *renewed)
     outcome = host.act(changed, "test")
     assert outcome.rc == 0
     assert outcome.lines == [
@@ -276,17 +280,10 @@ def test_switch_carries_the_plan_out(host: Host, changed: System) -> None:
         f"starting the following units: {MOVES['start']}",
         "the following new units were started: t-new.service",
     ]
-    assert {name: host.pid(name) == pid for name, pid in before.items()} == {
-        **dict.fromkeys(kept, True),
-        **dict.fromkeys(renewed, False),
-    }
-    states = {name: host.state(name) for name in ("t-gone", "t-idle", "t-socket.socket", "t-new")}
-    assert states == {
-        "t-gone": "inactive",
-        "t-idle": "inactive",
-        "t-socket.socket": "active",
-        "t-new": "active",
-    }
+    same = [old == new for old, new in zip(before, host.pids(*kept, *renewed), strict=True)]
+    assert same == [True] * len(kept) + [False] * len(renewed)
+    states = host.run("systemctl is-active t-gone t-idle t-socket.socket t-new").stdout.split()
+    assert states == ["inactive", "inactive", "active", "active"]
     assert host.read("readlink /run/current-system") == str(changed.path)
 
 
@@ -356,13 +353,13 @@ def test_other_systems_are_refused(host: Host) -> None:
     assert (outcome.rc, outcome.lines) == (2, ["This is not a NixOS installation!"])
 
 
-@pytest.mark.parametrize("action", ["check", "boot", "dry-activate", "switch"])
-def test_a_busy_lock_is_not_waited_for(host: Host, action: str) -> None:
+def test_a_busy_lock_is_not_waited_for(host: Host) -> None:
     system = System("plain")
     host.add(system)
     lock = "mkdir -p /run/nixos; flock /run/nixos/switch-to-configuration.lock"
-    outcome = host.run(f"{lock} {system.path}/bin/switch-to-configuration {action}")
-    assert (outcome.rc, outcome.lines) == (11, ["Could not acquire lock"])
+    for action in ACTIONS:
+        outcome = host.run(f"{lock} {system.path}/bin/switch-to-configuration {action}")
+        assert (outcome.rc, outcome.lines) == (11, ["Could not acquire lock"]), action
 
 
 def test_the_lock_is_not_inherited_by_what_the_activation_starts(host: Host) -> None:
@@ -371,13 +368,13 @@ def test_the_lock_is_not_inherited_by_what_the_activation_starts(host: Host) -> 
     assert host.act(system, "check").rc == 0
 
 
-@pytest.mark.parametrize("action", ["check", "boot", "dry-activate", "switch"])
-def test_a_failed_pre_switch_check_ends_it(host: Host, action: str) -> None:
-    check = f'[ "$1 $2 $NIXOS_ACTION" = "{SYSTEMS}/plain {action} {action}" ] && exit 1'
+def test_a_failed_pre_switch_check_ends_it(host: Host) -> None:
+    check = f'[ "$1 $2" = "{SYSTEMS}/plain $NIXOS_ACTION" ] && exit 1'
     system = System("plain", check=check)
     host.add(system)
-    outcome = host.act(system, action)
-    assert (outcome.rc, outcome.lines) == (1, ["Pre-switch checks failed"])
+    for action in ACTIONS:
+        outcome = host.act(system, action)
+        assert (outcome.rc, outcome.lines) == (1, ["Pre-switch checks failed"]), action
     assert host.run("ls /run/current-system /boot/loader").rc != 0
 
 
@@ -433,6 +430,36 @@ def test_a_failed_unit_is_4(host: Host) -> None:
     ]
     assert "Active: failed" in outcome.stdout
     assert host.read("readlink /run/current-system") == str(new.path)
+
+
+def test_each_verb_says_what_failed(host: Host) -> None:
+    reload = SLEEP + "X-ReloadIfChanged=true\nExecReload=/bin/false\n"
+    old = {"t-reload.service": reload, "t-restart.service": SLEEP + "X-StopIfChanged=false\n"}
+    host.start(system_with("old", old))
+    new = system_with(
+        "new",
+        {
+            "t-reload.service": reload + CHANGED,
+            "t-restart.service": FAILING + "X-StopIfChanged=false\n",
+            "t-needy.service": SLEEP
+            + "[Unit]\nRequires=t-restart.service\nAfter=t-restart.service\n",
+        },
+    )
+    host.add(new)
+    host.read("printf 't-none.service\\nt-needy.service\\n' > /run/nixos/start-list")
+    outcome = host.act(new, "test")
+    assert outcome.rc == 4
+    assert outcome.lines == [
+        *ALWAYS,
+        "reloading the following units: t-reload.service",
+        "restarting the following units: t-restart.service",
+        "starting the following units: t-needy.service, t-none.service",
+        "Failed to start t-none.service: Unit t-none.service not found.",
+        "Failed to reload t-reload.service",
+        "Failed to restart t-restart.service",
+        "Failed to start t-needy.service",
+        "warning: the following units failed: t-restart.service",
+    ]
 
 
 def test_4_masks_2(host: Host) -> None:
@@ -529,6 +556,34 @@ def test_activation_scripts_request_restarts(host: Host) -> None:
     assert host.pid("t-plain") != pid
 
 
+def test_a_unit_to_reload_that_has_stopped_is_started(host: Host) -> None:
+    texts = {"t-reload.service": SLEEP + "ExecReload=/bin/true\n"}
+    request = "echo t-reload.service > /run/nixos/activation-reload-list"
+    system = System("plain", units(texts), activate=request)
+    host.add(system)
+    assert host.act(system, "test").lines == [
+        ALWAYS[0],
+        WARNING_26_11,
+        ALWAYS[1],
+        "starting the following units: t-reload.service",
+        "the following new units were started: t-reload.service",
+    ]
+
+
+def test_only_boot_needs_no_systemd(host: Host) -> None:
+    system = System("plain")
+    host.add(system)
+    host.generation(1, system)
+    hide = "mount -t tmpfs none /run/systemd && mount -t tmpfs none /run/dbus"
+    command = f"{system.path}/bin/switch-to-configuration"
+    boot = host.run(f"unshare --mount sh -c '{hide} && {command} boot'")
+    assert (boot.rc, boot.lines) == (0, [])
+    outcome = host.run(f"unshare --mount sh -c '{hide} && {command} test'")
+    assert outcome.rc == 1
+    assert outcome.lines[:3] == ["Error: Failed to open dbus connection", "", "Caused by:"]
+    assert host.run("ls /run/current-system").rc != 0
+
+
 def test_a_changed_systemd_is_executed_again(host: Host) -> None:
     old, new = (System(name, extra={"systemd/version": name}) for name in ("old", "new"))
     host.start(old)
@@ -557,11 +612,11 @@ def test_a_drop_in_restarts_a_unit_of_the_base(host: Host) -> None:
 
 def test_bases_units_stay(host: Host) -> None:
     """Debian's own units are no business of a generation that does not declare them."""
-    names = "ssh dbus nix-daemon systemd-journald"
-    pids = host.read(f"systemctl show -p MainPID --value {names}")
+    names = ("ssh", "dbus", "nix-daemon", "systemd-journald")
+    pids = host.pids(*names)
     host.start(system_with("old", {"t-plain.service": SLEEP}))
     host.start(System("new"))
-    assert host.read(f"systemctl show -p MainPID --value {names}") == pids
+    assert host.pids(*names) == pids
     assert host.state("t-plain") == "inactive"
 
 
@@ -582,6 +637,15 @@ def test_etc_is_set_up_and_cleaned_up(host: Host) -> None:
         "link",
         f"new{new.path}/etc",
     ]
+
+
+def test_a_directory_and_a_file_change_places(host: Host) -> None:
+    host.start(System("old", {"t/a": "file", "t/b/c": "below"}))
+    host.start(System("new", {"t/a/c": "below", "t/b": "file"}))
+    assert host.read("cat /etc/t/a/c /etc/t/b") == "belowfile"
+    assert host.read(f"ls {SYSTEMS}/new/etc/t/a") == "c"
+    host.start(System("empty"))
+    assert host.run("ls -d /etc/t").rc != 0
 
 
 FORBIDDEN = (
@@ -731,7 +795,7 @@ def test_systems_of_the_stand_in_nixpkgs(host: Host) -> None:
         "starting the following units: t-web.service",
     ]
     assert "setting up /etc..." in outcome.stdout
-    assert host.read("cat /etc/t/text; readlink /run/current-system").split() == ["new", new]
+    assert host.read("cat /etc/t/text; echo; readlink /run/current-system").split() == ["new", new]
     assert host.read("grep ^default /boot/loader/loader.conf") == "default nixos-generation-2.conf"
     kernel = host.read("sed -n 's/^linux //p' /boot/loader/entries/nixos-generation-2.conf")
     host.read(f"cmp /boot{kernel} {new}/kernel")

@@ -84,19 +84,26 @@ select_lines() { # TEST FILE OTHER: the lines of FILE that are (TEST "") or are 
     awk "FILENAME == ARGV[1] { other[\$0]; next } $1(\$0 in other)" "$3" "$2"
 }
 
+remove_file() { # PATH: with the directories that it leaves empty
+    ours "$1" || return 0
+    rm -f "/etc/$1"
+    (cd /etc && rmdir -p "$(dirname "$1")" 2>/dev/null)
+}
+
 [ -d "$etc" ] || { echo "setup-etc: $etc is not a directory; give the etc directory of a system." >&2; exit 1; }
 echo "setting up /etc..."
 ln -sfn "$etc" /etc/static.tmp && mv -T /etc/static.tmp /etc/static || exit
 touch "$clean"
 generation_files >"$clean.new"
+
+# First what is gone: a directory may take the place of a file, or a file that of a directory.
+select_lines "!" "$clean" "$clean.new" >"$clean.gone"
+while read -r path; do
+    remove_file "$path"
+done <"$clean.gone"
+select_lines "" "$clean" "$clean.new" >"$clean.tmp" && mv "$clean.tmp" "$clean"
 while read -r path; do
     install_file "$path"
 done <"$clean.new"
-
-select_lines "!" "$clean" "$clean.new" >"$clean.gone"
-while read -r path; do
-    ! ours "$path" || rm -f "/etc/$path"
-done <"$clean.gone"
-select_lines "" "$clean" "$clean.new" >"$clean.tmp" && mv "$clean.tmp" "$clean"
 rm -f "$clean.new" "$clean.gone"
 exit "$status"

@@ -108,7 +108,7 @@ show_units() { # MESSAGE SET: on one line; targets are always started, hence hid
 # --- The plan ---
 
 unit_states() { # UNIT ACTIVE SUB of every unit that is not inactive
-    systemctl list-units --all --full --plain --no-legend --no-pager >"$work/units" || return
+    systemctl list-units --all --full --plain --no-legend --no-pager >"$work/units" 2>"$work/errors" || return
     awk '$3 != "inactive" { print $1, $3, $4 }' "$work/units"
 }
 
@@ -252,7 +252,10 @@ make_plan() {
     rm -rf "$work" && mkdir "$work"
     trap 'rm -rf "$work"' EXIT
     for set in $UNIT_SETS $REPORTED_SETS; do : >"$work/$set"; done
-    unit_states >"$work/before" || die 1 "Error: Failed to open dbus connection"
+    unit_states >"$work/before" || die 1 "Error: Failed to open dbus connection
+
+Caused by:
+    $(cat "$work/errors")"
     unit_settings /run/current-system/etc/systemd/system >"$work/old-settings"
     unit_settings "$out/etc/systemd/system" >"$work/new-settings"
     [ "$(readlink -f /run/current-system/systemd)" = "$(readlink -f "$out/systemd")" ] ||

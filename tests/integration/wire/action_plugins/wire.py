@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import typing as t
 
@@ -46,33 +47,44 @@ class ActionModule(ClosureAction):
             for _time in range(args["times"]):
                 start = time.monotonic()
                 reply = host.read(args["read"], args["deadline"])
-            return _said(reply.rc, reply.text, reply.stderr, start)
+            return _said(reply.rc, reply.stdout, reply.stderr, start)
         if args["change"]:
             for _time in range(args["times"]):
                 start = time.monotonic()
                 words = ("sh", "-c", args["change"])
                 reply = host.change(*words, sources=(), request=args["name"])
-            return _said(reply.rc, reply.text, reply.stderr, start)
+            return _said(reply.rc, reply.stdout, reply.stderr, start)
         job = Job(host, args["name"], args["unit"], args["lease"])
+        parts: list[bytes] = []
         start = time.monotonic()
         job.start(args["job"])
         try:
-            ended = job.wait(args["limit"])
+            ended = job.wait(args["limit"], lambda out, err: parts.append(out))
         except BaseException:
             job.stop()
             raise
-        return _said(ended.exit_code, ended.stdout, ended.stderr, start) | {"how": ended.how}
+        heard = b"".join(parts)
+        return _said(ended.exit_code, heard, ended.stderr, start) | {"how": ended.how}
 
 
-def _said(rc: int | None, stdout: str, stderr: str, start: float) -> dict[str, t.Any]:
-    seconds = round(time.monotonic() - start, 3)
-    said = {"rc": rc, "stdout": stdout, "stderr": stderr, "seconds": seconds}
+def _said(rc: int | None, stdout: bytes, stderr: str, start: float) -> dict[str, t.Any]:
+    said = {
+        "rc": rc,
+        "stdout": stdout[:10_000].decode(errors="replace"),
+        "sha256": hashlib.sha256(stdout).hexdigest(),
+        "stderr": stderr,
+        "seconds": round(time.monotonic() - start, 3),
+    }
     return {"said": said}
 
 
 def _lose_stdin(connection: ConnectionBase) -> None:
     """Make the connection one that drops what is sent on stdin."""
     execute = connection.exec_command
-    connection.exec_command = lambda command, in_data=None, sudoable=True: execute(
-        command, in_data=b"" if in_data else None, sudoable=sudoable
-    )
+
+    def lossy(
+        cmd: str, in_data: bytes | None = None, sudoable: bool = True
+    ) -> tuple[int, bytes, bytes]:
+        return execute(cmd, in_data=b"" if in_data else None, sudoable=sudoable)
+
+    connection.exec_command = lossy  # type: ignore[method-assign]

@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The smallest connection plugin: into a host of the testbed without a network."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+from ansible.plugins.connection import ConnectionBase
+
+DOCUMENTATION = """
+name: testbed_nsenter
+short_description: enter a host of the testbed
+description: As root, by nsenter.
+options:
+  command:
+    description: The words that stand before the command that runs in the host.
+    type: list
+    elements: str
+    vars: [{name: testbed_enter}]
+"""
+
+
+class Connection(ConnectionBase):
+    transport = "testbed_nsenter"
+
+    def _connect(self) -> Connection:
+        return self
+
+    def exec_command(
+        self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
+    ) -> tuple[int, bytes, bytes]:
+        command = [*self.get_option("command"), "/bin/sh", "-c", cmd]
+        done = subprocess.run(command, input=in_data or b"", capture_output=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def put_file(self, in_path: str, out_path: str) -> None:
+        self.exec_command(f"cat >{out_path}", pathlib.Path(in_path).read_bytes())
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        pathlib.Path(out_path).write_bytes(self.exec_command(f"cat {in_path}")[1])
+
+    def close(self) -> None:
+        self._connected = False

@@ -65,7 +65,7 @@ def build_connection(action: ActionBase, task_vars: Variables, name: str) -> Con
     )
     _set_options("shell", connection._shell, variables, templar)
     connection.set_become_plugin(_become(variables, templar))
-    return connection
+    return t.cast(ConnectionBase, connection)
 
 
 def _become(variables: Variables, templar: Templar) -> t.Any:

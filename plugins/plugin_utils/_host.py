@@ -11,15 +11,16 @@ without doing it again (:meth:`Host.change`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import os
+import pathlib
 import secrets
 import tempfile
 import time
-import typing as t
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.become import BecomeBase
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 from ansible.utils.path import unfrackpath
@@ -86,7 +87,7 @@ class Host:
         self._shells = list(SHELLS)
         self._takes_stdin = True
         self._answered = False
-        self._control_socket = ""
+        self._control_socket: pathlib.Path | None = None
         self._prepare()
 
     def read(self, text: str, deadline: float = 30) -> Reply:
@@ -100,7 +101,7 @@ class Host:
         while True:
             self.run.check_alive()
             # A control master of ours means that the host answered within the last minute.
-            self._answered |= os.path.exists(self._control_socket)
+            self._answered |= bool(self._control_socket and self._control_socket.exists())
             try:
                 reply = self._attempt(text, deadline)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
@@ -131,10 +132,12 @@ class Host:
         A control master that hangs would hang ``ssh -O stop`` too: it loses its socket instead
         and ends by its keepalive.
         """
-        if os.path.exists(self._control_socket):
-            os.unlink(self._control_socket)
+        if self._control_socket:
+            self._control_socket.unlink(missing_ok=True)
         elif type(self._connection).reset is not ConnectionBase.reset:
-            within(10, self._connection.reset)
+            # What is wrong with the connection, the next script will hear.
+            with contextlib.suppress(AnsibleError, TimeoutError):
+                within(10, self._connection.reset)
 
     def _prepare(self) -> None:
         options = self._connection.option_definitions
@@ -154,7 +157,7 @@ class Host:
         place = (option("host"), option("port"), option("remote_user"), option("ssh_common_args"))
         name = "cn-" + hashlib.sha1(repr(place).encode()).hexdigest()[:10]
         self._connection.set_option("control_path", f"%(directory)s/{name}")
-        self._control_socket = os.path.join(unfrackpath(option("control_path_dir")), name)
+        self._control_socket = pathlib.Path(unfrackpath(option("control_path_dir")), name)
 
     def _attempt(self, text: str, deadline: float) -> Reply:
         nonce = secrets.token_hex(8)
@@ -212,23 +215,21 @@ class Host:
 
     def _execute(self, command: str, stdin: bytes | None) -> tuple[int, bytes, bytes]:
         connection = self._connection
-        if self._becomes():
+        if become := self._becomes():
             connection._shell.executable = self._shells[0]  # become wraps the command in it
-            command = connection.become.build_become_command(command, connection._shell)
-        return t.cast(
-            tuple[int, bytes, bytes], connection.exec_command(command, in_data=stdin, sudoable=True)
-        )
+            command = become.build_become_command(command, connection._shell)
+        return connection.exec_command(command, in_data=stdin, sudoable=True)
 
-    def _becomes(self) -> bool:
+    def _becomes(self) -> BecomeBase | None:
         """Like ActionBase, do not become the user who is logged in."""
         become = self._connection.become
         if not become:
-            return False
+            return None
         try:
             login = self._connection.get_option("remote_user")
         except KeyError:
             login = None
-        return login is None or login != become.get_option("become_user")
+        return become if login is None or login != become.get_option("become_user") else None
 
     def _unreachable(self, error: Exception, deadline: float) -> AnsibleConnectionFailure:
         if isinstance(error, AnsibleConnectionFailure):

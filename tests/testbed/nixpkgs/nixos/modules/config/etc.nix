@@ -5,6 +5,7 @@
 let
   inherit (lib) mkOption types;
   str = default: description: mkOption { type = types.str; inherit default description; };
+  textPriority = 1000;
   entries = lib.filter (e: e.enable) (lib.attrValues config.environment.etc);
 
   entry = { name, config, options, ... }: {
@@ -18,8 +19,14 @@ let
       gid = mkOption { type = types.int; default = 0; description = "The group of a copied file."; };
       user = str "+${toString config.uid}" "The owner of a copied file, by name.";
       group = str "+${toString config.gid}" "The group of a copied file, by name.";
+      inline = mkOption {
+        type = types.bool;
+        internal = true;
+        default = config.text != null && options.source.highestPrio == textPriority;
+        description = "Whether the content is `text`; a `source` of the user's own wins.";
+      };
     };
-    config.source = lib.mkIf (config.text != null) (lib.mkDefault (pkgs.writeText "etc-${baseNameOf name}" config.text));
+    config.source = lib.mkIf (config.text != null) (lib.mkOverride textPriority (pkgs.writeText "etc-${baseNameOf name}" config.text));
   };
 
   # A text goes straight into the one derivation: a derivation for each small file would cost most of the build.
@@ -27,7 +34,7 @@ let
     let target = lib.escapeShellArg "etc/${e.target}"; in
     ''
       mkdir -p "$(dirname ${target})"
-      ${if e.text != null then "printf %s ${lib.escapeShellArg e.text} > ${target}" else "ln -s ${lib.escapeShellArg "${e.source}"} ${target}"}
+      ${if e.inline then "printf %s ${lib.escapeShellArg e.text} > ${target}" else "ln -s ${lib.escapeShellArg "${e.source}"} ${target}"}
     '' + lib.optionalString (e.mode != "symlink") ''
       echo ${lib.escapeShellArg e.mode} > ${target}.mode
       echo ${lib.escapeShellArg e.user} > ${target}.uid

@@ -68,7 +68,7 @@ let
     kernel-modules = "${config.system.modulesTree}";
   } // lib.mapAttrs' (n: s: lib.nameValuePair "specialisation/${n}" "${s.configuration.system.build.toplevel}") config.specialisation;
 
-  toplevel = pkgs.runCommand "nixos-system-${config.networking.hostName}-${label}" { preferLocalBuild = true; } ''
+  toplevel = pkgs.runCommand "nixos-system-${config.system.name}-${label}" { preferLocalBuild = true; } ''
     mkdir -p "$out/bin" "$out/specialisation"
     cd "$out"
     ${lib.concatStrings (lib.mapAttrsToList (n: text: "printf %s ${lib.escapeShellArg text} > ${n}\n") files)}
@@ -90,6 +90,11 @@ in
     };
     # The stand-in's own: a NixOS release whose init cannot be switched to without a reboot.
     initInterfaceVersion = mkOption { type = types.str; default = "systemd 2"; description = "A change needs a reboot."; };
+    name = mkOption {
+      type = types.str;
+      default = if config.networking.hostName == "" then "unnamed" else config.networking.hostName;
+      description = "The name of the system in its store path.";
+    };
     switch.enable = mkOption { type = types.bool; default = true; description = "Whether the system can switch."; };
     extraDependencies = mkOption { type = types.listOf types.pathInStore; default = [ ]; description = "Store paths kept with the system."; };
   };

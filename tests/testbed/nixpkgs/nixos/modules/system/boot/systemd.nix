@@ -63,11 +63,13 @@ let
   toLines = name: v: lib.concatMapStrings (x: "${name}=${toValue x}\n") (if lib.isList v then v else [ v ]);
   toSection = name: set: lib.optionalString (set != { })
     "[${name}]\n${lib.concatStrings (lib.mapAttrsToList toLines (lib.filterAttrs (_: v: v != null) set))}\n";
-  # A path has to reach the store, so that its content and not its name decides.
-  triggers = ts: lib.optional (ts != [ ]) (lib.concatMapStringsSep " " (t: "${if lib.isPath t then t else toString t}") ts);
+  # In a file of their own: triggers may be long and have several lines, and a path has to reach the store, so that
+  # its content and not its name decides.
+  triggers = name: ts: lib.optional (ts != [ ]) "${pkgs.writeText name
+    (lib.concatMapStringsSep " " (t: if lib.isPath t then "${t}" else toString t) (lib.flatten ts))}";
   words = xs: lib.optional (xs != [ ]) (toString xs);
 
-  unitSection = u: toSection "Unit" (lib.filterAttrs (_: v: v != [ ] && v != null) ({
+  unitSection = name: u: toSection "Unit" (lib.filterAttrs (_: v: v != [ ] && v != null) ({
     Requires = words u.requires;
     Wants = words u.wants;
     BindsTo = words u.bindsTo;
@@ -80,27 +82,29 @@ let
     Description = words (lib.optional (u.description != "") u.description);
     StartLimitBurst = u.startLimitBurst;
     StartLimitIntervalSec = u.startLimitIntervalSec;
-    X-Restart-Triggers = triggers u.restartTriggers;
-    X-Reload-Triggers = triggers u.reloadTriggers;
+    X-Restart-Triggers = triggers "X-Restart-Triggers-${name}" u.restartTriggers;
+    X-Reload-Triggers = triggers "X-Reload-Triggers-${name}" u.reloadTriggers;
     X-NotSocketActivated = if u.notSocketActivated or false then true else null;
   } // u.unitConfig));
 
+  # Unit names may have characters that store paths must not have.
+  safe = lib.replaceStrings [ "@" ":" "\\" ] [ "-" "-" "-" ];
   unitScript = name: text: "${pkgs.writeShellScriptBin name "set -e\n${text}"}/bin/${name}";
   serviceSection = name: u:
     let
-      run = what: text: arguments: lib.optional (text != "") "${unitScript "${lib.replaceStrings [ "@" ":" "\\" ] [ "-" "-" "-" ] name}-${what}" text}${arguments}";
-      exec = key: values: lib.optionalAttrs (values != [ ]) { ${key} = values ++ lib.toList (u.serviceConfig.${key} or [ ]); };
+      run = what: text: arguments: lib.optional (text != "") "${unitScript "${safe name}-${what}" text}${arguments}";
+      add = key: values: lib.optionalAttrs (values != [ ]) { ${key} = values ++ lib.toList (u.serviceConfig.${key} or [ ]); };
       environment = lib.filterAttrs (_: v: v != null) (
         lib.optionalAttrs (!dropIn "${name}.service" u) { PATH = lib.makeBinPath (u.path ++ defaultPath); } // u.environment);
     in
-    toSection "Service" ({ Environment = lib.mapAttrsToList (n: v: builtins.toJSON "${n}=${toString v}") environment; }
-      // u.serviceConfig
-      // exec "ExecStartPre" (run "pre-start" u.preStart "")
-      // exec "ExecStart" (run "start" u.script (lib.optionalString (u.scriptArgs != "") " ${u.scriptArgs}"))
-      // exec "ExecStartPost" (run "post-start" u.postStart "")
-      // exec "ExecReload" (run "reload" u.reload "")
-      // exec "ExecStop" (run "pre-stop" u.preStop "")
-      // exec "ExecStopPost" (run "post-stop" u.postStop "")
+    toSection "Service" (u.serviceConfig
+      // add "Environment" (lib.mapAttrsToList (n: v: builtins.toJSON "${n}=${toString v}") environment)
+      // add "ExecStartPre" (run "pre-start" u.preStart "")
+      // add "ExecStart" (run "start" u.script (lib.optionalString (u.scriptArgs != "") " ${u.scriptArgs}"))
+      // add "ExecStartPost" (run "post-start" u.postStart "")
+      // add "ExecReload" (run "reload" u.reload "")
+      // add "ExecStop" (run "pre-stop" u.preStop "")
+      // add "ExecStopPost" (run "post-stop" u.postStop "")
       // lib.optionalAttrs u.reloadIfChanged { X-ReloadIfChanged = true; }
       // lib.optionalAttrs (!u.reloadIfChanged && !u.restartIfChanged) { X-RestartIfChanged = false; }
       // lib.optionalAttrs (!u.stopIfChanged) { X-StopIfChanged = false; });
@@ -108,7 +112,7 @@ let
 
   toUnits = suffix: sections: lib.mapAttrs' (name: u: lib.nameValuePair "${name}.${suffix}" {
     inherit (u) enable aliases wantedBy requiredBy overrideStrategy;
-    text = unitSection u + sections name u;
+    text = unitSection (safe name) u + sections name u;
   });
   unit = {
     options = {

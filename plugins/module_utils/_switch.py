@@ -224,6 +224,13 @@ def parse_plan(stderr: str, stdout: str = "") -> Plan:
     return Plan(**found.fields(), raw=_plain(stderr))
 
 
+def show_plan(plan: Plan) -> str:
+    """The plan's units for people, a line for each verb that has some."""
+    verbs = ("stop", "not_stop", "restart", "reload", "start")
+    units = {verb.replace("not_stop", "NOT stop"): getattr(plan, verb) for verb in verbs}
+    return "".join(f"would {verb}: {', '.join(of)}\n" for verb, of in units.items() if of)
+
+
 def parse_report(stderr: str, stdout: str) -> Report:
     """What switch, boot, test or check did, by the text it prints. Fails for no text.
 
@@ -369,8 +376,8 @@ def _inhibited(report: Report) -> str:
 
 def _not_begun(exit_code: int | None, report: Report) -> Outcome:
     # 4 belongs to a switch that is done, 101 to a panic, and 128 and more to a signal: in all of
-    # them the text cannot be complete.
-    if exit_code is None or exit_code in (4, 101) or exit_code not in range(128):
+    # them the text cannot be complete. Units are stopped first, before the activation begins.
+    if report.stopped or exit_code is None or exit_code in (4, 101) or exit_code not in range(128):
         return _unknown(exit_code, report)
     if report.failed_checks:
         checks = ", ".join(report.failed_checks)

@@ -134,8 +134,8 @@ def parse_toplevel(text: str) -> Toplevel:
         if toplevel is not None:
             return toplevel
     raise ClosureError(
-        f"{' and '.join(toplevels) or 'The NixOS system'} does not exist on the host. Copy it "
-        "there first, or pass the path of a system that is there."
+        f"{' and '.join(toplevels) or 'The NixOS system'}: no such system on the host. Copy it "
+        "there first, or pass the path of one that is there."
     )
 
 
@@ -197,13 +197,9 @@ def check_toplevel(top: Toplevel, host_platform: str) -> None:
     The tests are those of nixos-rebuild (nixos-version) and colmena (switch-to-configuration),
     and the platform, which neither looks at.
     """
-    for problem in (
-        _not_nixos(top),
-        _not_switchable(top),
-        _wrong_platform(top, host_platform),
-    ):
-        if problem:
-            raise ClosureError(problem, path=top.path)
+    problem = _not_nixos(top) or _not_switchable(top) or _wrong_platform(top, host_platform)
+    if problem:
+        raise ClosureError(problem, path=top.path)
 
 
 def _not_nixos(top: Toplevel) -> str | None:

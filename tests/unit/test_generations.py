@@ -175,6 +175,10 @@ def test_where_a_profile_is(name: str, path: str) -> None:
     assert profile_path(name) == path
 
 
+def test_the_profile_of_the_system_is_meant_if_none_is_named() -> None:
+    assert profile_path() == profile_path("system")
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "../x", "-p", ".hidden", "a b", "a\n", "web-1-link", "a;b", "ä"]
 )

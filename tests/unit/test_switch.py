@@ -525,6 +525,15 @@ won't take effect until you reboot the system.
         "ended with exit code 137",
     ),
     Run(
+        "perl-23.05, cut after it had stopped units (nixpkgs issue 242737)",
+        1,
+        "stopping the following units: -.mount\n",
+        Report(stopped=("-.mount",)),
+        "unknown",
+        None,
+        "The host may be switched, in part or not at all",
+    ),
+    Run(
         "any, no such program",
         127,
         "sh: /nix/store/x/bin/switch-to-configuration: not found\n",

@@ -162,9 +162,13 @@ def test_the_probe_is_clean() -> None:
 
 def test_a_system_that_does_not_exist_is_named() -> None:
     text = "toplevel=/run/booted-system\ntoplevel_end=/run/booted-system\n"
-    with pytest.raises(ClosureError, match="/run/booted-system does not exist on the host"):
+    with pytest.raises(ClosureError, match=r"^/run/booted-system: no such system on the host"):
         parse_toplevel(text)
-    with pytest.raises(ClosureError, match="The NixOS system does not exist on the host"):
+    with pytest.raises(
+        ClosureError, match=r"^/run/booted-system and /x: no such system on the host"
+    ):
+        parse_toplevel(f"{text}toplevel=/x\ntoplevel_end=/x\n")
+    with pytest.raises(ClosureError, match=r"^The NixOS system: no such system on the host"):
         parse_toplevel("")
 
 

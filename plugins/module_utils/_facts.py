@@ -32,7 +32,8 @@ class Facts:
     :param boot_pending: what was to become the default when the host was interrupted
     :param switching: whether a switch-to-configuration runs now as systemd's unit
     :param job: how our last activation on this host ended, in systemd's words
-    :param valid: whether the path that was asked for is in the host's store
+    :param path: the system that was asked for, else the profile's
+    :param valid: whether that is in the host's store
     """
 
     user: str
@@ -48,6 +49,7 @@ class Facts:
     failed_units: tuple[str, ...]
     generations: tuple[Generation, ...]
     toplevels: dict[str, Toplevel | None]
+    path: str | None
     valid: bool
 
     @property
@@ -62,10 +64,10 @@ class Facts:
 
     @property
     def reboot_reasons(self) -> tuple[str, ...]:
-        """What of the profile's system takes effect only after a reboot."""
+        """What of the system that was asked for takes effect only after a reboot."""
         booted = self.toplevels.get("/run/booted-system")
-        running = self.toplevels.get("/run/current-system")
-        return reboot_reasons(booted, running) if booted and running else ()
+        system = self.toplevels.get(self.path or "")
+        return reboot_reasons(booted, system) if booted and system else ()
 
     def boots(self, path: str) -> bool:
         """Whether the host will boot this system."""
@@ -74,6 +76,19 @@ class Facts:
     def is_at(self, path: str) -> bool:
         """Whether a deployment of this system would find nothing to do."""
         return self.running == path and self.boots(path)
+
+
+def needed_step(action: str, facts: Facts, path: str) -> str:
+    """Return what is left to do of an action: it, a part of it, or ``""``.
+
+    A system that runs is not activated again; one that runs and is not what the host boots still
+    has to become that.
+    """
+    if action == "boot":
+        return "" if facts.boots(path) else "boot"
+    if facts.running != path:
+        return action
+    return "boot" if action == "switch" and not facts.boots(path) else ""
 
 
 def parse_facts(text: str, profile: str) -> Facts:
@@ -98,5 +113,6 @@ def parse_facts(text: str, profile: str) -> Facts:
         failed_units=tuple(value for name, value in lines if name == "failed_unit"),
         generations=parse_generations(text, profile),
         toplevels=parse_toplevels(text),
+        path=one["path_asked"] or None,
         valid="valid" in one,
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import abc
 import typing as t
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
 from ansible_collections.closure.nixos.plugins.plugin_utils._connections import build_connection
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._run import Run, this_run
 
 Result = dict[str, t.Any]
@@ -38,9 +40,8 @@ class ClosureAction(ActionBase, abc.ABC):  # type: ignore[misc]  # ansible-core 
         result: Result = super().run(tmp, task_vars)
         self.task_vars = task_vars or {}
         self.task_run = this_run()
-        _validated, args = self.validate_argument_spec(**self.spec)
         try:
-            return result | self.act(args)
+            return result | self.act(self.validated(self._task.args))
         except ClosureError as error:
             return result | as_result(error)
 
@@ -53,15 +54,36 @@ class ClosureAction(ActionBase, abc.ABC):  # type: ignore[misc]  # ansible-core 
         """Whether the task runs in check mode."""
         return bool(self._task.check_mode)
 
+    @property
+    def diff(self) -> bool:
+        """Whether people want to see the change."""
+        return bool(self._task.diff)
+
+    def validated(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return arguments with their defaults and types.
+
+        :raises ClosureError: they do not fit the module's spec
+        """
+        result = ArgumentSpecValidator(**self.spec).validate(args)
+        if result.error_messages:
+            raise ClosureError(". ".join(result.error_messages))
+        return t.cast(dict[str, t.Any], result.validated_parameters)
+
     def target(self) -> Host:
-        """Return the host that the task runs on."""
-        return Host(self._connection, self._host_name(), self.task_run)
+        """Return the host that the task changes."""
+        return Host(self._connection, self.host_name, self.task_run)
 
-    def other(self, name: str) -> Host:
-        """Return another host of the inventory; its own variables say how it is reached."""
-        if name == self._host_name():
-            return self.target()
-        return Host(build_connection(self, self.task_vars, name), name, self.task_run)
+    def builder(self, name: str | None) -> Host:
+        """Return a host that builds, for this run and others: the task's own when none is named."""
+        own = name is None or name == self.host_name
+        connection = self._connection if own else build_connection(self, self.task_vars, str(name))
+        return Host(connection, name or self.host_name, self.task_run, shared=True)
 
-    def _host_name(self) -> str:
+    def progress(self) -> Progress:
+        """Return where to show signs of life of this task."""
+        return Progress(self.task_vars["inventory_hostname"], bool(self._task.no_log))
+
+    @property
+    def host_name(self) -> str:
+        """The name of the host that Ansible connected this task to."""
         return str(self._task.delegate_to or self.task_vars["inventory_hostname"])

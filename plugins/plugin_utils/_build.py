@@ -10,7 +10,6 @@ import dataclasses
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
     Evaluated,
     Request,
@@ -21,11 +20,13 @@ from ansible_collections.closure.nixos.plugins.module_utils._nix import (
     warnings_in,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, Job
+from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, run_leased
 from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 
 Outcome = dict[str, t.Any]
+
+_SOURCES = ("store", "build")
 
 
 @dataclasses.dataclass
@@ -59,7 +60,7 @@ class Builder:
     def build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
         """Build all systems together; where one fails, that host has its failure as result."""
         words = [word for host, it in systems.items() for word in (host, it.drv, it.out)]
-        ended = self._run("build", script("build", self.roots, *words, sources=("build",)))
+        ended = self._run("build", script("build", self.roots, *words, sources=_SOURCES))
         lines = [line.split(" ") for line in ended.stdout.splitlines()]
         before = {host for host, when, *_ in lines if when == "before"}
         after = {host: more for host, when, *more in lines if when == "after"}
@@ -73,7 +74,7 @@ class Builder:
     def dry_build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
         """Say which systems would be built, and build none."""
         paths = [system.out for system in systems.values()]
-        invalid = self.host.read(script("invalid", *paths, sources=("build",))).text.split()
+        invalid = self.host.read(script("missing", *paths, sources=_SOURCES)).text.split()
         return {
             host: _system(system, changed=system.out in invalid) for host, system in systems.items()
         }
@@ -85,22 +86,10 @@ class Builder:
         return _failure(explain_evaluation(ended.stderr, request), ended)
 
     def _evaluate(self, expression: str) -> Ended:
-        return self._run("evaluate", script("evaluate", expression, sources=("build",)))
+        return self._run("evaluate", script("evaluate", expression, sources=_SOURCES))
 
     def _run(self, name: str, command: str) -> Ended:
-        job = Job(self.host, f"{name}-{self.host.run.task}", lease=self.lease)
-        job.start(command)
-        try:
-            ended = job.wait(self.timeout, self._hear)
-        except TimeoutError as error:
-            job.stop()
-            message = f"{self.host.name} did not {name} within {self.timeout:g} s: ended there."
-            raise ClosureError(message) from error
-        except BaseException:  # a task's timeout is one
-            job.stop()
-            raise
-        job.forget()
-        return ended
+        return run_leased(self.host, name, command, self.timeout, self._hear, self.lease)
 
     def _hear(self, _out: bytes, err: bytes) -> None:
         lines = err.decode(errors="replace").splitlines()

@@ -109,6 +109,34 @@ class Job:
         return Ended(code, how, *(stream.decode(errors="replace") for stream in self._streams))
 
 
+def run_leased(
+    host: Host,
+    what: str,
+    command: str,
+    limit: float,
+    hear: t.Callable[[bytes, bytes], None],
+    lease: int = 30,
+) -> Ended:
+    """Run a command as a job that ends with us: a build or a copy.
+
+    :param what: a verb, for the job's name and for messages
+    :raises ClosureError: it did not end within the limit; it was stopped
+    """
+    job = Job(host, f"{what}-{host.run.task}", lease=lease)
+    job.start(command)
+    try:
+        ended = job.wait(limit, hear)
+    except TimeoutError as error:
+        job.stop()
+        message = f"{host.name} did not {what} within {limit:g} s. It was stopped there."
+        raise ClosureError(message) from error
+    except BaseException:  # a task's timeout is one
+        job.stop()
+        raise
+    job.forget()
+    return ended
+
+
 def _parts(host: Host, reply: Reply) -> tuple[str, bytes, bytes]:
     if reply.rc != 0:
         raise ClosureError(f"{host.name}: {reply.stderr.strip()}", rc=reply.rc)

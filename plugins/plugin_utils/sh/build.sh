@@ -11,12 +11,6 @@ evaluate() {
         --extra-experimental-features 'nix-command flakes' -
 }
 
-# invalid PATH...: prints the paths that this store does not have. A closure can be longer than
-# what one command takes.
-invalid() {
-    printf '%s\n' "$@" | xargs nix-store --check-validity --print-invalid
-}
-
 # build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints a
 # line "NAME before" for each that was there, "NAME after" for each that is there now and has its
 # link below ROOTS, which roots it.
@@ -47,11 +41,11 @@ derivation() {
 }
 
 before() {
-    [ -n "$(invalid "$3")" ] || printf '%s before\n' "$1"
+    [ -n "$(missing "$3")" ] || printf '%s before\n' "$1"
 }
 
 root() {
-    [ -z "$(invalid "$3")" ] || return 0
+    [ -z "$(missing "$3")" ] || return 0
     nix-store --realise "$2" --add-root "$roots/$1" >/dev/null || return 0
     printf '%s after %s %s\n' "$1" "$(cat "$3/system" 2>/dev/null)" \
         "$(cat "$3/nixos-version" 2>/dev/null)"

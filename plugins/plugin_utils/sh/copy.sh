@@ -12,12 +12,6 @@ closure() {
         awk '/^\// { path[n++] = $1; next } { print path[i++], $1 }'
 }
 
-# missing PATH...: prints those that this store does not have. A closure can be longer than what
-# one command takes.
-missing() {
-    printf '%s\n' "$@" | xargs nix-store --check-validity --print-invalid
-}
-
 # expect TOPLEVEL PATH...: roots TOPLEVEL before it is here, so that nothing of a copy is collected
 # until the profile holds it, and prints what is missing.
 expect() {

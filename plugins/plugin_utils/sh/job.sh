@@ -4,16 +4,17 @@
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Long commands that no connection holds. A job is a directory:
 #   command  what runs          out, err  what it printed
-#   unit     its systemd unit, or else: pid, who waits for it, and group, what it started
+#   unit     its systemd unit, or else: alive, locked while it runs, and group, its processes
 #   lease    changed by who wants the job to go on        status  how it ended
+#   sh       the shell that began it
 # The status is three words: systemd's SERVICE_RESULT, EXIT_CODE and EXIT_STATUS.
 
 # job_start NAME UNIT LEASE COMMAND: starts COMMAND detached: as a unit of systemd when UNIT is
-# given and systemd runs here, else in a session of its own. With a LEASE in seconds the job ends
-# itself when nobody has asked after it for that long.
+# given and we may ask systemd for one, else in a session of its own. With a LEASE in seconds the
+# job ends itself when nobody has asked after it for that long.
 job_start() {
     job="$state/jobs/$1" unit=$2 lease=$3
-    [ -d /run/systemd/system ] || unit=
+    { [ -d /run/systemd/system ] && [ "$(id -u)" -eq 0 ]; } || unit=
     if job_runs; then die "$1 is already running on this host" 75; fi
     rm -rf "$job"
     mkdir -p "$job"
@@ -21,7 +22,9 @@ job_start() {
     printf '%s\n' "$unit" >"$job/unit"
     printf 'start\n' >"$job/lease"
     job_wrapper >"$job/wrapper"
-    shell=$(readlink -f /bin/sh)
+    # /bin/sh may be broken or about to change. Named sh, the shell that runs us behaves as one.
+    shell="$job/sh"
+    ln -s "$(readlink -f "/proc/$$/exe")" "$shell"
     if [ -n "$unit" ]; then job_unit; else job_session; fi
 }
 
@@ -42,12 +45,14 @@ job_unit() {
 
 job_session() {
     command -v setsid >/dev/null || die "setsid is not on this host's PATH: install util-linux there"
+    exec 8>"$job/alive"
+    flock 8
     (
         trap '' HUP
-        setsid "$shell" "$job/wrapper" run "$shell" "$lease" >"$job/out" 2>"$job/err"
+        setsid "$shell" "$job/wrapper" run "$shell" "$lease" >"$job/out" 2>"$job/err" 8>&-
         EXIT_STATUS=$? SERVICE_RESULT=success EXIT_CODE=exited "$shell" "$job/wrapper" ended
     ) </dev/null >/dev/null 2>&1 &
-    printf '%s\n' "$!" >"$job/pid"
+    exec 8>&-
 }
 
 # The wrapper runs the command and, with a lease, watches whether it is renewed. It counts its own
@@ -56,6 +61,10 @@ job_wrapper() {
     printf 'job=%s\n' "$(quote "$job")"
     cat <<'WRAPPER'
 if [ "$1" = ended ]; then
+    # A shell says 128 + N of what signal N killed.
+    if [ "$EXIT_CODE" = exited ] && [ "$EXIT_STATUS" -gt 128 ]; then
+        SERVICE_RESULT=signal EXIT_CODE=killed EXIT_STATUS=$((EXIT_STATUS - 128))
+    fi
     printf '%s %s %s\n' "$SERVICE_RESULT" "$EXIT_CODE" "$EXIT_STATUS" >"$job/status.new"
     exec mv -f "$job/status.new" "$job/status"
 fi
@@ -83,12 +92,13 @@ quote() {
     printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
 }
 
-# job_runs: is $job there and not ended? A unit writes its status before it is gone.
+# job_runs: is $job there and not ended? A unit writes its status before it is gone. A lock ends
+# with its holder and with the machine, where a process number would name somebody else.
 job_runs() {
     [ -d "$job" ] && [ ! -e "$job/status" ] || return 1
     running=$(cat "$job/unit")
     if [ -z "$running" ]; then
-        kill -0 "$(cat "$job/pid")" 2>/dev/null
+        ! flock -sn "$job/alive" true
         return
     fi
     case $(systemctl is-active "$running" 2>/dev/null) in

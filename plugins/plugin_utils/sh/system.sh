@@ -9,8 +9,10 @@ unit=nixos-rebuild-switch-to-configuration.service
 record=/var/lib/closure-nixos
 
 # system_facts PROFILE [PATH]: prints "name=value" lines and the blocks of toplevel_facts and
-# generations, for the running and the booted system and for PATH.
+# generations, for the running and the booted system and for PATH, or else the profile's system.
 system_facts() {
+    path=${2:-$(resolve "$1")}
+    printf 'path_asked=%s\n' "$path"
     printf 'user=%s\n' "$(id -un)"
     printf 'platform=%s\n' "$(platform)"
     printf 'systemd=%s\n' "$([ ! -d /run/systemd/system ] || echo 1)"
@@ -25,7 +27,7 @@ system_facts() {
     generations "$1"
     toplevel_facts /run/current-system
     toplevel_facts /run/booted-system
-    [ -z "$2" ] || path_facts "$2"
+    [ -z "$path" ] || path_facts "$path"
 }
 
 resolve() {

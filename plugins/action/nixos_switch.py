@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action of M(closure.nixos.nixos_switch): activates a NixOS system."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, needed_step
+from ansible_collections.closure.nixos.plugins.module_utils._generations import profile_path
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
+from ansible_collections.closure.nixos.plugins.module_utils._store import (
+    check_store_path,
+    closure_diff,
+    render_diff,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._switch import (
+    Plan,
+    outcome,
+    parse_report,
+    show_plan,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy import closure_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended
+from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
+    UNIT,
+    activate,
+    plan,
+    read_facts,
+    require_root,
+    require_system,
+)
+
+
+_NOTHING: dict[str, t.Any] = {
+    "changed": False,
+    "plan": None,
+    "report": None,
+    "exit_code": None,
+    "outcome": None,
+}
+
+
+class ActionModule(ClosureAction):
+    """Find out what is left to do, and do only that."""
+
+    spec = NIXOS_SWITCH
+
+    def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Activate the system, or in check mode say what that would do."""
+        start = time.monotonic()
+        host, profile = self.target(), profile_path(args["profile"])
+        facts = self._facts(host, profile, args)
+        step = needed_step(args["action"], facts, str(facts.path))
+        if not step:
+            result = {"changed": False, "msg": "Nothing is left to do."}
+        elif self.check or step == "dry-activate":
+            result = self._plan(host, facts, step)
+        else:
+            result = self._activate(host, facts, step, profile, args)
+        seconds = round(time.monotonic() - start, 3)
+        before = {"path": facts.path, "system_before": facts.running, "seconds": seconds}
+        return {**_NOTHING, **before, "system_after": facts.running, **result}
+
+    def _facts(self, host: Host, profile: str, args: dict[str, t.Any]) -> Facts:
+        """Return the host's state once no switch runs there, ours or anyone's."""
+        path = check_store_path(args["path"]) if args["path"] else ""
+        end = time.monotonic() + args["timeout"]
+        while (facts := read_facts(host, profile, path)).switching:
+            if time.monotonic() > end:
+                raise ClosureError(f"{host.name} is still busy with another switch: {UNIT}.")
+            self.progress().say("waits for another switch that runs on the host")
+            time.sleep(2)
+        if facts.path is None:
+            raise ClosureError(
+                f"{host.name} has no profile {profile}: set it with "
+                "closure.nixos.nix_profile_set, or name a path."
+            )
+        return facts
+
+    def _plan(self, host: Host, facts: Facts, step: str) -> dict[str, t.Any]:
+        """Say what the step would do."""
+        if not facts.valid:
+            message = f"{facts.path} is not on the host yet, so there is no plan of its units."
+            return {"changed": True, "msg": message}
+        require_root(host, facts)
+        require_system(host, facts, str(facts.path))
+        if step == "boot":
+            return {"changed": True, "msg": "The system would become the boot default."}
+        units = plan(host, str(facts.path))
+        return {
+            "changed": step != "dry-activate",
+            "plan": dataclasses.asdict(units),
+            "diff": {"prepared": self._difference(host, facts, units)},
+            "msg": "The system would be activated.",
+        }
+
+    def _activate(
+        self, host: Host, facts: Facts, step: str, profile: str, args: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Do the step, and tell its result by the links it left as well as by its words."""
+        require_root(host, facts)
+        require_system(host, facts, str(facts.path))
+        if step != "test":
+            _require_profile(host, facts, profile)
+        planned = self._plan(host, facts, step) if self.diff else {}
+        words = (str(facts.path), step, str(int(args["install_bootloader"])))
+        ended = activate(host, words, args["timeout"], self.progress())
+        after = read_facts(host, profile, str(facts.path))
+        return {**planned, **_result(host, step, facts, after, ended)}
+
+    def _difference(self, host: Host, facts: Facts, units: Plan) -> str:
+        if not self.diff:
+            return ""
+        old = closure_of(host, facts.running) if facts.running else {}
+        return render_diff(closure_diff(old, closure_of(host, str(facts.path)))) + show_plan(units)
+
+
+def _require_profile(host: Host, facts: Facts, profile: str) -> None:
+    # The boot loader finds its default by the generation's link, and says nothing when there is
+    # none (nixpkgs, systemd-boot-builder.py).
+    if facts.profile != facts.path:
+        raise ClosureError(
+            f"{host.name}: {profile} does not hold {facts.path}, so the host would go on to boot "
+            "its old system. Set it first, with closure.nixos.nix_profile_set.",
+            path=facts.path,
+        )
+
+
+def _result(host: Host, step: str, before: Facts, after: Facts, ended: Ended) -> dict[str, t.Any]:
+    path = str(before.path)
+    report = parse_report(ended.stderr, ended.stdout)
+    verdict = outcome(ended.exit_code, report)
+    # Where nobody saw the end, the links decide.
+    lost = ended.exit_code is None and not needed_step(step, after, path)
+    result = {
+        "changed": (before.running, before.boots(path)) != (after.running, after.boots(path)),
+        "system_after": after.running,
+        "generation": after.current and dataclasses.asdict(after.current),
+        "exit_code": ended.exit_code,
+        "outcome": verdict.name,
+        "report": dataclasses.asdict(report),
+        "failed_units_before": list(before.failed_units),
+        "failed_units": list(after.failed_units),
+        "reboot_required": bool(after.reboot_reasons),
+        "reboot_reasons": list(after.reboot_reasons),
+        "stdout": ended.stdout,
+        "stderr": ended.stderr,
+        "msg": verdict.sentence,
+    }
+    if verdict.name == "ok" or lost:
+        return result
+    truth = f"{host.name} runs {after.running} and boots {after.loader_default or 'what it did'}."
+    return {**result, "failed": True, "msg": f"{verdict.sentence} {truth}"}

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules' argument specs. Private to the collection.
+
+A module and its action plugin read them from here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Spec = dict[str, t.Any]
+
+_PROFILE: Spec = {"type": "str", "default": "system"}
+
+NIX_BUILD_SYSTEM: Spec = {
+    "argument_spec": {
+        "file": {"type": "path", "required": True},
+        "attr": {"type": "list", "elements": "str", "default": []},
+        "hosts": {"type": "list", "elements": "str"},
+        "build_host": {"type": "str"},
+        "build_lease": {"type": "int", "default": 30},
+        "roots": {"type": "path"},
+        "timeout": {"type": "int", "default": 86400},
+    }
+}
+
+NIX_COPY_CLOSURE: Spec = {
+    "argument_spec": {
+        "path": {"type": "str", "required": True},
+        "build_host": {"type": "str", "default": "localhost"},
+        "substitute_on_destination": {"type": "bool", "default": True},
+        "timeout": {"type": "int", "default": 86400},
+    }
+}
+
+NIX_PROFILE_SET: Spec = {
+    "argument_spec": {
+        "path": {"type": "str", "required": True},
+        "profile": _PROFILE,
+    }
+}
+
+NIXOS_FACTS: Spec = {"argument_spec": {}}
+
+NIXOS_SWITCH: Spec = {
+    "argument_spec": {
+        "path": {"type": "str"},
+        "action": {
+            "type": "str",
+            "choices": ["switch", "boot", "test", "dry-activate"],
+            "default": "switch",
+        },
+        "profile": _PROFILE,
+        "install_bootloader": {"type": "bool", "default": False},
+        "timeout": {"type": "int", "default": 3600},
+    }
+}

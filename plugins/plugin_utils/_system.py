@@ -1,0 +1,105 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: a target's facts, its profile and its activation."""
+
+from __future__ import annotations
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, parse_facts
+from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
+from ansible_collections.closure.nixos.plugins.module_utils._switch import Plan, parse_plan
+from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
+    Toplevel,
+    check_toplevel,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
+from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, Job
+from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
+from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+
+# nixos-rebuild's name for it, so that the two shut each other out.
+UNIT = "nixos-rebuild-switch-to-configuration"
+
+_FACTS = ("toplevel", "generations", "system")
+
+
+def read_facts(host: Host, profile: str, path: str = "") -> Facts:
+    """Ask a host what it is, in one round trip.
+
+    :param profile: the path of the profile whose generations to list
+    :param path: a store path to look at as well
+    """
+    reply = host.read(script("system_facts", profile, path, sources=_FACTS))
+    _check(host, reply, "does not say what it is")
+    return parse_facts(reply.text, profile)
+
+
+def require_system(host: Host, facts: Facts, path: str) -> Toplevel:
+    """Return the system at a path of the host's store.
+
+    :raises ClosureError: it is not there, not a NixOS system, or one for another platform
+    """
+    system = facts.toplevels.get(path)
+    if not facts.valid or system is None:
+        raise ClosureError(
+            f"{host.name} does not have {path} in its store. Copy it there first, with "
+            "closure.nixos.nix_copy_closure.",
+            path=path,
+        )
+    check_toplevel(system, facts.platform)
+    return system
+
+
+def require_root(host: Host, facts: Facts) -> None:
+    """Refuse to go on as anyone but root.
+
+    :raises ClosureError: the login cannot change the system
+    """
+    if facts.user != "root":
+        raise ClosureError(
+            f"{host.name}: {facts.user} cannot change the system. Set become: true for this task."
+        )
+
+
+def set_profile(host: Host, profile: str, path: str) -> None:
+    """Point a profile at a path; a new generation, unless it points there."""
+    words = ("profile_set", profile, check_store_path(path))
+    reply = host.change(*words, sources=("profile",), request="profile-set")
+    _check(host, reply, f"does not set {profile} to {path}")
+
+
+def plan(host: Host, path: str) -> Plan:
+    """Ask what activating a system would do. Changes nothing on the host."""
+    reply = host.read(script("dry_activate", path, sources=_FACTS), deadline=180)
+    _check(host, reply, f"does not plan the activation of {path}")
+    return parse_plan(reply.text)
+
+
+def activate(host: Host, words: tuple[str, ...], limit: float, progress: Progress) -> Ended:
+    """Activate a system, detached from the connection, and wait for its end.
+
+    :param words: the system, the action, and "1" to install the boot loader anew
+    :raises ClosureError: it is still running after the limit; it is left to finish
+    """
+    job = Job(host, "activation", UNIT)
+    job.start(script("activate", *words, sources=_FACTS))
+    try:
+        return job.wait(limit, lambda _out, err: _show(progress, err))
+    except TimeoutError as error:
+        raise ClosureError(
+            f"{host.name} is still activating after {limit:g} s. It goes on there; see "
+            f"`systemctl status {UNIT}` on the host, and run the task again for its result."
+        ) from error
+
+
+def _show(progress: Progress, err: bytes) -> None:
+    for line in err.decode(errors="replace").splitlines()[-1:]:
+        progress.say(line)
+
+
+def _check(host: Host, reply: Reply, what: str) -> None:
+    if reply.rc != 0:
+        said = reply.stderr.strip() or reply.text.strip()
+        raise ClosureError(f"{host.name} {what}: {said}", rc=reply.rc, stderr=reply.stderr)

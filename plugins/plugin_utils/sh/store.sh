@@ -1,0 +1,11 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# Questions to a store.
+
+# missing PATH...: prints those that this store does not have. A closure can be longer than what
+# one command takes.
+missing() {
+    printf '%s\n' "$@" | xargs nix-store --check-validity --print-invalid
+}

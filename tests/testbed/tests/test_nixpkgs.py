@@ -114,6 +114,11 @@ VALUES = {
           { s = { a = 1; b = mkIf false 2; }; } ]""",
         {"s": {"a": 1}},
     ),
+    "lazyAttrsOf has an empty value for a name under a false condition": (
+        """modules [ { options.s = option (with types; lazyAttrsOf (listOf int)) { }; }
+          { s = { a = mkIf false [ 1 ]; b = [ 2 ]; }; } ]""",
+        {"s": {"a": [], "b": [2]}},
+    ),
     "submodule: name, own config, definitions from two modules": (
         """modules [
           {
@@ -276,6 +281,14 @@ ERRORS = {
     "no value": (
         "modules [ { options.a.b = mkOption { type = types.int; }; } ]",
         "The option `a.b' is used but not defined.",
+    ),
+    "no value, although the type has an empty one": (
+        "modules [ { options.a = mkOption { type = types.attrsOf types.int; }; } ]",
+        "The option `a' is used but not defined.",
+    ),
+    "a definition too large to show": (
+        "(nixos ({ pkgs, ... }: { networking.hostName = { inherit pkgs; }; })).system.drvPath",
+        "A definition for option `networking.hostName' is not of type",
     ),
     "declared twice": (
         """modules [ { _file = "x.nix"; options.a = option types.int 0; }

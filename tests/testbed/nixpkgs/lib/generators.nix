@@ -23,15 +23,16 @@ rec {
   toJSON = _: builtins.toJSON;
   toYAML = toJSON;
 
-  toPretty = { indent ? "", multiline ? true, ... }@args: v:
+  toPretty = { indent ? "", multiline ? true, depthLimit ? 10 }@args: v:
     let
-      inner = args // { indent = "${indent}  "; };
+      inner = args // { indent = "${indent}  "; depthLimit = depthLimit - 1; };
       wrap = open: close: items:
         if items == [ ] then "${open} ${close}"
         else if multiline then "${open}\n${concatStrings (map (i: "${inner.indent}${i}\n") items)}${indent}${close}"
         else "${open} ${concatStringsSep " " items} ${close}";
     in
-    if isString v then builtins.toJSON v
+    if depthLimit < 0 then "<...>"
+    else if isString v then builtins.toJSON v
     else if v == null || isBool v then mkValueStringDefault { } v
     else if lib.isFunction v then "<function>"
     else if lib.isDerivation v then "<derivation ${v.name or "???"}>"

@@ -35,7 +35,10 @@ let
       meta = optional (structured && m ? meta) { inherit (m) meta; };
     in
     if structured && unsupported != { } then
-      throw "Module `${key}' has an unsupported attribute `${builtins.head (lib.attrNames unsupported)}'. This is caused by introducing a top-level `config' or `options' attribute. Add configuration attributes immediately on the top level instead, or move all of them (namely: ${toString (lib.attrNames unsupported)}) into the explicit `config' attribute."
+      throw ("Module `${key}' has an unsupported attribute `${builtins.head (lib.attrNames unsupported)}'. "
+        + "This is caused by introducing a top-level `config' or `options' attribute. Add configuration attributes "
+        + "immediately on the top level instead, or move all of them (namely: ${toString (lib.attrNames unsupported)}) "
+        + "into the explicit `config' attribute.")
     else {
       file = toString (m._file or file);
       key = toString (m.key or key);
@@ -48,11 +51,11 @@ let
   loadModule = args: file: key: m:
     if isFunction m then unify file key (applyModule args key m)
     else if isAttrs m then
-      (if builtins.elem (typeOf m) [ "if" "override" "merge" ] then unify file key { config = m; } else unify file key m)
+      unify file key (if builtins.elem (typeOf m) [ "if" "override" "merge" ] then { config = m; } else m)
     else if isPathLike m then
       let path = toString m; content = import m; in
       unify path path (if isFunction content then applyModule args path content else content)
-    else throw "The module `${key}' in `${file}' is a ${builtins.typeOf m}; a module is an attribute set, a function or a path.";
+    else throw "The module `${key}' in `${file}' is a ${builtins.typeOf m}; it must be a set, a function or a path.";
 
   # genericClosure drops a module whose key was seen: a file imported from many places counts once.
   collectModules = args: modules:
@@ -72,18 +75,22 @@ let
 
   # A condition around an attribute set moves to its attributes, so that names are known before conditions are.
   pushDown = loc: file: config:
+    let toEach = wrap: map (mapAttrs (_: wrap)) (pushDown loc file config.content); in
     if typeOf config == "merge" then concatMap (pushDown loc file) config.contents
-    else if typeOf config == "if" then map (mapAttrs (_: mkIf config.condition)) (pushDown loc file config.content)
-    else if typeOf config == "override" then map (mapAttrs (_: mkOverride config.priority)) (pushDown loc file config.content)
+    else if typeOf config == "if" then toEach (mkIf config.condition)
+    else if typeOf config == "override" then toEach (mkOverride config.priority)
     else if isAttrs config then [ config ]
-    else throw "You're trying to define a value of type `${builtins.typeOf config}' rather than an attribute set for the option\n`${showOption loc}'!\n\nThis usually happens if `${showOption loc}' has option definitions inside that are not matched. Definition values:${showDefs [ { inherit file; value = config; } ]}";
+    else throw ("You're trying to define a value of type `${builtins.typeOf config}' rather than an attribute set "
+      + "for the option\n`${showOption loc}'!\n\nThis usually happens if `${showOption loc}' has option definitions "
+      + "inside that are not matched. Definition values:${showDefs [ { inherit file; value = config; } ]}");
 
   discharge = def:
     let with' = value: def // { inherit value; }; in
     if typeOf def.value == "merge" then concatMap (v: discharge (with' v)) def.value.contents
     else if typeOf def.value == "if" then
-      (if builtins.isBool def.value.condition then lib.optionals def.value.condition (discharge (with' def.value.content))
-      else throw "`mkIf' called with a non-Boolean condition in `${def.file}'.")
+      if !builtins.isBool def.value.condition then
+        throw "`mkIf' called with a non-Boolean condition in `${def.file}'."
+      else lib.optionals def.value.condition (discharge (with' def.value.content))
     else [ def ];
 
   priorityOf = def: if typeOf def.value == "override" then def.value.priority else defaultPriority;
@@ -105,9 +112,10 @@ let
     wrong = lib.filter (def: !type.check def.value) defs;
     value =
       if !isDefined then
-        type.emptyValue.value or (throw "The option `${showOption loc}' was accessed but has no value defined. Try setting the option.")
+        throw "The option `${showOption loc}' is used but not defined."
       else if wrong != [ ] then
-        throw "A definition for option `${showOption loc}' is not of type `${type.description}'. Definition values:${showDefs wrong}"
+        throw ("A definition for option `${showOption loc}' is not of type `${type.description}'. "
+          + "Definition values:${showDefs wrong}")
       else type.merge loc defs;
   };
 
@@ -119,7 +127,8 @@ let
           clash = lib.attrNames (removeAttrs (builtins.intersectAttrs acc decl) [ "_type" "type" "declarations" ]);
         in
         if merged == null || clash != [ ] then
-          throw "The option `${showOption loc}' in ${showFiles decl.declarations} is already declared in ${showFiles acc.declarations}."
+          throw ("The option `${showOption loc}' in ${showFiles decl.declarations} is already declared in "
+            + "${showFiles acc.declarations}.")
         else acc // decl // { type = merged; declarations = acc.declarations ++ decl.declarations; };
       normal = map (d: { type = lib.types.unspecified; } // d.options // { declarations = [ d.file ]; }) decls;
     in lib.foldl' combine (builtins.head normal) (builtins.tail normal);
@@ -127,13 +136,16 @@ let
   evalOption = loc: decls: userDefs:
     let
       opt = mergeDeclarations loc decls;
-      default = optional (opt ? default) { file = builtins.head opt.declarations; value = mkOptionDefault opt.default; };
+      default = optional (opt ? default) {
+        file = builtins.head opt.declarations;
+        value = mkOptionDefault opt.default;
+      };
       merged = mergeDefinitions loc opt.type (userDefs ++ default);
       value =
         if opt.readOnly or false && builtins.length merged.discharged > 1 then
-          throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${showDefs merged.discharged}"
-        else if merged.isDefined then merged.value
-        else opt.type.emptyValue.value or (throw "The option `${showOption loc}' is used but not defined.");
+          throw ("The option `${showOption loc}' is read-only, but it's set multiple times. "
+            + "Definition values:${showDefs merged.discharged}")
+        else merged.value;
     in
     opt // {
       inherit loc;
@@ -149,20 +161,22 @@ let
   # Gives { options, config, unmatched }; unmatched: [{ file, prefix, value }].
   mergeTree = prefix: decls: defs:
     let
-      declsByName = zipAttrsWith (_: lib.id)
-        (map (d: mapAttrs (_: options: { inherit (d) file; inherit options; }) d.options) decls);
-      pushed = concatMap (d: map (mapAttrs (_: value: { inherit (d) file; inherit value; })) (pushDown prefix d.file d.value)) defs;
-      defsByName = zipAttrsWith (_: lib.id) pushed;
+      declsOf = d: mapAttrs (_: options: { inherit (d) file; inherit options; }) d.options;
+      defsOf = d: map (mapAttrs (_: value: { inherit (d) file; inherit value; })) (pushDown prefix d.file d.value);
+      declsByName = zipAttrsWith (_: lib.id) (map declsOf decls);
+      defsByName = zipAttrsWith (_: lib.id) (concatMap defsOf defs);
       mergeName = name: declsHere:
         let
           loc = prefix ++ [ name ];
           defsHere = defsByName.${name} or [ ];
           leaves = lib.partition (d: isOption d.options) declsHere;
+          files = ds: showFiles (map (d: d.file) ds);
           opt = evalOption loc declsHere defsHere;
         in
         if leaves.wrong == [ ] then { options = opt; config = opt.value; unmatched = [ ]; }
         else if leaves.right == [ ] then mergeTree loc declsHere defsHere
-        else throw "The option `${showOption loc}' in ${showFiles (map (d: d.file) leaves.right)} is a prefix of options in ${showFiles (map (d: d.file) leaves.wrong)}.";
+        else throw ("The option `${showOption loc}' in ${files leaves.right} is a prefix of options in "
+          + "${files leaves.wrong}.");
       merged = mapAttrs mergeName declsByName;
       unknown = removeAttrs defsByName (lib.attrNames declsByName);
     in
@@ -199,7 +213,10 @@ let
         (map (m: { inherit (m) file options; }) collected)
         (map (m: { inherit (m) file; value = m.config; }) collected);
       freeformType = result.config._module.freeformType;
-      relative = def: { inherit (def) file; value = lib.setAttrByPath (lib.drop (builtins.length prefix) def.prefix) def.value; };
+      relative = def: {
+        inherit (def) file;
+        value = lib.setAttrByPath (lib.drop (builtins.length prefix) def.prefix) def.value;
+      };
       freeform = mergeDefinitions prefix freeformType (map relative result.unmatched);
       whole = if freeformType == null || result.unmatched == [ ] then result.config
         else lib.recursiveUpdate freeform.value result.config;
@@ -252,17 +269,20 @@ in
   mkAliasOptionModule = from: to: aliasModule { inherit from to; };
   mkRenamedOptionModule = from: to: aliasModule {
     inherit from to;
-    warning = files: "The option `${showOption from}' defined in ${showFiles files} has been renamed to `${showOption to}'.";
+    warning = files:
+      "The option `${showOption from}' defined in ${showFiles files} has been renamed to `${showOption to}'.";
   };
   mkRemovedOptionModule = from: instructions: { options, ... }:
     let opt = lib.getAttrFromPath from options; in {
       options = lib.setAttrByPath from (lib.mkOption {
         visible = false;
-        apply = _: throw "The option `${showOption from}' can no longer be used since it's been removed. ${instructions}";
+        apply = _:
+          throw "The option `${showOption from}' can no longer be used since it's been removed. ${instructions}";
       });
       config.assertions = [ {
         assertion = !opt.isDefined;
-        message = "The option definition `${showOption from}' in ${showFiles opt.files} no longer has any effect; please remove it.\n${instructions}";
+        message = "The option definition `${showOption from}' in ${showFiles opt.files} no longer has any effect; "
+          + "please remove it.\n${instructions}";
       } ];
     };
 }

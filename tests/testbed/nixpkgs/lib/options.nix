@@ -4,6 +4,8 @@
 { lib }:
 let
   inherit (lib) concatMapStrings concatMapStringsSep;
+  priorityHint =
+    "Use `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions.";
   distinct = defs: lib.unique (map (def: def.value) defs);
 in
 rec {
@@ -32,15 +34,17 @@ rec {
   # A value is shown only when that cannot throw: the error about a definition must not become another one.
   showDefs = concatMapStrings (def:
     let
-      pretty = lib.generators.toPretty { multiline = false; } def.value;
-      shown = builtins.tryEval (builtins.deepSeq pretty pretty);
+      pretty = lib.generators.toPretty { multiline = false; depthLimit = 4; } def.value;
+      cut = if builtins.stringLength pretty > 300 then "${builtins.substring 0 300 pretty} ..." else pretty;
+      shown = builtins.tryEval (builtins.deepSeq cut cut);
     in "\n- In `${def.file}'${lib.optionalString shown.success ": ${shown.value}"}");
 
   mergeEqualOption = loc: defs:
     if builtins.length (distinct defs) == 1 then (builtins.head defs).value
-    else throw "The option `${showOption loc}' has conflicting definition values:${showDefs defs}\nUse `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions.";
+    else throw "The option `${showOption loc}' has conflicting definition values:${showDefs defs}\n${priorityHint}";
   mergeOneOption = loc: defs:
     if builtins.length defs == 1 then (builtins.head defs).value
-    else throw "The option `${showOption loc}' is defined multiple times while it's expected to be unique.\nDefinition values:${showDefs defs}\nUse `lib.mkForce value` or `lib.mkDefault value` to change the priority on any of these definitions.";
+    else throw ("The option `${showOption loc}' is defined multiple times while it's expected to be unique.\n"
+      + "Definition values:${showDefs defs}\n${priorityHint}");
   getValues = map (def: def.value);
 }

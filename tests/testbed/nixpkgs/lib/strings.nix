@@ -49,7 +49,8 @@ rec {
   escapeShellArg = arg:
     let s = toString arg; in
     # Nix's regular expressions recurse: a long text would end in a stack overflow.
-    if stringLength s < 256 && match "[[:alnum:],._+:@%/-]+" s != null then s else "'${replaceStrings [ "'" ] [ "'\\''" ] s}'";
+    if stringLength s < 256 && match "[[:alnum:],._+:@%/-]+" s != null then s
+    else "'${replaceStrings [ "'" ] [ "'\\''" ] s}'";
   escapeShellArgs = concatMapStringsSep " " escapeShellArg;
   escapeNixString = s: escape [ "$" ] (builtins.toJSON s);
   escapeXML = replaceStrings [ "\"" "'" "<" ">" "&" ] [ "&quot;" "&apos;" "&lt;" "&gt;" "&amp;" ];

@@ -26,7 +26,9 @@ let
       let merged = elem.typeMerge other.nestedTypes.elemType; in
       if merged == null then null else rebuild merged;
   } // attrs);
-  mergeElem = loc: type: defs: mergeDefinitions loc type defs;
+  mergeElem = loc: type: defs:
+    let merged = mergeDefinitions loc type defs; in
+    merged // { valueOrEmpty = if merged.isDefined then merged.value else type.emptyValue.value or merged.value; };
   joined = sep: name: mkOptionType {
     inherit name;
     description = "strings concatenated with ${builtins.toJSON sep}";
@@ -111,7 +113,7 @@ rec {
       let nulls = lib.filter (def: def.value == null) defs; in
       if nulls == [ ] then elem.merge loc defs
       else if nulls == defs then null
-      else throw "The option `${lib.showOption loc}' is defined both null and not null, in ${lib.showFiles (map (def: def.file) defs)}.";
+      else throw "The option `${lib.showOption loc}' is defined both null and not null:${lib.showDefs defs}";
     emptyValue.value = null;
     inherit (elem) getSubOptions;
   };
@@ -129,7 +131,7 @@ rec {
   # not look, so that one attribute may depend on another.
   attrsOf = attrsLike "attrsOf" "attribute set"
     (merged: lib.mapAttrs (_: e: e.value) (lib.filterAttrs (_: e: e.isDefined) merged));
-  lazyAttrsOf = attrsLike "lazyAttrsOf" "lazy attribute set" (lib.mapAttrs (_: e: e.value));
+  lazyAttrsOf = attrsLike "lazyAttrsOf" "lazy attribute set" (lib.mapAttrs (_: e: e.valueOrEmpty));
   either = a: b: mkOptionType {
     name = "either";
     description = "${a.description} or ${b.description}";
@@ -164,7 +166,10 @@ rec {
   anything = mkOptionType {
     name = "anything";
     merge = loc: defs:
-      let kinds = lib.unique (map (def: if lib.isStringLike def.value then "string" else builtins.typeOf def.value) defs); in
+      let
+        kind = v: if lib.isStringLike v then "string" else builtins.typeOf v;
+        kinds = lib.unique (map kind (getValues defs));
+      in
       if builtins.length defs == 1 && kinds != [ "set" ] then (builtins.head defs).value
       else if kinds == [ "set" ] then (lazyAttrsOf anything).merge loc defs
       else if kinds == [ "list" ] then lib.concatLists (getValues defs)

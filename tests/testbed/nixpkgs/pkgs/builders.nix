@@ -8,7 +8,8 @@ let
   # busybox looks at the name it is called by, and a store file is called HASH-busybox: hence a directory.
   busyboxSource =
     if builtins.pathExists busyboxFile then builtins.path { path = ../busybox; name = "busybox-source"; }
-    else throw "The stand-in nixpkgs has no busybox in `${toString ../busybox}'. Run its script `prepare' once: it copies the static busybox of Debian's package busybox-static there.";
+    else throw ("The stand-in nixpkgs has no busybox in `${toString ../busybox}'. Run its script `prepare' once: "
+      + "it copies the static busybox of Debian's package busybox-static there.");
   busyboxVersion = "1.35.0";
   busybox = derivation {
     name = "busybox-${busyboxVersion}";
@@ -113,7 +114,7 @@ rec {
   symlinkJoin = { name, paths, postBuild ? "", ... }: buildEnv { inherit name paths postBuild; };
 
   # Not a real kernel: the files a loader and a deployer look at, different for each version.
-  kernel = version: build { name = "linux-${version}"; pname = "linux"; inherit version; passthru.modDirVersion = version; } ''
+  kernel = version: build { name = "linux-${version}"; pname = "linux"; inherit version; } ''
     mkdir -p "$out/lib/modules/${version}"
     echo "stand-in kernel ${version} for ${hostSystem}" > "$out/bzImage"
     echo "stand-in modules ${version}" > "$out/lib/modules/${version}/modules.dep"

@@ -26,15 +26,20 @@ let
         description = "Whether the content is `text`; a `source` of the user's own wins.";
       };
     };
-    config.source = lib.mkIf (config.text != null) (lib.mkOverride textPriority (pkgs.writeText "etc-${baseNameOf name}" config.text));
+    config.source = lib.mkIf (config.text != null)
+      (lib.mkOverride textPriority (pkgs.writeText "etc-${baseNameOf name}" config.text));
   };
 
   # A text goes straight into the one derivation: a derivation for each small file would cost most of the build.
   place = e:
-    let target = lib.escapeShellArg "etc/${e.target}"; in
+    let
+      target = lib.escapeShellArg "etc/${e.target}";
+      write = "printf %s ${lib.escapeShellArg e.text} > ${target}";
+      link = "ln -s ${lib.escapeShellArg "${e.source}"} ${target}";
+    in
     ''
       mkdir -p "$(dirname ${target})"
-      ${if e.inline then "printf %s ${lib.escapeShellArg e.text} > ${target}" else "ln -s ${lib.escapeShellArg "${e.source}"} ${target}"}
+      ${if e.inline then write else link}
     '' + lib.optionalString (e.mode != "symlink") ''
       echo ${lib.escapeShellArg e.mode} > ${target}.mode
       echo ${lib.escapeShellArg e.user} > ${target}.uid

@@ -17,7 +17,9 @@ let
   fileSystem = { name, config, ... }: {
     options = {
       mountPoint = option types.str name "Where the file system is mounted.";
-      device = option (types.nullOr types.str) (if config.label == null then null else "/dev/disk/by-label/${config.label}") "The device.";
+      device = nullOrStr "The device." // {
+        default = lib.mapNullable (label: "/dev/disk/by-label/${label}") config.label;
+      };
       label = nullOrStr "The label of the device.";
       fsType = option types.nonEmptyStr "auto" "The type of the file system.";
       options = option (types.listOf types.nonEmptyStr) [ "defaults" ] "Mount options.";
@@ -32,15 +34,18 @@ let
     priority = option (types.nullOr types.int) null "The priority.";
   };
   fstabLine = fs: "${toString fs.device} ${fs.mountPoint} ${fs.fsType} ${lib.concatStringsSep "," fs.options} 0 0";
+  swapLine = s: "${s.device} none swap defaults 0 0";
+  hostName = types.strMatching "^$|^[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?$";
   firewall = config.networking.firewall;
 in
 {
   options = {
     networking = {
-      hostName = option (types.strMatching "^$|^[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?$") "nixos" "The name of the host.";
+      hostName = option hostName "nixos" "The name of the host.";
       domain = nullOrStr "The domain of the host.";
       fqdn = option types.str
-        (if config.networking.domain == null then throw "The FQDN needs `networking.domain'." else "${config.networking.hostName}.${config.networking.domain}")
+        (if config.networking.domain == null then throw "The FQDN needs `networking.domain'."
+        else "${config.networking.hostName}.${config.networking.domain}")
         "The full name of the host.";
       hostId = nullOrStr "The 32-bit id of the host.";
       useDHCP = flag true "Whether interfaces use DHCP.";
@@ -84,7 +89,8 @@ in
       enable = flag true "Whether Nix is there.";
       package = option types.package pkgs.nix "The Nix package.";
       settings = option (types.submodule {
-        freeformType = with types; attrsOf (nullOr (oneOf [ bool int float str path package (listOf (oneOf [ str int path ])) ]));
+        freeformType = with types;
+          attrsOf (nullOr (oneOf [ bool int float str path package (listOf (oneOf [ str int path ])) ]));
       }) { } "Settings of nix.conf.";
       gc = {
         automatic = flag false "Whether old generations are collected.";
@@ -112,7 +118,7 @@ in
     };
     environment.etc = {
       closure-testbed-fstab.text = lib.concatLines
-        (map fstabLine (lib.attrValues config.fileSystems) ++ map (s: "${s.device} none swap defaults 0 0") config.swapDevices);
+        (map fstabLine (lib.attrValues config.fileSystems) ++ map swapLine config.swapDevices);
       "closure-testbed/firewall".text = lib.optionalString firewall.enable ''
         tcp ${toString firewall.allowedTCPPorts}
         udp ${toString firewall.allowedUDPPorts}

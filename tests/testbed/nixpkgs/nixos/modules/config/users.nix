@@ -18,7 +18,7 @@ let
       uid = id "The user id.";
       group = option types.str (if config.isNormalUser then "users" else "") "The primary group.";
       extraGroups = strings "More groups.";
-      home = option types.path (if config.isNormalUser then "/home/${config.name}" else "/var/empty") "The home directory.";
+      home = option types.path (if config.isNormalUser then "/home/${config.name}" else "/var/empty") "The home.";
       createHome = option types.bool config.isNormalUser "Whether the home directory is made.";
       shell = option (types.nullOr (types.either types.package types.path)) null "The login shell.";
       useDefaultShell = option types.bool config.isNormalUser "Whether the default shell is used.";

@@ -20,7 +20,7 @@ in
       description = "The configuration of the Nix Packages collection.";
     };
     overlays = mkOption {
-      type = types.listOf (types.functionTo (types.functionTo types.raw)) // { merge = _: defs: lib.concatMap (d: d.value) defs; };
+      type = types.listOf (types.uniq (types.functionTo types.raw));
       default = [ ];
       description = "Overlays applied to the package set.";
     };

@@ -5,59 +5,35 @@
 let
   inherit (lib) mkOption types;
   cfg = config.system.nixos;
-  internal = default: mkOption { type = types.str; inherit default; readOnly = true; description = "Part of the version."; };
+  option = type: default: description: mkOption { inherit type default description; };
+  internal = default: description: option types.str default description // { internal = true; };
 in
 {
   options.system = {
     nixos = {
-      release = internal lib.trivial.release;
-      codeName = internal "Testbed";
-      distroId = mkOption { type = types.str; default = "nixos"; internal = true; description = "The id of the distribution."; };
-      distroName = mkOption { type = types.str; default = "NixOS"; internal = true; description = "The name of the distribution."; };
-      revision = mkOption {
-        type = types.nullOr types.str;
-        default = null;
-        internal = true;
-        description = "The Git revision of nixpkgs.";
-      };
-      versionSuffix = mkOption {
-        type = types.str;
-        default = lib.trivial.versionSuffix;
-        internal = true;
-        description = "What follows the release in the version.";
-      };
-      version = mkOption {
-        type = types.str;
-        default = cfg.release + cfg.versionSuffix;
-        internal = true;
-        description = "The full version, such as 26.05.20260601.1234567.";
-      };
-      tags = mkOption { type = types.listOf types.str; default = [ ]; description = "Strings put before the version in the label."; };
-      label = mkOption {
-        type = types.strMatching "[a-zA-Z0-9:_.-]*";
-        default = lib.concatStringsSep "-" (lib.sort (a: b: a < b) cfg.tags ++ [ cfg.version ]);
-        description = "The name of the configuration in store paths and boot entries.";
-      };
+      release = internal lib.trivial.release "The release." // { readOnly = true; };
+      codeName = internal "Testbed" "The name of the release." // { readOnly = true; };
+      distroId = internal "nixos" "The id of the distribution.";
+      distroName = internal "NixOS" "The name of the distribution.";
+      revision = option (types.nullOr types.str) null "The Git revision of nixpkgs.";
+      versionSuffix = internal lib.trivial.versionSuffix "What follows the release in the version.";
+      version = internal (cfg.release + cfg.versionSuffix) "The full version, such as 26.05.20260601.1234567.";
+      tags = option (types.listOf types.str) [ ] "Strings put before the version in the label.";
+      label = option (types.strMatching "[a-zA-Z0-9:_.-]*")
+        (lib.concatStringsSep "-" (lib.sort (a: b: a < b) cfg.tags ++ [ cfg.version ]))
+        "The name of the configuration in store paths and boot entries.";
     };
-    stateVersion = mkOption {
-      type = types.str;
-      default = cfg.release;
-      description = "The release whose defaults for stateful data the host keeps.";
-    };
-    configurationRevision = mkOption {
-      type = types.nullOr types.str;
-      default = null;
-      description = "The Git revision of the configuration.";
-    };
+    stateVersion = option types.str cfg.release "The release whose defaults for stateful data the host keeps.";
+    configurationRevision = option (types.nullOr types.str) null "The Git revision of the configuration.";
   };
 
   config.environment.systemPackages = [
     (pkgs.writeShellScriptBin "nixos-version" (
       let
-        show = option: what: value: ''
-          ${option})
-            ${if value == null then "echo 'nixos-version: ${what} is unknown' >&2; exit 1" else "echo ${lib.escapeShellArg value}; exit 0"} ;;
-        '';
+        say = what: value:
+          if value == null then "echo 'nixos-version: ${what} is unknown' >&2; exit 1"
+          else "echo ${lib.escapeShellArg value}; exit 0";
+        show = flag: what: value: "${flag}) ${say what value} ;;";
         json = lib.filterAttrs (_: v: v != null) {
           inherit (config.system) configurationRevision;
           nixosVersion = cfg.version;

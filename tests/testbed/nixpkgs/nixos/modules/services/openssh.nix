@@ -11,7 +11,7 @@ in
   options.services.openssh = {
     enable = lib.mkEnableOption "the OpenSSH daemon";
     ports = mkOption { type = types.listOf types.port; default = [ 22 ]; description = "Ports of sshd."; };
-    openFirewall = mkOption { type = types.bool; default = true; description = "Whether the firewall lets sshd through."; };
+    openFirewall = lib.mkEnableOption "a way for sshd through the firewall" // { default = true; };
     extraConfig = mkOption { type = types.lines; default = ""; description = "More lines of sshd_config."; };
     settings = mkOption {
       default = { };
@@ -23,7 +23,7 @@ in
           default = "prohibit-password";
           description = "Whether root may log in.";
         };
-        options.PasswordAuthentication = mkOption { type = types.bool; default = true; description = "Whether passwords are allowed."; };
+        options.PasswordAuthentication = lib.mkEnableOption "passwords" // { default = true; };
       };
     };
   };

@@ -22,9 +22,11 @@ let
     let
       visit = trail: done: name:
         if lib.elem name done then done
-        else if lib.elem name trail then throw "The activation snippets depend on each other: ${lib.concatStringsSep " -> " (trail ++ [ name ])}."
+        else if lib.elem name trail then throw "The activation snippets depend on each other: ${circle trail name}."
         else lib.foldl' (visit (trail ++ [ name ])) done (dependencies name) ++ [ name ];
-      dependencies = name: (all.${name} or (throw "There is no activation snippet `${name}', which another one depends on.")).deps;
+      circle = trail: name: lib.concatStringsSep " -> " (trail ++ [ name ]);
+      missing = name: throw "There is no activation snippet `${name}', which another one depends on.";
+      dependencies = name: (all.${name} or (missing name)).deps;
     in lib.filter (name: wanted ? ${name}) (lib.foldl' (visit [ ]) [ ] (lib.attrNames wanted));
 
   # As in NixOS, a failing command is counted and the script goes on; busybox's ash knows the ERR trap, too.

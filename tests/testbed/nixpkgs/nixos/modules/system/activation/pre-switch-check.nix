@@ -20,7 +20,7 @@ in
     preSwitchChecks = mkOption {
       type = types.attrsOf types.str;
       default = { };
-      description = "Commands run before a switch, with the new system and the action as arguments; a failing one stops it.";
+      description = "Commands run before a switch with the new system and the action; a failing one stops it.";
     };
     switchInhibitors = strings "Values that must not change in a switch without a reboot.";
     rebootTriggers = strings "Values whose change needs a reboot.";

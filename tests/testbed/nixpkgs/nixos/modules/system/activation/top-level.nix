@@ -3,10 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 { config, lib, pkgs, ... }:
 let
-  inherit (lib) mkOption types optionalString;
+  inherit (lib) mkOption types;
+  option = type: default: description: mkOption { inherit type default description; };
   inherit (config.system) build;
   inherit (config.boot) isContainer kernelPackages kernelParams;
   inherit (config.system.nixos) label;
+
+  specialisations = lib.mapAttrs (_: s: s.configuration.system.build) config.specialisation;
 
   failed = map (a: a.message) (lib.filter (a: !a.assertion) config.assertions);
   checked = x:
@@ -27,7 +30,7 @@ let
       label = "NixOS ${config.system.nixos.codeName} ${label} (Linux ${kernelPackages.kernel.version})";
     };
     "org.nixos.specialisation.v1" =
-      lib.mapAttrs (_: s: s.configuration.system.build.bootspec "${s.configuration.system.build.toplevel}") config.specialisation;
+      lib.mapAttrs (_: b: b.bootspec "${b.toplevel}") specialisations;
   };
 
   files = {
@@ -42,7 +45,7 @@ let
     init-interface-version = config.system.initInterfaceVersion;
     nixos-version = label;
     system = platform;
-    extra-dependencies = optionalString (config.system.extraDependencies != [ ]) (lib.concatMapStringsSep " " toString config.system.extraDependencies);
+    extra-dependencies = toString config.system.extraDependencies;
     switch-inhibitors = builtins.toJSON config.system.switchInhibitors;
     reboot-triggers = builtins.toJSON config.system.rebootTriggers;
   } // lib.optionalAttrs (!isContainer) {
@@ -57,7 +60,7 @@ let
       [ "${pkgs.busybox}" "${build.installBootLoader}" "${build.preSwitchCheck}" config.system.nixos.distroId ]
       (builtins.readFile ./switch-to-configuration.sh);
   };
-  executables = lib.intersectLists (lib.attrNames files) [ "init" "activate" "dry-activate" "bin/switch-to-configuration" ];
+  executables = lib.filter (n: files ? ${n}) [ "init" "activate" "dry-activate" "bin/switch-to-configuration" ];
   links = {
     etc = "${build.etc}/etc";
     sw = "${config.system.path}";
@@ -66,7 +69,7 @@ let
     kernel = kernelFile;
     initrd = initrdFile;
     kernel-modules = "${config.system.modulesTree}";
-  } // lib.mapAttrs' (n: s: lib.nameValuePair "specialisation/${n}" "${s.configuration.system.build.toplevel}") config.specialisation;
+  } // lib.mapAttrs' (n: b: lib.nameValuePair "specialisation/${n}" "${b.toplevel}") specialisations;
 
   toplevel = pkgs.runCommand "nixos-system-${config.system.name}-${label}" { preferLocalBuild = true; } ''
     mkdir -p "$out/bin" "$out/specialisation"
@@ -85,18 +88,22 @@ in
       description = "Derivations the system consists of.";
       type = types.submodule {
         freeformType = types.lazyAttrsOf types.raw;
-        options.toplevel = mkOption { type = types.package; readOnly = true; description = "The system as one store path."; };
+        options.toplevel = mkOption {
+          type = types.package;
+          readOnly = true;
+          description = "The system as one store path.";
+        };
       };
     };
     # The stand-in's own: a NixOS release whose init cannot be switched to without a reboot.
-    initInterfaceVersion = mkOption { type = types.str; default = "systemd 2"; description = "A change needs a reboot."; };
+    initInterfaceVersion = option types.str "systemd 2" "A change needs a reboot.";
     name = mkOption {
       type = types.str;
       default = if config.networking.hostName == "" then "unnamed" else config.networking.hostName;
       description = "The name of the system in its store path.";
     };
-    switch.enable = mkOption { type = types.bool; default = true; description = "Whether the system can switch."; };
-    extraDependencies = mkOption { type = types.listOf types.pathInStore; default = [ ]; description = "Store paths kept with the system."; };
+    switch.enable = option types.bool true "Whether the system can switch.";
+    extraDependencies = option (types.listOf types.pathInStore) [ ] "Store paths kept with the system.";
   };
   config.system.build = {
     inherit bootspec;

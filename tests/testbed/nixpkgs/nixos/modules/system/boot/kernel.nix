@@ -8,18 +8,22 @@ let
   strings = option (types.listOf types.str) [ ];
   cfg = config.boot;
   inherit (cfg.kernelPackages) kernel;
+  kernelParam = types.strMatching ''([^"[:space:]]|"[^"]*")+'';
+  initrdModules = cfg.initrd.availableKernelModules ++ cfg.initrd.kernelModules;
 in
 {
   options = {
     boot = {
       # The stand-in's own: a kernel update without a second package set.
-      kernelVersion = option (types.nullOr types.str) null "The version of the kernel, instead of `boot.kernelPackages`.";
+      kernelVersion = option (types.nullOr types.str) null "The kernel's version, instead of `boot.kernelPackages`.";
       kernelPackages = option types.raw
-        (if cfg.kernelVersion == null then pkgs.linuxPackages else pkgs.linuxPackagesFor cfg.kernelVersion) "The kernel and its modules.";
-      kernelParams = option (types.listOf (types.strMatching ''([^"[:space:]]|"[^"]*")+'')) [ ] "Parameters of the kernel.";
+        (if cfg.kernelVersion == null then pkgs.linuxPackages else pkgs.linuxPackagesFor cfg.kernelVersion)
+        "The kernel and its modules.";
+      kernelParams = option (types.listOf kernelParam) [ ] "Parameters of the kernel.";
       kernelModules = strings "Modules loaded at boot.";
       extraModulePackages = option (types.listOf types.package) [ ] "Packages with more modules.";
-      supportedFilesystems = option (types.coercedTo (types.listOf types.str) (ns: lib.genAttrs ns (_: true)) (types.attrsOf types.bool)) { } "File systems.";
+      supportedFilesystems = option
+        (with types; coercedTo (listOf str) (names: lib.genAttrs names (_: true)) (attrsOf bool)) { } "File systems.";
       consoleLogLevel = option types.int 4 "The log level of the console.";
       isContainer = option types.bool false "Whether the system is a container, without a kernel of its own.";
       tmp = {
@@ -40,14 +44,14 @@ in
         efi.canTouchEfiVariables = option types.bool false "Whether EFI variables may be changed.";
         efi.efiSysMountPoint = option types.str "/boot" "Where the EFI system partition is mounted.";
         grub = {
-          enable = option types.bool (!cfg.isContainer && !cfg.loader.systemd-boot.enable) "Whether GRUB is the boot loader.";
+          enable = option types.bool (!cfg.isContainer && !cfg.loader.systemd-boot.enable) "Whether GRUB boots it.";
           device = option types.str "" "Where GRUB is installed.";
           devices = strings "Where GRUB is installed.";
           efiSupport = option types.bool false "Whether GRUB is for EFI.";
         };
         timeout = option (types.nullOr types.int) 5 "Seconds before the default entry boots.";
       };
-      kernel.sysctl = option (types.lazyAttrsOf (types.nullOr (types.oneOf [ types.bool types.int types.str ]))) { } "Kernel parameters at run time.";
+      kernel.sysctl = option (with types; lazyAttrsOf (nullOr (oneOf [ bool int str ]))) { } "Kernel settings.";
     };
     system.modulesTree = option types.raw kernel "The tree of kernel modules." // { internal = true; };
   };
@@ -55,7 +59,7 @@ in
   config = {
     system.build.initialRamdisk = pkgs.runCommand "initrd-${kernel.name}" { } ''
       mkdir "$out"
-      echo ${lib.escapeShellArg "initrd for ${kernel} with ${toString (cfg.initrd.availableKernelModules ++ cfg.initrd.kernelModules)}"} > "$out/initrd"
+      echo ${lib.escapeShellArg "initrd for ${kernel} with ${toString initrdModules}"} > "$out/initrd"
     '';
     boot.kernelParams = lib.mkAfter [ "loglevel=${toString cfg.consoleLogLevel}" ];
     environment.etc = {

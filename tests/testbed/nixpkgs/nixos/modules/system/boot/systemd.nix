@@ -15,7 +15,10 @@ let
   lines = option types.lines "";
 
   # A unit of the host that a module only adds to, such as nix-daemon, gets a drop-in: a whole file would hide it.
-  hostUnits = [ "dbus.service" "nix-daemon.service" "nix-daemon.socket" "ssh.service" "sshd.service" "systemd-journald.service" "systemd-tmpfiles-setup.service" ];
+  hostUnits = [
+    "dbus.service" "nix-daemon.service" "nix-daemon.socket" "ssh.service" "sshd.service" "systemd-journald.service"
+    "systemd-tmpfiles-setup.service"
+  ];
 
   common = {
     enable = flag true "Whether the unit is there; a disabled unit is masked.";
@@ -35,7 +38,7 @@ let
     unitConfig = section "The [Unit] section.";
     startLimitBurst = option (types.nullOr types.int) null "How many starts the interval allows.";
     startLimitIntervalSec = option (types.nullOr types.int) null "The interval of start limits.";
-    overrideStrategy = option (types.enum [ "asDropinIfExists" "asDropin" ]) "asDropinIfExists" "Whether it is a drop-in.";
+    overrideStrategy = option (types.enum [ "asDropinIfExists" "asDropin" ]) "asDropinIfExists" "When it is a drop-in.";
     restartTriggers = option (types.listOf types.unspecified) [ ] "Values whose change restarts the unit.";
     reloadTriggers = option (types.listOf types.unspecified) [ ] "Values whose change reloads the unit.";
   };
@@ -55,7 +58,7 @@ let
     reloadIfChanged = flag false "Whether a changed service is reloaded instead.";
     stopIfChanged = flag true "Whether a changed service is stopped before and started after the activation.";
     notSocketActivated = flag false "Whether a changed service is started although it has a socket.";
-    startAt = option (types.coercedTo types.str lib.singleton (types.listOf types.str)) [ ] "When a timer starts the service.";
+    startAt = option (with types; coercedTo str lib.singleton (listOf str)) [ ] "When a timer starts the service.";
   };
   unitsOf = extra: option (types.attrsOf (types.submodule { options = common // extra; })) { };
 
@@ -93,9 +96,10 @@ let
   serviceSection = name: u:
     let
       run = what: text: arguments: lib.optional (text != "") "${unitScript "${safe name}-${what}" text}${arguments}";
-      add = key: values: lib.optionalAttrs (values != [ ]) { ${key} = values ++ lib.toList (u.serviceConfig.${key} or [ ]); };
-      environment = lib.filterAttrs (_: v: v != null) (
-        lib.optionalAttrs (!dropIn "${name}.service" u) { PATH = lib.makeBinPath (u.path ++ defaultPath); } // u.environment);
+      add = key: values:
+        lib.optionalAttrs (values != [ ]) { ${key} = values ++ lib.toList (u.serviceConfig.${key} or [ ]); };
+      path = lib.optionalAttrs (!dropIn "${name}.service" u) { PATH = lib.makeBinPath (u.path ++ defaultPath); };
+      environment = lib.filterAttrs (_: v: v != null) (path // u.environment);
     in
     toSection "Service" (u.serviceConfig
       // add "Environment" (lib.mapAttrsToList (n: v: builtins.toJSON "${n}=${toString v}") environment)
@@ -125,7 +129,8 @@ let
   place = name: u:
     let
       file = if dropIn name u then "${name}.d/overrides.conf" else name;
-      into = kind: target: "mkdir -p ${q "${target}.${kind}"}; ln -s ${q "../${name}"} ${q "${target}.${kind}/${name}"}\n";
+      into = kind: target:
+        "mkdir -p ${q "${target}.${kind}"}; ln -s ${q "../${name}"} ${q "${target}.${kind}/${name}"}\n";
       q = lib.escapeShellArg;
     in
     lib.optionalString (dropIn name u) "mkdir -p ${q "${name}.d"}\n"

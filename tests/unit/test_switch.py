@@ -23,6 +23,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._switch import (
     outcome,
     parse_plan,
     parse_report,
+    show_plan,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +142,14 @@ def test_colours_and_a_terminals_line_ends_are_taken_off() -> None:
     plan = parse_plan("\x1b[1mwould stop\x1b[0m the following units: a.service\r\nodd\r\n")
     assert (plan.stop, plan.messages) == (("a.service",), ("odd",))
     assert plan.raw == "would stop the following units: a.service\nodd\n"
+
+
+def test_a_plan_is_shown_by_its_verbs() -> None:
+    plan = Plan(stop=("a.service", "b.service"), not_stop=("c.service",), start=("a.service",))
+    assert show_plan(plan) == (
+        "would stop: a.service, b.service\nwould NOT stop: c.service\nwould start: a.service\n"
+    )
+    assert show_plan(Plan(activate=True)) == ""
 
 
 @dataclass(frozen=True)

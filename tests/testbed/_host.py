@@ -21,6 +21,9 @@ from _command import TestbedError, run
 
 # With --keep-unit, systemd-nspawn leaves the restart after a reboot to its caller: exit code 133.
 RESTART = 'while "$@"; [ $? -eq 133 ]; do :; done'
+# A host that shuts down stops its processes by SIGSTOP; nsenter, when it waits for a child in
+# another PID namespace, then stops itself and nobody continues it. So a shell outside waits.
+WAIT = ("sh", "-c", '"$@"; exit $?', "sh")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CGROUP = "closure-nixos-testbed"
 
@@ -35,7 +38,12 @@ class Host:
 
     @property
     def address(self) -> str:
-        return str(_network.subnet(self.number)[10 + self.index])
+        return str(_network.subnet(self.number)[self.last])
+
+    @property
+    def last(self) -> int:
+        """The last byte of its address."""
+        return 10 + self.index
 
     @property
     def link(self) -> str:
@@ -79,9 +87,12 @@ class Host:
                 f"{self.name} of fleet {self.fleet} is not running: start it with `testbed up`,"
                 f" or read {self.directory}/console.log."
             )
-        namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
-        environment = ("env", "-i", f"PATH={PATH}", "HOME=/root", "USER=root", "LOGNAME=root")
-        return ["nsenter", f"--target={leader}", *namespaces, *environment, *command]
+        environment = (f"PATH={PATH}", "HOME=/root", "USER=root", "LOGNAME=root")
+        target = f"--target={leader}"
+        return [
+            *("env", "-i", *environment, "nsenter", target, "--pid", "--no-fork", *WAIT),
+            *("nsenter", target, "--mount", "--uts", "--ipc", "--net", "--cgroup", *command),
+        ]
 
     def state(self) -> str:
         """What systemd says of itself, or `stopped`."""
@@ -94,7 +105,7 @@ class Host:
     def boot(self, layers: Iterable[Path]) -> None:
         """Mount the root and start systemd-nspawn on it; does not wait for systemd."""
         self.mount(layers)
-        _network.connect(self.machine, self.link, self.address, self.number)
+        _network.connect(self.machine, self.link, self.number, self.last)
         with open(self.directory / "console.log", "ab") as console:
             subprocess.Popen(
                 ["sh", "-c", RESTART, "sh", *self.nspawn()],

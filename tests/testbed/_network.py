@@ -38,13 +38,17 @@ def bridge(number: int) -> str:
     return f"tb{number}"
 
 
+def mac(number: int, last: int) -> str:
+    """Of the address that ends in these: neighbours cache it for half a minute."""
+    return f"02:00:0a:d5:{number:02x}:{last:02x}"
+
+
 def add_bridge(number: int) -> None:
     name = bridge(number)
     delete_bridge(number)
-    # An address of its own: a bridge without one changes it with its ports, and hosts that had
-    # cached the old one would lose the controller for a while.
+    # With an address of its own: a bridge without one takes and changes it with its ports.
     batch(
-        f"link add {name} address 02:00:0a:d5:{number:02x}:01 type bridge",
+        f"link add {name} address {mac(number, 1)} type bridge",
         f"address add {subnet(number)[1]}/24 dev {name}",
         f"link set {name} up",
     )
@@ -58,7 +62,7 @@ def delete_bridge(number: int) -> None:
     delete_link(bridge(number))
 
 
-def connect(netns: str, link: str, address: str, number: int) -> None:
+def connect(netns: str, link: str, number: int, last: int) -> None:
     """Give a host its namespace and its end of a veth pair, host0; replaces what is there."""
     disconnect(netns, link)
     batch(
@@ -66,8 +70,12 @@ def connect(netns: str, link: str, address: str, number: int) -> None:
         f"link add {link} type veth peer name host0 netns {netns}",
         f"link set {link} master {bridge(number)} up",
     )
-    inside = (f"address add {address}/24 dev host0", "link set host0 up", "link set lo up")
-    batch(*inside, netns=netns)
+    batch(
+        f"link set host0 address {mac(number, last)} up",
+        f"address add {subnet(number)[last]}/24 dev host0",
+        "link set lo up",
+        netns=netns,
+    )
 
 
 def disconnect(netns: str, link: str) -> None:

@@ -65,6 +65,9 @@ def build(expression: str) -> Path:
     return Path(result.stdout.strip())
 
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="unshare and mount need root")
+
+
 # --- the module system ---
 
 VALUES = {
@@ -509,6 +512,16 @@ def test_same_input_same_path_and_one_option_changes_one_part(toplevel: Path) ->
         assert (other / part).resolve() == (toplevel / part).resolve(), part
 
 
+@needs_root
+def test_everything_builds_again_the_same_in_the_sandbox() -> None:
+    drv = run("nix-instantiate", "--expr", scope(f"(nixos ({HOST})).system")).stdout.strip()
+    closure = run("nix-store", "--query", "--requisites", drv).stdout.split()
+    drvs = [path for path in closure if path.endswith(".drv")]
+    run("nix-store", "--realise", drv)
+    checked = run("nix-store", "--realise", "--check", "--option", "sandbox", "true", *drvs)
+    assert len(set(checked.stdout.split())) == len(drvs) > 10
+
+
 # --- a configuration as a user of NixOS writes it ---
 
 APP = """{ config, lib, pkgs, modulesPath, ... }:
@@ -676,9 +689,6 @@ SHIELD = "for d in /run /etc /nix/var; do mount -t tmpfs tmpfs $d; done; "
 
 def shielded(script: str) -> subprocess.CompletedProcess[str]:
     return run("unshare", "--mount", "sh", "-c", SHIELD + script, check=False)
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="unshare and mount need root")
 
 
 @needs_root

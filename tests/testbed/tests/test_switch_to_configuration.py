@@ -34,7 +34,8 @@ systemctl stop 't-*' 'run-t*' 2>/dev/null
 find /etc -type l | while read -r link; do
     case $(readlink "$link") in /etc/static/*) rm "$link" ;; esac
 done
-rm -rf /etc/static /etc/.clean /etc/t /run/current-system /run/nixos /boot/loader /boot/EFI
+rm -rf /etc/static /etc/.clean /etc/t /etc/systemd/system/t-* /etc/systemd/system/*/t-*
+rm -rf /run/current-system /run/nixos /boot/loader /boot/EFI
 rm -f /nix/var/nix/profiles/system* /run/t-*
 find {SYSTEMS} -mindepth 1 -maxdepth 1 ! -name busybox -exec rm -r {{}} +
 systemctl daemon-reload
@@ -443,21 +444,26 @@ def test_each_verb_says_what_failed(host: Host) -> None:
             "t-restart.service": FAILING + "X-StopIfChanged=false\n",
             "t-needy.service": SLEEP
             + "[Unit]\nRequires=t-restart.service\nAfter=t-restart.service\n",
+            # Refused, because that service runs.
+            "t-late.socket": "[Socket]\nListenStream=/run/t-late\nService=t-reload.service\n",
         },
     )
     host.add(new)
-    host.read("printf 't-none.service\\nt-needy.service\\n' > /run/nixos/start-list")
+    host.read(
+        "cd /run/nixos && printf 't-%s\\n' needy.service none.service late.socket > start-list"
+    )
     outcome = host.act(new, "test")
     assert outcome.rc == 4
     assert outcome.lines == [
         *ALWAYS,
         "reloading the following units: t-reload.service",
         "restarting the following units: t-restart.service",
-        "starting the following units: t-needy.service, t-none.service",
+        "starting the following units: t-late.socket, t-needy.service, t-none.service",
         "Failed to start t-none.service: Unit t-none.service not found.",
         "Failed to reload t-reload.service",
         "Failed to restart t-restart.service",
         "Failed to start t-needy.service",
+        "Failed to start t-late.socket",
         "warning: the following units failed: t-restart.service",
     ]
 
@@ -648,6 +654,20 @@ def test_a_directory_and_a_file_change_places(host: Host) -> None:
     assert host.run("ls -d /etc/t").rc != 0
 
 
+def test_an_alias_stays_one(host: Host) -> None:
+    alias = "etc/systemd/system/t-alias.service"
+    plain = system_with("plain", {"t-plain.service": SLEEP})
+    host.add(plain)
+    host.read(f"ln -s t-plain.service {plain.path}/{alias}")
+    assert host.act(plain, "test").rc == 0
+    assert host.read("systemctl show -p Names --value t-alias").split() == [
+        "t-plain.service",
+        "t-alias.service",
+    ]
+    host.start(System("empty"))
+    assert host.run(f"ls -d /{alias}").rc != 0
+
+
 FORBIDDEN = (
     *("passwd", "group", "shadow", "hosts", "resolv.conf", "fstab"),
     *("sudoers", "sudoers.d/deploy", "ssh/sshd_config", "nix/nix.conf", "ssh/t", "nix/t"),
@@ -750,6 +770,7 @@ def test_a_full_boot_fails_and_keeps_what_was_there(host: Host) -> None:
 # --- with systems of the stand-in nixpkgs
 
 SYSTEM = """import {nixpkgs}/nixos {{ configuration = {{
+  services.dbus.implementation = "{dbus}";
   networking.hostName = "stc1";
   environment.etc."t/text".text = "{text}";
   systemd.services.t-web = {{
@@ -767,10 +788,10 @@ def nix(*command: str, stdin: bytes = b"") -> bytes:
     ).stdout
 
 
-def install_from_nixpkgs(host: Host, text: str) -> str:
+def install_from_nixpkgs(host: Host, text: str, dbus: str = "dbus") -> str:
     nixpkgs = TESTBED.parent / "nixpkgs"
     nix(str(nixpkgs / "prepare"))
-    expression = SYSTEM.format(nixpkgs=nixpkgs, text=text)
+    expression = SYSTEM.format(nixpkgs=nixpkgs, text=text, dbus=dbus)
     command = ("nix-build", "--no-out-link", "--attr", "system", "--expr", expression)
     path = nix(*command).decode().strip()
     closure = nix("nix-store", "--query", "--requisites", path).decode().split()
@@ -799,3 +820,18 @@ def test_systems_of_the_stand_in_nixpkgs(host: Host) -> None:
     assert host.read("grep ^default /boot/loader/loader.conf") == "default nixos-generation-2.conf"
     kernel = host.read("sed -n 's/^linux //p' /boot/loader/entries/nixos-generation-2.conf")
     host.read(f"cmp /boot{kernel} {new}/kernel")
+
+
+def test_an_inhibitor_stops_a_switch_but_not_boot(host: Host) -> None:
+    old = install_from_nixpkgs(host, "old")
+    new = install_from_nixpkgs(host, "old", "broker")
+    assert host.run(f"{old}/bin/switch-to-configuration test").rc == 0
+    outcome = host.run(f"{new}/bin/switch-to-configuration switch")
+    assert outcome.rc == 1
+    assert "dbus-implementation : dbus -> broker" in outcome.lines
+    assert outcome.lines[-2:] == [
+        "Pre-switch check 'switchInhibitors' failed",
+        "Pre-switch checks failed",
+    ]
+    assert host.run(f"{new}/bin/switch-to-configuration boot").rc == 0
+    assert host.read("readlink /run/current-system") == old

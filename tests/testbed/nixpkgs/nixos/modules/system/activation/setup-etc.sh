@@ -45,12 +45,20 @@ ours() { # PATH: absent, or put there by a generation
     { [ -f "/etc/$1" ] || [ -L "/etc/$1" ]; } && grep -Fqx -e "$1" "$clean"
 }
 
+link() { # PATH: what its link says; an alias or a wish of a unit refers to the unit beside it
+    case $1:$(readlink "$etc/$1") in
+    *:/* | *:) echo "/etc/static/$1" ;;
+    systemd/system/*) readlink "$etc/$1" ;;
+    *) echo "/etc/static/$1" ;;
+    esac
+}
+
 put() { # PATH
     mkdir -p "$(dirname "/etc/$1")" || return
     mode=symlink
     [ ! -e "$etc/$1.mode" ] || mode=$(cat "$etc/$1.mode")
     case $mode in
-    symlink) ln -s "/etc/static/$1" "/etc/$1.tmp" ;;
+    symlink) ln -s "$(link "$1")" "/etc/$1.tmp" ;;
     direct-symlink) ln -s "$(readlink -f "$etc/$1")" "/etc/$1.tmp" ;;
     *) copy "$1" "$mode" ;;
     esac && mv -T "/etc/$1.tmp" "/etc/$1"
@@ -67,7 +75,7 @@ copy() { # PATH MODE
 }
 
 install_file() { # PATH
-    [ "$(readlink "/etc/$1")" != "/etc/static/$1" ] || [ -e "$etc/$1.mode" ] || return 0
+    [ "$(readlink "/etc/$1")" != "$(link "$1")" ] || [ -e "$etc/$1.mode" ] || return 0
     if forbidden "$1" || ! ours "$1"; then
         warn "/etc/$1 belongs to the host, it is not replaced"
         return

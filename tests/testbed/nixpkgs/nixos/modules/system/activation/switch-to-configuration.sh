@@ -298,14 +298,25 @@ record() {
     done
 }
 
-# One systemctl for the whole set, so that systemd orders the jobs among each other. A call that
-# was refused is reported at once, a job that failed at the end.
+# One systemctl for the whole set, so that systemd orders the jobs among each other; targets last,
+# because a service that they want must not come before the socket which the set starts with it.
+# A call that was refused is reported at once, a job that failed at the end.
 run_jobs() { # VERB SET
     [ -s "$work/$2" ] || return 0
-    tr '\n' '\0' <"$work/$2" | xargs -0 systemctl "$1" -- 2>"$work/errors" && return
+    { grep -v '\.target$' "$work/$2"; grep '\.target$' "$work/$2"; } |
+        tr '\n' '\0' | xargs -0 systemctl "$1" -- 2>"$work/errors" && return
     status=4
     grep "^Failed to $1 " "$work/errors" >&2
-    sed -En "s/^.*[Jj]ob for ([^ ]+) (failed|timed out).*/Failed to $1 \1/p" "$work/errors" >>"$work/failed-jobs"
+    failed_jobs "$1" "$2" >>"$work/failed-jobs"
+}
+
+failed_jobs() { # VERB SET
+    sed -En "s/^.*[Jj]ob for ([^ ]+) (failed|timed out).*/Failed to $1 \1/p" "$work/errors"
+    # Of failed jobs systemctl names only services; any other unit is active when its job succeeded.
+    grep -q '^Job failed' "$work/errors" || return
+    grep -v '\.service$' "$work/$2" | while read -r unit; do
+        systemctl -q is-active "$unit" || echo "Failed to $1 $unit"
+    done
 }
 
 activate() {

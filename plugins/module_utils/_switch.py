@@ -317,9 +317,12 @@ def _script_failed(report: Report) -> bool:
 def _failures(exit_code: int | None, report: Report) -> Iterator[str]:
     if exit_code == 3:
         yield "systemd did not reload its units or set up its temporary files"
-    elif exit_code == 2 or _script_failed(report):
+    elif _script_failed(report):
         snippets = ", ".join(report.failed_snippets)
         yield f"its activation script failed{f' in {snippets}' if snippets else ''}"
+    elif exit_code == 2:
+        # Perl has this code for both, and words for neither.
+        yield "its activation script or the restart of systemd failed"
     if units := failed_units(report):
         yield f"these units failed: {', '.join(units)}"
     if users := report.user_units.failed_users:

@@ -272,6 +272,15 @@ warning: the following units failed: nginx.service
         stdout="setting up /etc...\nActivation script snippet 'users' failed (1)\n",
     ),
     Run(
+        "perl-23.11, code 2 without a word",
+        2,
+        "activating the configuration...\nrestarting systemd...\n",
+        Report(activation_began=True, restarted_systemd=True),
+        "activation-failed",
+        True,
+        "its activation script or the restart of systemd failed. The output tells more.",
+    ),
+    Run(
         "perl-23.11, a snippet and then a unit failed",
         4,
         "activating the configuration...\nwarning: the following units failed: a.service\n",
@@ -696,6 +705,13 @@ def test_the_outcome_of_a_run(run: Run) -> None:
 def test_a_report_is_plain_data_for_a_result(run: Run) -> None:
     data = json.loads(json.dumps(dataclasses.asdict(run.report)))
     assert data["messages"] == list(run.report.messages)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"), [(-9, "unknown"), (127, "not-activated"), (128, "unknown")]
+)
+def test_a_run_that_a_signal_ended_may_have_done_anything(code: int, name: str) -> None:
+    assert outcome(code, Report()).name == name
 
 
 def test_code_100_needs_no_words() -> None:

@@ -12,7 +12,6 @@ import json
 import typing as t
 
 from ansible.template import Templar
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
     Evaluated,
     Request,
@@ -50,9 +49,8 @@ class ActionModule(ClosureAction):
     def _build(self, builder: Builder, requests: dict[str, Request | str]) -> Outcomes:
         """Evaluate and build; a host that cannot be, has its failure as outcome."""
         asked = {host: it for host, it in requests.items() if isinstance(it, Request)}
-        outcomes: Outcomes = {
-            host: {"failed": True, "msg": it} for host, it in requests.items() if isinstance(it, str)
-        }
+        unasked = {host: it for host, it in requests.items() if isinstance(it, str)}
+        outcomes: Outcomes = {host: {"failed": True, "msg": it} for host, it in unasked.items()}
         evaluated = builder.evaluate(asked)
         systems = {host: it for host, it in evaluated.items() if isinstance(it, Evaluated)}
         outcomes |= {host: it for host, it in evaluated.items() if isinstance(it, dict)}
@@ -75,9 +73,7 @@ class ActionModule(ClosureAction):
 
     def _request_of(self, host: str) -> Request | str:
         """Return what this task would ask on another host, or why that cannot be told."""
-        templar = Templar(
-            loader=self._loader, variables=variables_of(self, self.task_vars, host)
-        )
+        templar = Templar(loader=self._loader, variables=variables_of(self, self.task_vars, host))
         try:
             args = self._task.args | templar.template(self._written_args())
             return self._request(self.validated(args))
@@ -85,10 +81,11 @@ class ActionModule(ClosureAction):
             return f"{host}: {error}"
 
     def _written_args(self) -> dict[str, t.Any]:
-        """Return the task's arguments as they were written, not yet templated for its own host."""
+        """Return the task's arguments as they were written, not templated for its own host."""
         written = self._task.get_ds()
-        module = next((written[key] for key in (self._task.action, "nix_build_system") if key in written), {})
-        return {**(written.get("args") or {}), **(module or {})}
+        names = {self._task.action, self._task.resolved_action, "nix_build_system"}
+        blocks = [written[key] for key in ("args", *names) if written.get(key)]
+        return {option: value for block in blocks for option, value in block.items()}
 
     def _key(self, builder: Builder, requests: dict[str, Request | str]) -> str:
         asked = {

@@ -28,7 +28,6 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._ssh import remote_program, ssh_options
 
-
 _UNKNOWN: dict[str, t.Any] = {
     "missing_paths": None,
     "missing_bytes": None,
@@ -69,7 +68,7 @@ class ActionModule(ClosureAction):
         }
 
     def _difference(self, target: Host, closure: dict[str, int]) -> str:
-        """Show what the closure would change, in check mode: later M(closure.nixos.nixos_switch) does."""
+        """Show what the closure would change; in a real run nixos_switch does, from the target."""
         if not (self.diff and self.check):
             return ""
         running = "/run/current-system"

@@ -38,14 +38,15 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
     require_system,
 )
 
-
-_NOTHING: dict[str, t.Any] = {
-    "changed": False,
-    "plan": None,
-    "report": None,
-    "exit_code": None,
-    "outcome": None,
-}
+# What every result has, whatever was done.
+_KEYS = (
+    "plan",
+    "report",
+    "exit_code",
+    "outcome",
+    "stdout",
+    "stderr",
+)
 
 
 class ActionModule(ClosureAction):
@@ -60,14 +61,24 @@ class ActionModule(ClosureAction):
         facts = self._facts(host, profile, args)
         step = needed_step(args["action"], facts, str(facts.path))
         if not step:
-            result = {"changed": False, "msg": "Nothing is left to do."}
+            result: dict[str, t.Any] = {
+                "changed": False,
+                "msg": f"already runs {_named(facts, facts.path)}",
+            }
         elif self.check or step == "dry-activate":
             result = self._plan(host, facts, step)
         else:
             result = self._activate(host, facts, step, profile, args)
-        seconds = round(time.monotonic() - start, 3)
-        before = {"path": facts.path, "system_before": facts.running, "seconds": seconds}
-        return {**_NOTHING, **before, "system_after": facts.running, **result}
+        return {
+            **dict.fromkeys(_KEYS),
+            **_state(facts),
+            "path": facts.path,
+            "system_before": facts.running,
+            "system_after": facts.running,
+            "failed_units_before": list(facts.failed_units),
+            **result,
+            "seconds": round(time.monotonic() - start, 3),
+        }
 
     def _facts(self, host: Host, profile: str, args: dict[str, t.Any]) -> Facts:
         """Return the host's state once no switch runs there, ours or anyone's."""
@@ -88,18 +99,18 @@ class ActionModule(ClosureAction):
     def _plan(self, host: Host, facts: Facts, step: str) -> dict[str, t.Any]:
         """Say what the step would do."""
         if not facts.valid:
-            message = f"{facts.path} is not on the host yet, so there is no plan of its units."
+            message = f"{facts.path} is not on the host yet, so its units cannot be planned"
             return {"changed": True, "msg": message}
         require_root(host, facts)
         require_system(host, facts, str(facts.path))
         if step == "boot":
-            return {"changed": True, "msg": "The system would become the boot default."}
+            return {"changed": True, "msg": f"would boot {_named(facts, facts.path)} from now on"}
         units = plan(host, str(facts.path))
         return {
             "changed": step != "dry-activate",
             "plan": dataclasses.asdict(units),
             "diff": {"prepared": self._difference(host, facts, units)},
-            "msg": "The system would be activated.",
+            "msg": f"would {step} to {_named(facts, facts.path)}",
         }
 
     def _activate(
@@ -140,22 +151,35 @@ def _result(host: Host, step: str, before: Facts, after: Facts, ended: Ended) ->
     verdict = outcome(ended.exit_code, report)
     # Where nobody saw the end, the links decide.
     lost = ended.exit_code is None and not needed_step(step, after, path)
+    done = "now boots" if step == "boot" else "now runs"
     result = {
+        **_state(after),
         "changed": (before.running, before.boots(path)) != (after.running, after.boots(path)),
         "system_after": after.running,
-        "generation": after.current and dataclasses.asdict(after.current),
         "exit_code": ended.exit_code,
         "outcome": verdict.name,
         "report": dataclasses.asdict(report),
-        "failed_units_before": list(before.failed_units),
-        "failed_units": list(after.failed_units),
-        "reboot_required": bool(after.reboot_reasons),
-        "reboot_reasons": list(after.reboot_reasons),
         "stdout": ended.stdout,
         "stderr": ended.stderr,
-        "msg": verdict.sentence,
+        "msg": f"{done} {_named(after, path)}, ran {_named(before, before.running)}",
     }
     if verdict.name == "ok" or lost:
         return result
     truth = f"{host.name} runs {after.running} and boots {after.loader_default or 'what it did'}."
     return {**result, "failed": True, "msg": f"{verdict.sentence} {truth}"}
+
+
+def _state(facts: Facts) -> dict[str, t.Any]:
+    return {
+        "generation": facts.current and dataclasses.asdict(facts.current),
+        "failed_units": list(facts.failed_units),
+        "reboot_required": bool(facts.reboot_reasons),
+        "reboot_reasons": list(facts.reboot_reasons),
+    }
+
+
+def _named(facts: Facts, path: str | None) -> str:
+    """Name a system for people: its generation, and the name in its path without the hash."""
+    name = (path or "").rpartition("/")[2].partition("-")[2] or "nothing"
+    current = facts.current
+    return f"generation {current.number}, {name}" if current and current.path == path else name

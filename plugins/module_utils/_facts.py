@@ -96,9 +96,9 @@ def parse_facts(text: str, profile: str) -> Facts:
 
     :raises ClosureError: the answer was cut
     """
-    lines = [line.split("=", 1) for line in text.splitlines() if "=" in line]
-    # The blocks' own lines have other names, but for those of the systems' files.
-    one = {name: value for name, value in reversed(lines)}
+    lines = [(name, value) for name, _, value in (line.partition("=") for line in text.split("\n"))]
+    # The host's own facts stand before the blocks of its systems: the first of a name counts.
+    one: dict[str, str] = dict(reversed(lines))
     return Facts(
         user=one["user"],
         platform=one["platform"],

@@ -25,12 +25,12 @@ let
   requests = builtins.fromJSON @requests@;
   call = value: if builtins.isFunction value then value { } else value;
   leads = names: value:
-    let set = call value; name = builtins.head names;
-    in names == [ ] || builtins.isAttrs set && set ? ${name} && leads (builtins.tail names) set.${name};
+    let set = call value; name = builtins.head names; rest = builtins.tail names;
+    in names == [ ] || builtins.isAttrs set && set ? ${name} && leads rest set.${name};
   follow = names: value:
-    let set = call value; name = builtins.head names;
+    let set = call value; name = builtins.head names; rest = builtins.tail names;
     in if names == [ ] then set
-       else if builtins.isAttrs set && set ? ${name} then follow (builtins.tail names) set.${name}
+       else if builtins.isAttrs set && set ? ${name} then follow rest set.${name}
        else throw "closure.nixos: no attribute ${builtins.toJSON {
          inherit name;
          among = if builtins.isAttrs set then builtins.attrNames set else [ ];
@@ -127,8 +127,7 @@ def evaluation(requests: Mapping[str, Request], alone: bool = False) -> str:
 def parse_evaluation(text: str) -> dict[str, Evaluated | None]:
     """Read what :func:`evaluation` gave: the systems by host, ``None`` where a host failed."""
     return {
-        host: system
-        and Evaluated(check_store_path(system["drv"]), check_store_path(system["out"]))
+        host: system and Evaluated(check_store_path(system["drv"]), check_store_path(system["out"]))
         for host, system in json.loads(text).items()
     }
 

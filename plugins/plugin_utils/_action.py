@@ -20,7 +20,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._run import Run, thi
 Result = dict[str, t.Any]
 
 
-class ClosureAction(ActionBase, abc.ABC):  # type: ignore[misc]  # ansible-core has no types
+class ClosureAction(ActionBase, abc.ABC):
     """An action that runs on the controller and sends shell to the task's host."""
 
     TRANSFERS_FILES = False

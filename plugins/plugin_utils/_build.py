@@ -65,7 +65,7 @@ class Builder:
         before = {host for host, when, *_ in lines if when == "before"}
         after = {host: more for host, when, *more in lines if when == "after"}
         return {
-            host: _built(system, *after[host], changed=host not in before)
+            host: _built(system, host not in before, *after[host])
             if host in after
             else _failure(explain_build(ended.stderr, system.drv), ended, drv_path=system.drv)
             for host, system in systems.items()
@@ -97,18 +97,26 @@ class Builder:
             self.progress.say(lines[-1])
 
 
-def _system(system: Evaluated, changed: bool) -> Outcome:
-    return {"drv_path": system.drv, "path": system.out, "changed": changed}
+def _system(
+    system: Evaluated, changed: bool, platform: str | None = None, version: str | None = None
+) -> Outcome:
+    return {
+        "drv_path": system.drv,
+        "path": system.out,
+        "changed": changed,
+        "platform": platform,
+        "nixos_version": version,
+    }
 
 
-def _built(system: Evaluated, platform: str, version: str, changed: bool) -> Outcome:
+def _built(system: Evaluated, changed: bool, platform: str, version: str) -> Outcome:
     if not version:
         return _failure(
             f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
             "attribute of a system, such as web1.system.",
             drv_path=system.drv,
         )
-    return _system(system, changed) | {"platform": platform, "nixos_version": version}
+    return _system(system, changed, platform, version)
 
 
 def _failure(message: str, ended: Ended | None = None, **details: t.Any) -> Outcome:

@@ -85,7 +85,8 @@ class Host:
         self._who = "" if shared else run.who
         self._connection = connection
         self._shells = list(SHELLS)
-        self._takes_stdin = True
+        # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
+        self._takes_stdin = bool(connection.has_pipelining)
         self._answered = False
         self._control_socket: pathlib.Path | None = None
         self._prepare()
@@ -144,6 +145,9 @@ class Host:
         if "pipelining" in options:
             # Without it `local` gives a become password a terminal and loses the script.
             self._connection.set_option("pipelining", True)
+        if "use_tty" in options:
+            # A terminal would change the bytes of a script that travels as a file.
+            self._connection.set_option("use_tty", False)
         if "reconnection_retries" in options:
             # Its retries run a script again; ours know which may be.
             self._connection.set_option("reconnection_retries", 0)
@@ -178,7 +182,7 @@ class Host:
         """Tell why a script did not begin: no shell, no stdin, or no way in."""
         if rc in (126, 127):
             raise _NoShellError
-        if rc == 0 and self._takes_stdin:
+        if rc == 0 and self._takes_stdin:  # the shell read an empty script
             self._takes_stdin = False
             return self._attempt(text, deadline)
         said = (stderr + stdout).decode(errors="replace").strip()

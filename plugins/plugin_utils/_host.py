@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import secrets
@@ -180,7 +181,7 @@ class Host:
         self, text: str, deadline: float, rc: int, stdout: bytes, stderr: bytes
     ) -> Reply:
         """Tell why a script did not begin: no shell, no stdin, or no way in."""
-        if rc in (126, 127):
+        if self._lacks_shell(rc, deadline):
             raise _NoShellError
         if rc == 0 and self._takes_stdin:  # the shell read an empty script
             self._takes_stdin = False
@@ -192,6 +193,14 @@ class Host:
             rc=rc,
             stderr=said,
         )
+
+    def _lacks_shell(self, rc: int, deadline: float) -> bool:
+        if self._becomes():
+            # sudo says of a broken shell what it likes, and a missing sudo would say 127 itself.
+            probe = f"{self._shells[0]} -c :"
+            call = functools.partial(self._connection.exec_command, probe, sudoable=False)
+            rc = within(deadline, call)[0]
+        return rc in (126, 127)
 
     def _next_shell(self) -> None:
         broken = self._shells.pop(0)

@@ -79,8 +79,13 @@ class Played:
     def results(self, host: str, task: str | None = None) -> list[dict[str, t.Any]]:
         """The results of a host's tasks in their order, of all or of those with that name."""
         kinds = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")
-        datas = [e["event_data"] for e in self.events if e["event"] in kinds]
-        return [d["res"] for d in datas if d["host"] == host and task in (None, d["task"])]
+        events = [(e["event"], e["event_data"]) for e in self.events if e["event"] in kinds]
+        return [
+            # ansible-core takes `failed` out of what callbacks get.
+            {"failed": kind == "runner_on_failed"} | data["res"]
+            for kind, data in events
+            if data["host"] == host and task in (None, data["task"])
+        ]
 
     def result(self, host: str, task: str | None = None) -> dict[str, t.Any]:
         """The last of :meth:`results`."""

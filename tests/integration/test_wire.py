@@ -6,18 +6,27 @@
 
 from __future__ import annotations
 
+import concurrent.futures as futures
+import contextlib
+import functools
 import hashlib
 import json
+import os
 import pathlib
 import secrets
+import signal
+import time
 import typing as t
 
 import pytest
+from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Fleet,
     Play,
     Played,
+    StartPlay,
+    until,
 )
 
 WIRE = pathlib.Path(__file__).with_name("wire")
@@ -40,8 +49,11 @@ def playbook(*tasks: Variables, **keywords: object) -> str:
 class Wire:
     """Runs the probe on logins: names for a host and a way into it."""
 
-    def __init__(self, fleet: Fleet, play: Play, directory: pathlib.Path) -> None:
+    def __init__(
+        self, fleet: Fleet, play: Play, directory: pathlib.Path, home: pathlib.Path
+    ) -> None:
         self.fleet = fleet
+        self.home = home
         self._play = play
         self.directory = directory
         self.logins: dict[str, Variables] = {}
@@ -63,14 +75,31 @@ class Wire:
     def __call__(self, *tasks: Variables, env: dict[str, str] | None = None) -> Played:
         return self._play(playbook(*tasks), "-i", self.inventory(), env=PLUGINS | (env or {}))
 
+    @contextlib.contextmanager
+    def running(self, *tasks: Variables) -> t.Iterator[futures.Future[Played]]:
+        """Play the tasks while the test does something else."""
+        with futures.ThreadPoolExecutor(1) as executor:
+            yield executor.submit(self, *tasks)
+
+    def masters(self) -> list[int]:
+        """The control masters of this session."""
+        title = f"ssh: {self.home}/cp/cn-".encode()
+        commands = pathlib.Path("/proc").glob("[0-9]*/cmdline")
+        return [int(path.parent.name) for path in commands if cmdline(path).startswith(title)]
+
     def count(self, host: str) -> int:
         """How often a script appended a line to the counter."""
         return int(self.fleet.exec(host, f"touch {self.counter}; wc -l <{self.counter}"))
 
 
 @pytest.fixture
-def wire(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> Wire:
-    return Wire(fleet, play, tmp_path)
+def wire(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, ansible_home: pathlib.Path
+) -> t.Iterator[Wire]:
+    wire = Wire(fleet, play, tmp_path, ansible_home)
+    yield wire
+    for host in fleet.hosts:
+        fleet.exec(host, f"rm -f {wire.counter}")
 
 
 def enter(fleet: Fleet, host: str) -> Variables:
@@ -134,6 +163,13 @@ def test_every_login_runs_a_script_and_keeps_its_bytes(wire: Wire) -> None:
         assert said_by(played, login, "long output")["sha256"] == sha256(output)
 
 
+def cmdline(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
 def said_by(played: Played, host: str, task: str | None = None) -> Variables:
     result = played.result(host, task)
     assert "said" in result, result
@@ -142,3 +178,305 @@ def said_by(played: Played, host: str, task: str | None = None) -> Variables:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+# One task for logins that do different things: their variables say what.
+OWN: Variables = {
+    "name": "own",
+    "wire": {
+        key: f"{{{{ {key} | default(omit) }}}}"
+        for key in ("read", "change", "job", "unit", "lease", "stdin", "patience", "deadline")
+    },
+}
+
+
+def test_a_link_that_fails_delays_a_read_and_a_job(wire: Wire) -> None:
+    once = f"echo x >>{wire.counter}; "
+    wire.login("short", "node1", read=f"{once} sleep 4; echo read")
+    wire.login("long", "node2", job=f"{once} sleep 12; echo done; exit 5", unit="wire-link")
+    with wire.running(OWN) as playing:
+        for host in ("node1", "node2"):
+            until(functools.partial(wire.count, host))
+            wire.fleet.link(host, "down")
+        time.sleep(5)
+        wire.fleet.link("node1", "up")
+        time.sleep(20)
+        wire.fleet.link("node2", "up")
+        back = time.monotonic()
+        played = playing.result()
+    print(f"the job's result came {time.monotonic() - back:.1f} s after the link")
+    assert said_by(played, "short")["stdout"] == "read\n"
+    assert said_by(played, "long")["stdout"] == "done\n"
+    assert said_by(played, "long")["rc"] == 5
+    assert wire.count("node1") == wire.count("node2") == 1
+
+
+def test_a_change_and_a_job_survive_their_control_master(wire: Wire) -> None:
+    once = f"echo x >>{wire.counter}; sleep 3; echo done; exit 7"
+    wire.login("plain", "node1", change=once)
+    wire.login("retries", "node2", change=once, ansible_ssh_retries=3)
+    wire.login("sudo", "node3", job=once, ansible_user="deploy", **become())
+    with wire.running(OWN) as playing:
+        for host in wire.fleet.hosts:
+            until(functools.partial(wire.count, host))
+        for pid in wire.masters():
+            os.kill(pid, signal.SIGKILL)
+        played = playing.result()
+    for login in wire.logins:
+        said = said_by(played, login)
+        assert (said["rc"], said["stdout"]) == (7, "done\n"), login
+    for host in wire.fleet.hosts:
+        assert wire.count(host) == 1
+    assert "plain: the connection is lost, connecting again" in played.text
+
+
+def test_a_stale_control_master_costs_one_deadline(wire: Wire) -> None:
+    wire.login("plain", "node1", read="echo here", deadline=3)
+    wire.login("sudo", "node3", read="echo here", deadline=3, ansible_user="deploy", **become())
+    stop = {
+        "name": "stop",
+        "local_action": f"ansible.builtin.command pkill -STOP -f {wire.home}/cp/cn-",
+        "run_once": True,
+    }
+    try:
+        between = wire(OWN, stop, OWN)
+        for pid in wire.masters():
+            os.kill(pid, signal.SIGSTOP)
+        later = wire(OWN)
+    finally:
+        for pid in wire.masters():
+            os.kill(pid, signal.SIGKILL)
+    for played in (between, later):
+        for login in wire.logins:
+            assert said_by(played, login)["stdout"] == "here\n"
+            assert 3 <= said_by(played, login)["seconds"] < 8
+
+
+def test_a_connection_without_stdin_gets_a_file(wire: Wire) -> None:
+    who = f"tty; id -un; echo x >>{wire.counter}; exit 4"
+    wire.login("root", "node1", read=who, stdin=False)
+    wire.login("sudo", "node3", read=who, stdin=False, ansible_user="deploy", **become())
+    wire.login("nsenter", "node2", read=who, stdin=False, **enter(wire.fleet, "node2"))
+    played = wire(OWN)
+    for login in wire.logins:
+        said = said_by(played, login)
+        assert (said["rc"], said["stdout"]) == (4, "not a tty\nroot\n"), login
+    for host in wire.fleet.hosts:
+        assert wire.count(host) == 1
+        assert wire.fleet.exec(host, "ls /tmp | grep closure-nixos || :") == ""
+
+
+def test_a_wrong_become_password_is_said_clearly(wire: Wire) -> None:
+    wrong = become(ansible_become_password="wrong")
+    wire.login("sudo", "node3", read="id", ansible_user="deploy", **wrong)
+    played = wire(OWN)
+    assert "Incorrect sudo password" in played.result("sudo")["msg"]
+    assert played.stats["sudo"]["failed"] == 1
+    assert "Traceback" not in played.text
+
+
+def test_a_job_says_how_it_ended_and_all_it_printed(wire: Wire) -> None:
+    deploy = {"ansible_user": "deploy"}
+    wire.login("unit", "node1", unit="wire-job")
+    wire.login("unit_leased", "node2", unit="wire-job", lease=5)
+    wire.login("session", "node1")
+    wire.login("session_leased", "node3", lease=5)
+    wire.login("deploy", "node2", unit="wire-job", **deploy)
+    wire.login("sudo", "node3", unit="wire-job", **deploy, **become())
+    keys = {key: f"{{{{ {key} | default(omit) }}}}" for key in ("unit", "lease")}
+
+    def task(name: str, command: str) -> Variables:
+        # Two jobs of one name are not to meet on a host.
+        return {"name": name, "wire": keys | {"job": command, "name": "{{ inventory_hostname }}"}}
+
+    # SIGPIPE is ignored in a job, as systemd does in its units.
+    lines = "yes ä 2>/dev/null | head -c 2500000"
+    printed = rf"{lines}; printf '\377\000 no newline'; echo problem >&2; exit 3"
+    played = wire(
+        task("exit", printed),
+        task("killed", f"echo x >>{wire.counter}.$(id -un); kill -9 $$"),
+        task("child killed", "sleep 60 & kill -9 $!; wait $!; echo on"),
+    )
+    output = ("ä\n".encode() * 1000000)[:2500000] + b"\xff\0 no newline"
+    for login in wire.logins:
+        said = said_by(played, login, "exit")
+        assert (said["rc"], said["sha256"]) == (3, sha256(output)), login
+        assert said["stderr"] == "problem\n"
+        assert said_by(played, login, "killed")["rc"] is None
+        child = said_by(played, login, "child killed")
+        assert (child["rc"], child["stdout"]) == (0, "on\n")
+    runs = [wire.fleet.exec(host, f"cat {wire.counter}.*") for host in wire.fleet.hosts]
+    assert runs == ["x\n" * 2] * 3
+
+
+def test_a_job_of_one_name_runs_once_at_a_time(wire: Wire) -> None:
+    job = {"job": f"echo x >>{wire.counter}; sleep 3"}
+    for host, unit in (("node1", ""), ("node2", "wire-twice")):
+        wire.login(f"{host}_a", host, unit=unit, **job)
+        wire.login(f"{host}_b", host, unit=unit, **job)
+    played = wire(OWN)
+    for host in ("node1", "node2"):
+        results = [played.result(f"{host}_{login}") for login in "ab"]
+        refused = [result["msg"] for result in results if result["failed"]]
+        assert len(refused) == 1
+        assert refused[0].endswith("does not start wire: wire is already running on this host")
+        assert wire.count(host) == 1
+
+
+def test_a_job_survives_systemd_executing_itself_anew(wire: Wire) -> None:
+    again = "for i in 1 2 3; do systemctl daemon-reexec; sleep 0.5; done; echo done; exit 7"
+    wire.login("unit", "node1", unit="wire-reexec", job=again)
+    wire.login("session", "node2", job=again)
+    played = wire(OWN)
+    for login in wire.logins:
+        said = said_by(played, login)
+        assert (said["rc"], said["stdout"]) == (7, "done\n"), login
+
+
+def test_a_task_that_runs_out_of_time_stops_its_job(wire: Wire) -> None:
+    job = f"echo x >>{wire.counter}; sleep 8; echo late >>{wire.counter}"
+    wire.login("unit", "node1", unit="wire-timeout", job=job)
+    wire.login("session", "node2", job=job)
+    wire.login("leased", "node3", job=job, lease=20, ansible_user="deploy", **become())
+    start = time.monotonic()
+    played = wire(OWN | {"timeout": 4})
+    assert time.monotonic() - start < 9
+    for login in wire.logins:
+        assert "Timed out after 4 second" in str(played.result(login))
+    for host in wire.fleet.hosts:
+        assert wire.fleet.exec(host, "pgrep -f '^sleep 8$' || :") == ""
+        assert wire.fleet.exec(host, f"cat {wire.counter}") == "x\n"
+
+
+def test_a_reboot_ends_a_job_with_a_sentence(wire: Wire) -> None:
+    job = f"echo x >>{wire.counter}; sleep 60"
+    wire.login("unit", "node1", unit="wire-reboot", job=job)
+    wire.login("deploy", "node2", job=job, ansible_user="deploy")
+    with wire.running(OWN) as playing:
+        for host in ("node1", "node2"):
+            until(functools.partial(wire.count, host))
+            wire.fleet.exec(host, "systemctl reboot")
+        played = playing.result()
+    assert played.result("unit")["msg"] == "unit: there is no job wire on this host"
+    # What a login keeps at home is there after a reboot, the job is not.
+    assert played.result("deploy")["how"] == "gone"
+    assert said_by(played, "deploy")["rc"] is None
+    assert "Traceback" not in played.text
+
+
+LATE = "sleep 9; echo late"
+
+
+@pytest.mark.parametrize("end", ["killed", "interrupted"])
+def test_a_lease_ends_a_job_that_nobody_follows(
+    wire: Wire, start_play: StartPlay, end: str
+) -> None:
+    job = f"echo x >>{wire.counter}; {LATE} >>{wire.counter}"
+    wire.login("unit", "node1", unit=f"wire-{end}", lease=3, job=job)
+    wire.login("session", "node3", lease=3, job=job, ansible_user="deploy")
+    wire.login("unleased", "node2", unit=f"wire-{end}", job=job)
+    started = start_play(playbook(OWN), "-i", wire.inventory(), env=PLUGINS)
+    for host in wire.fleet.hosts:
+        until(functools.partial(wire.count, host))
+    if end == "killed":
+        started.kill()
+    else:
+        started.signal(signal.SIGINT)
+        started.process.wait(10)
+    time.sleep(6)
+    for host in ("node1", "node3"):
+        assert wire.fleet.exec(host, "pgrep -f '^sleep 9$' || :") == ""
+    until(lambda: "late" in wire.fleet.exec("node2", f"cat {wire.counter}"))
+    for host in ("node1", "node3"):
+        assert wire.fleet.exec(host, f"cat {wire.counter}") == "x\n"
+
+
+def test_an_orphaned_worker_stops_and_can_do_nothing_more(
+    wire: Wire, start_play: StartPlay
+) -> None:
+    state = "/run/closure-nixos"
+    wire.login("root", "node1", job=f"echo x >>{wire.counter}; sleep 60", lease=8)
+    started = start_play(playbook(OWN), "-i", wire.inventory(), env=PLUGINS)
+    until(functools.partial(wire.count, "node1"))
+    first = wire.fleet.exec("node1", f"cat {state}/current").strip()
+    started.process.kill()
+    started.process.wait()
+    assert started.processes()
+    until(lambda: not started.processes(), 15)
+
+    wire.login("root", "node1", change=f"echo x >>{wire.counter}; echo second")
+    assert said_by(wire(OWN), "root")["stdout"] == "second\n"
+    assert wire.count("node1") == 2
+    assert wire.fleet.exec("node1", f"cat {state}/current").strip() != first
+    late = script("request", first, "who", "late", "touch", f"{wire.counter}.late")
+    told = wire.fleet.exec("node1", f"({late}) 2>&1; echo $?")
+    assert told.endswith("\n75\n")
+    assert "this run was replaced on this host by a newer one: root@" in told
+    assert wire.fleet.exec("node1", f"ls {wire.counter}.late 2>&1 || :").startswith("ls: cannot")
+
+
+def test_a_broken_shell_is_replaced_or_named(wire: Wire) -> None:
+    deploy = {"ansible_user": "deploy"}
+    wire.login("root", "node1", read="echo here")
+    wire.login("sudo", "node1", read="echo here", **deploy, **become())
+    wire.login("password", "node3", read="echo here", **deploy, **become())
+    wire.login("job", "node1", job="echo here", unit="wire-shell")
+    wire.login("none", "node2", read="echo here")
+    wire.login("none_sudo", "node2", read="echo here", **deploy, **become())
+    break_shell = "mv /bin/sh /bin/sh.aside; ln -s sh /bin/sh"
+    systems = "/run/current-system /run/booted-system"
+    try:
+        for host in wire.fleet.hosts:
+            wire.fleet.exec(host, break_shell)
+        wire.fleet.exec("node2", f"for it in {systems}; do mv -T $it $it.aside; done")
+        played = wire(OWN)
+    finally:
+        wire.fleet.exec("node2", f"for it in {systems}; do mv -T $it.aside $it; done")
+        for host in wire.fleet.hosts:
+            wire.fleet.exec(host, "mv /bin/sh.aside /bin/sh")
+    for login in ("root", "sudo", "password", "job"):
+        assert said_by(played, login)["stdout"] == "here\n"
+    for login in ("none", "none_sudo"):
+        message = played.result(login)["msg"]
+        assert message.startswith(f"{login} answers, but /run/booted-system/sw/bin/sh and")
+        assert played.stats[login]["unreachable"] == 0
+
+
+def test_a_script_that_hangs_ends_with_a_sentence(wire: Wire) -> None:
+    hang = {"read": "sleep 60", "deadline": 3, "patience": 6}
+    wire.login("root", "node1", **hang)
+    wire.login("sudo", "node3", ansible_user="deploy", **hang, **become())
+    wire.login("nsenter", "node2", **hang, **enter(wire.fleet, "node2"))
+    start = time.monotonic()
+    played = wire(OWN | {"ignore_unreachable": True}, {"name": "on", "wire": {"read": "echo on"}})
+    assert time.monotonic() - start < 20
+    for login in wire.logins:
+        assert f"{login} gave no answer in 3 s" in played.results(login)[0]["msg"]
+        assert said_by(played, login, "on")["stdout"] == "on\n"
+    assert "Traceback" not in played.text
+
+
+def test_a_host_that_cannot_be_reached_is_unreachable(wire: Wire) -> None:
+    addresses = {name: values["ansible_host"] for name, values in wire.fleet.hosts.items()}
+    nobody = addresses["node1"].rpartition(".")[0] + ".250"
+    known = wire.directory / "known_hosts"
+    lines = wire.fleet.inventory.with_name("known_hosts").read_text().splitlines()
+    key = next(line for line in lines if addresses["node2"] in line).split(maxsplit=1)[1]
+    known.write_text(f"{addresses['node1']} {key}\n")
+    options = "-o IdentitiesOnly=yes -o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile="
+    wire.login("nobody", "node1", ansible_host=nobody, read="id")
+    wire.login("closed", "node1", ansible_port=9, read="id")
+    wire.login("other_key", "node1", ansible_ssh_common_args=f"{options}{known}", read="id")
+    wire.login("asks", "node1", read="id", on="node9")
+    start = time.monotonic()
+    played = wire({"name": "on", "wire": OWN["wire"] | {"on": "{{ on | default(omit) }}"}})
+    assert time.monotonic() - start < 20
+    for login in ("nobody", "closed", "other_key"):
+        assert played.stats[login]["unreachable"] == 1
+        assert played.stats[login]["failed"] == 0
+    assert "No route to host" in played.result("nobody")["msg"]
+    assert "Connection refused" in played.result("closed")["msg"]
+    assert "HOST IDENTIFICATION HAS CHANGED" in played.result("other_key")["msg"]
+    assert played.stats["asks"]["failed"] == 1
+    assert played.result("asks")["msg"].startswith("The inventory has no host node9.")
+    assert "Traceback" not in played.text

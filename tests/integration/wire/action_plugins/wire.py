@@ -12,6 +12,8 @@ import typing as t
 
 from ansible.plugins.connection import ConnectionBase
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._connections import build_connection
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Job
 
 SPEC = {
@@ -39,7 +41,7 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do what the argument that was given asks for."""
-        host = self.other(args["on"]) if args["on"] else self.target()
+        host = self._host(args["on"]) if args["on"] else self.target()
         host.patience = args["patience"]
         if not args["stdin"]:
             _lose_stdin(host._connection)
@@ -66,6 +68,9 @@ class ActionModule(ClosureAction):
         heard = b"".join(parts)
         return _said(ended.exit_code, heard, ended.stderr, start) | {"how": ended.how}
 
+    def _host(self, name: str) -> Host:
+        return Host(build_connection(self, self.task_vars, name), name, self.task_run)
+
 
 def _said(rc: int | None, stdout: bytes, stderr: str, start: float) -> dict[str, t.Any]:
     said = {
@@ -85,6 +90,6 @@ def _lose_stdin(connection: ConnectionBase) -> None:
     def lossy(
         cmd: str, in_data: bytes | None = None, sudoable: bool = True
     ) -> tuple[int, bytes, bytes]:
-        return execute(cmd, in_data=b"" if in_data else None, sudoable=sudoable)
+        return execute(cmd, in_data=b"\n" if in_data else None, sudoable=sudoable)
 
     connection.exec_command = lossy  # type: ignore[method-assign]

@@ -26,6 +26,7 @@ options:
 
 class Connection(ConnectionBase):
     transport = "testbed_nsenter"
+    has_pipelining = True
 
     def _connect(self) -> Connection:
         return self
@@ -33,15 +34,18 @@ class Connection(ConnectionBase):
     def exec_command(
         self, cmd: str, in_data: bytes | None = None, sudoable: bool = True
     ) -> tuple[int, bytes, bytes]:
-        command = [*self.get_option("command"), "/bin/sh", "-c", cmd]
-        done = subprocess.run(command, input=in_data or b"", capture_output=True, check=False)
-        return done.returncode, done.stdout, done.stderr
+        return self._enter(cmd, in_data or b"")
 
     def put_file(self, in_path: str, out_path: str) -> None:
-        self.exec_command(f"cat >{out_path}", pathlib.Path(in_path).read_bytes())
+        self._enter(f"cat >{out_path}", pathlib.Path(in_path).read_bytes())
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
-        pathlib.Path(out_path).write_bytes(self.exec_command(f"cat {in_path}")[1])
+        pathlib.Path(out_path).write_bytes(self._enter(f"cat {in_path}", b"")[1])
+
+    def _enter(self, script: str, stdin: bytes) -> tuple[int, bytes, bytes]:
+        command = [*self.get_option("command"), "/bin/sh", "-c", script]
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        return done.returncode, done.stdout, done.stderr
 
     def close(self) -> None:
         self._connected = False

@@ -93,7 +93,7 @@ class Fleet:
             host.kill()
             host.mount(layers)
             self.personalize(host)
-            host.boot(layers)
+            host.boot()
         self.write_inventory()
         self.wait()
 
@@ -193,6 +193,13 @@ class Fleet:
         _network.delete_bridge(self.number)
 
 
+def checked_name(word: str) -> str:
+    """A fleet's or a host's name, which becomes part of paths that `down` removes."""
+    if not NAME.fullmatch(word):
+        raise TestbedError(f"{word!r} is no name here: use a-z, 0-9 and -, a letter first.")
+    return word
+
+
 def load(name: str) -> Fleet | None:
     try:
         return Fleet(**json.loads((BASE / name / "fleet.json").read_text()))
@@ -212,9 +219,6 @@ def all_names() -> list[str]:
 
 
 def up(name: str, names: list[str], python: bool, bare: bool) -> Fleet:
-    for word in (name, *names):
-        if not NAME.fullmatch(word):
-            raise TestbedError(f"{word!r} is no name here: use a-z, 0-9 and -, a letter first.")
     with locked(BASE / name):
         fleet = load(name) or create(name, names or DEFAULT_NAMES, python, bare)
         if (python and not fleet.python) or (bare and not fleet.bare):

@@ -102,9 +102,8 @@ class Host:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip() or "starting"
 
-    def boot(self, layers: Iterable[Path]) -> None:
-        """Mount the root and start systemd-nspawn on it; does not wait for systemd."""
-        self.mount(layers)
+    def boot(self) -> None:
+        """Start systemd-nspawn on the mounted root; does not wait for systemd."""
         _network.connect(self.machine, self.link, self.number, self.last)
         with open(self.directory / "console.log", "ab") as console:
             subprocess.Popen(

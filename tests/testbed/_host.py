@@ -159,8 +159,8 @@ class Host:
         if self.root.is_mount():
             run("umount", "--recursive", str(self.root))
         for cgroup in self.cgroups():
-            for directory, _, _ in os.walk(cgroup, topdown=False):
-                os.rmdir(directory)
+            for directory, *_ in os.walk(cgroup, topdown=False):
+                Path(directory).rmdir()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def kill(self) -> None:

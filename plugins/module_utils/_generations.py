@@ -20,36 +20,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 
 _PROFILES = "/nix/var/nix/profiles"
 
-# The contract between LIST_GENERATIONS and parse_generations. `generations PROFILE` prints
-#
-#     generations=PROFILE          as it was given; begins the block
-#     NUMBER CURRENT TIME PATH     one line for each link PROFILE-NUMBER-link: CURRENT is 1 for the
-#                                  one PROFILE points to, else 0; TIME is when the link was made,
-#                                  in seconds since 1970, or - without a stat(1) that knows -c
-#     generations_end=PROFILE      ends the block; without it the output was cut
-#
-# Lines outside a block are the caller's. Links: nix, libstore/profiles.cc.
-LIST_GENERATIONS = r"""
-generations() {
-    printf 'generations=%s\n' "$1"
-    generations_current=$(readlink "$1") || generations_current=
-    for generations_link in "$1"-*-link; do
-        generations_number=${generations_link#"$1"-}
-        generations_number=${generations_number%-link}
-        case $generations_number in '' | *[!0-9]*) continue ;; esac
-        case ${generations_current##*/} in
-            "${generations_link##*/}") generations_is_current=1 ;;
-            *) generations_is_current=0 ;;
-        esac
-        generations_time=$(stat -c %Y "$generations_link" 2>/dev/null) || generations_time=-
-        generations_path=$(readlink "$generations_link") || continue
-        printf '%s %s %s %s\n' "$generations_number" "$generations_is_current" \
-            "$generations_time" "$generations_path"
-    done
-    printf 'generations_end=%s\n' "$1"
-}
-"""
-
 _LINE = re.compile(r"(\d+) ([01]) (\d+|-) (/\S+)")
 # A name that itself looks like a generation's link would be taken for one of another profile.
 _PROFILE_NAME = re.compile(r"(?!.*-\d+-link$)[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -79,7 +49,7 @@ def profile_path(name: str = "system") -> str:
 
 
 def parse_generations(text: str, profile: str) -> tuple[Generation, ...]:
-    """The generations of `profile` in the output of LIST_GENERATIONS, by their numbers.
+    """The generations of `profile` in the output of ``sh/generations.sh``, by their numbers.
 
     Empty when the profile does not exist. Raises ClosureError when `text` does not have all of
     them, and for a line that is none.

@@ -17,71 +17,6 @@ from typing import Any
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
-# The contract between PROBE and parse_toplevels. `toplevel_facts DIR` prints one block:
-#
-#     toplevel=DIR            as it was given; begins the block
-#     path=STORE PATH         what DIR resolves to
-#     has_switch=1            there is a bin/switch-to-configuration
-#     dbus_broker=0|1         the D-Bus implementation is not, or is, dbus-broker
-#     kernel=, initrd=, kernel_modules=, firmware=
-#                             what the link of that name (with "-") resolves to
-#     system=, nixos_version=, init_interface_version=, kernel_params=,
-#     switch_inhibitors=, reboot_triggers=
-#                             the content of the file of that name (with "-"), newlines as blanks
-#     specialisations=NAME    one line for each
-#     toplevel_end=DIR        ends the block; without it the output was cut
-#
-# A line is left out when there is no such file; all are when DIR does not exist. Lines outside a
-# block are the caller's. Files: nixpkgs, nixos/modules/system/activation/top-level.nix.
-PROBE = r"""
-toplevel_link() {
-    if [ -e "$2" ]; then printf '%s=%s\n' "$1" "$(readlink -f "$2")"; fi
-}
-
-toplevel_text() {
-    [ -f "$2" ] || return 0
-    printf '%s=' "$1"
-    while IFS= read -r toplevel_line || [ -n "$toplevel_line" ]; do
-        printf '%s ' "$toplevel_line"
-    done <"$2"
-    printf '\n'
-}
-
-toplevel_dbus_broker() {
-    if [ -e "$1/dbus-broker.service" ]; then
-        printf 'dbus_broker=1\n'
-    elif [ -e "$1/dbus.service" ]; then
-        printf 'dbus_broker=0\n'
-    fi
-}
-
-toplevel_specialisations() {
-    for toplevel_special in "$1"/specialisation/*; do
-        [ -e "$toplevel_special" ] || continue
-        printf 'specialisations=%s\n' "${toplevel_special##*/}"
-    done
-}
-
-toplevel_facts() {
-    printf 'toplevel=%s\n' "$1"
-    toplevel_link path "$1"
-    if [ -e "$1/bin/switch-to-configuration" ]; then printf 'has_switch=1\n'; fi
-    toplevel_dbus_broker "$1/etc/systemd/system"
-    toplevel_link kernel "$1/kernel"
-    toplevel_link initrd "$1/initrd"
-    toplevel_link kernel_modules "$1/kernel-modules"
-    toplevel_link firmware "$1/firmware"
-    toplevel_text system "$1/system"
-    toplevel_text nixos_version "$1/nixos-version"
-    toplevel_text init_interface_version "$1/init-interface-version"
-    toplevel_text kernel_params "$1/kernel-params"
-    toplevel_text switch_inhibitors "$1/switch-inhibitors"
-    toplevel_text reboot_triggers "$1/reboot-triggers"
-    toplevel_specialisations "$1"
-    printf 'toplevel_end=%s\n' "$1"
-}
-"""
-
 _DBUS = "dbus-implementation"
 _INIT = "init-interface-version"
 
@@ -120,7 +55,7 @@ _TEXTS = frozenset(_field.name for _field in fields(Toplevel)) - _FLAGS - _TABLE
 
 
 def parse_toplevels(text: str) -> dict[str, Toplevel | None]:
-    """The systems in the output of PROBE, by the DIR each was asked for; None where DIR is absent.
+    """The systems that ``sh/toplevel.sh`` printed, by the DIR asked for; None where DIR is absent.
 
     Raises ClosureError for an unknown line in a block, and for a block that has no end.
     """
@@ -128,7 +63,7 @@ def parse_toplevels(text: str) -> dict[str, Toplevel | None]:
 
 
 def parse_toplevel(text: str) -> Toplevel:
-    """The first system in the output of PROBE. Raises ClosureError when there is none."""
+    """The first system that ``sh/toplevel.sh`` printed. Raises ClosureError when there is none."""
     toplevels = parse_toplevels(text)
     for toplevel in toplevels.values():
         if toplevel is not None:

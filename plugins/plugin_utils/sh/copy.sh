@@ -16,12 +16,20 @@ closure() {
 # until the profile holds it, and prints what is missing.
 expect() {
     roots=/nix/var/nix/gcroots/closure-nixos
-    if [ -w /nix/var/nix/gcroots ]; then
+    if [ -w /nix/var/nix/gcroots ] && ! held "$1"; then
         mkdir -p "$roots"
         ln -sfn "$1" "$roots/incoming"
     fi
     shift
     missing "$@"
+}
+
+# held TOPLEVEL: does a profile of systems hold it already? Then nothing would remove another root.
+held() {
+    for profile in /nix/var/nix/profiles/system /nix/var/nix/profiles/system-profiles/*; do
+        [ "$(readlink -f "$profile")" != "$1" ] || return 0
+    done
+    return 1
 }
 
 # copy TOPLEVEL URL CONFIG [OPTION...]: copies the closure with Nix's own ssh, which gets CONFIG.

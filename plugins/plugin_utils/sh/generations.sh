@@ -2,7 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# The generations of a profile; module_utils/_generations.py reads them and says what they mean.
+# `generations PROFILE` prints one block, which module_utils/_generations.py reads:
+#
+#     generations=PROFILE          as it was given; begins the block
+#     NUMBER CURRENT TIME PATH     one line for each link PROFILE-NUMBER-link: CURRENT is 1 for the
+#                                  one PROFILE points to, else 0; TIME is when the link was made,
+#                                  in seconds since 1970, or - without a stat(1) that knows -c
+#     generations_end=PROFILE      ends the block; without it the output was cut
+#
+# Lines outside a block are the caller's. Links: nix, libstore/profiles.cc.
 
 generations() {
     printf 'generations=%s\n' "$1"

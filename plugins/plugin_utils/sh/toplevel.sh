@@ -2,7 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# The facts of NixOS systems; module_utils/_toplevel.py reads them and says what they mean.
+# `toplevel_facts DIR` prints one block, which module_utils/_toplevel.py reads:
+#
+#     toplevel=DIR            as it was given; begins the block
+#     path=STORE PATH         what DIR resolves to
+#     has_switch=1            there is a bin/switch-to-configuration
+#     dbus_broker=0|1         the D-Bus implementation is not, or is, dbus-broker
+#     kernel=, initrd=, kernel_modules=, firmware=
+#                             what the link of that name (with "-") resolves to
+#     system=, nixos_version=, init_interface_version=, kernel_params=,
+#     switch_inhibitors=, reboot_triggers=
+#                             the content of the file of that name (with "-"), newlines as blanks
+#     specialisations=NAME    one line for each
+#     toplevel_end=DIR        ends the block; without it the output was cut
+#
+# A line is left out when there is no such file; all are when DIR does not exist. Lines outside a
+# block are the caller's. Files: nixpkgs, nixos/modules/system/activation/top-level.nix.
 
 toplevel_link() {
     if [ -e "$2" ]; then printf '%s=%s\n' "$1" "$(readlink -f "$2")"; fi

@@ -44,7 +44,7 @@ attributes:
     details:
       - The module then acts on the host that the task is delegated to.
   action_group:
-    description: Use C(group/closure.nixos.nixos) in C(module_defaults) to set defaults for this module.
+    description: Use C(group/closure.nixos.nixos) in C(module_defaults) to set its defaults.
     support: full
     membership:
       - closure.nixos.nixos

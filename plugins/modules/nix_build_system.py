@@ -12,7 +12,7 @@ short_description: Build NixOS systems on a build host
 version_added: 0.1.0
 description:
   - Evaluates a Nix file and builds the NixOS system that it describes for the task's host.
-  - The task's host itself is not changed and need not be reachable when O(build_host) names another.
+  - The task's host itself is not changed, and need not be reachable when another host builds.
   - Can build for many hosts in one evaluation, see O(hosts).
 author:
   - closure.nixos contributors (@closure-nixos)
@@ -47,8 +47,8 @@ options:
     required: true
   attr:
     description:
-      - Attribute path of the system in O(file), as for C(nix-build -A). Quote a name that has a dot.
-      - Of several paths, the first that exists is taken. Without any, the file itself is the system.
+      - Attribute path of the system in O(file), as for C(nix-build -A). Quote a name with a dot.
+      - Of several paths, the first that exists is taken. Without any, the file is the system.
       - A system is what C(import <nixpkgs/nixos>) or C(lib.nixosSystem) returns, or its
         C(config.system.build.toplevel). A function on the way is called with its defaults.
     type: list
@@ -129,19 +129,19 @@ path:
 drv_path:
   description:
     - Store path of the derivation that builds the system.
-  returned: success, and when the build failed
+  returned: success, and when what it builds is not there or no NixOS system
   type: str
   sample: /nix/store/6d2n5fxfs19c464r4r1p4mzr6n4ph8nm-nixos-system-node1-26.05.standin.drv
 platform:
   description:
-    - Platform that the system is built for.
-  returned: success, but in check mode
+    - Platform that the system is built for. V(null) in check mode.
+  returned: success
   type: str
   sample: x86_64-linux
 nixos_version:
   description:
-    - NixOS version of the system.
-  returned: success, but in check mode
+    - NixOS version of the system. V(null) in check mode.
+  returned: success
   type: str
   sample: 26.05.standin
 msg:
@@ -149,7 +149,7 @@ msg:
     - Why there is no system, with Nix's own message in it.
   returned: failure
   type: str
-  sample: "/srv/nixos/nixos.nix has no attribute nod1: nod1 does not exist. Did you mean node1?"
+  sample: "/srv/fleet/nixos.nix has no attribute nod1: nod1 does not exist. Did you mean node1?"
 rc:
   description:
     - Exit code of Nix, V(null) when it was killed.

@@ -13,8 +13,8 @@ version_added: 0.1.0
 description:
   - Asks the task's host which paths of a closure it lacks, and copies these from O(build_host).
   - Only store paths are copied. The host's profile and what it runs stay as they are.
-  - Nix copies with an C(ssh) of its own, from the build host to the task's host. It gets host, port,
-    user, key, jump host and further options from Ansible, in a generated C(ssh_config).
+  - Nix copies with an C(ssh) of its own, from the build host to the task's host. It gets host,
+    port, user, key, jump host and further options from Ansible, in a generated C(ssh_config).
   - As root, it first plants a link in C(/nix/var/nix/gcroots/closure-nixos) on the task's host.
     So no garbage collection takes the closure before M(closure.nixos.nix_profile_set) records it.
 author:
@@ -72,8 +72,8 @@ options:
 notes:
   - The copy never shares a connection with another C(ssh). Its C(ControlPath) is V(none), because
     a shared one can make Nix hang (L(NixOS/nix#3017, https://github.com/NixOS/nix/issues/3017)).
-  - The host accepts a closure from root, from a user in its C(trusted-users), or when the closure is
-    signed with a key in its C(trusted-public-keys). When it refuses, the task's message names
+  - The host accepts a closure from root, from a user in its C(trusted-users), or when the closure
+    is signed with a key in its C(trusted-public-keys). When it refuses, the task's message names
     these three ways.
   - A copy that nobody asks after for 30 seconds ends itself. The next one copies what is left.
 seealso:
@@ -134,7 +134,7 @@ closure_bytes:
   sample: 2131472
 seconds:
   description:
-    - How long the task took. V(0) when nothing could be asked.
+    - How long the task took. V(0) when the path is not built yet.
   returned: success
   type: float
   sample: 1.652
@@ -155,8 +155,10 @@ stderr:
     - All that Nix said.
   returned: when a command failed
   type: str
-  sample: "error: cannot add path '/nix/store/33j7wmc3h34b7mizqrmvzyakq11bczbb-system-units' because it
-    lacks a signature by a trusted key"
+  sample: |
+    copying 4 paths...
+    error: cannot add path '/nix/store/jhkz875dxahp0idfgbpny3vwykq387vw-greeter-start' because it
+      lacks a signature by a trusted key
 """
 
 from ansible.module_utils.basic import AnsibleModule

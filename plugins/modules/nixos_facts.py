@@ -1,0 +1,199 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: nixos_facts
+short_description: Gather facts about a NixOS host
+version_added: 0.1.0
+description:
+  - Says which system a NixOS host runs, which it booted and which it will boot, the generations of
+    its system profile, whether it needs a reboot, and which units have failed.
+  - Asks all of it in one round trip.
+author:
+  - closure.nixos contributors (@closure-nixos)
+extends_documentation_fragment:
+  - closure.nixos._attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Does the same as otherwise, because it changes nothing.
+  diff_mode:
+    support: N/A
+    details:
+      - It changes nothing.
+  idempotent:
+    support: N/A
+    details:
+      - It changes nothing.
+  become:
+    details:
+      - Not needed.
+  facts:
+    description: Returns C(ansible_facts) that are added to the host's variables.
+    support: full
+options: {}
+notes:
+  - Needs systemd on the host for the failed units and for whether a switch runs. Without it there
+    are none.
+seealso:
+  - module: closure.nixos.nixos_switch
+"""
+
+EXAMPLES = r"""
+---
+- name: Ask the host what it is
+  closure.nixos.nixos_facts:
+
+- name: Name the hosts that run a kernel which is no longer theirs
+  ansible.builtin.debug:
+    msg: "Reboot for {{ nixos.reboot_reasons | join(', ') }}"
+  when: nixos.reboot_required
+
+- name: Stop before a host that has failed units
+  ansible.builtin.assert:
+    that: nixos.failed_units == []
+"""
+
+RETURN = r"""
+ansible_facts:
+  description:
+    - Facts that are added to the host's variables.
+  returned: success
+  type: dict
+  contains:
+    nixos:
+      description:
+        - State of the host. Systems are store paths, V(null) where there is none.
+      returned: success
+      type: dict
+      contains:
+        running:
+          description: System that runs now, C(/run/current-system).
+          returned: success
+          type: str
+          sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+        booted:
+          description: System that was booted, C(/run/booted-system).
+          returned: success
+          type: str
+          sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-nixos-26.05.standin
+        profile:
+          description: System that the system profile points to.
+          returned: success
+          type: str
+          sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+        boots:
+          description:
+            - System that the host will boot. V(null) when that is not known, as long as
+              M(closure.nixos.nixos_switch) has not made the profile's system the boot default.
+          returned: success
+          type: str
+          sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+        version:
+          description: NixOS version of the system that runs.
+          returned: success
+          type: str
+          sample: 26.05.standin
+        platform:
+          description: Platform of the host, in Nix's words.
+          returned: success
+          type: str
+          sample: x86_64-linux
+        generations:
+          description: Generations of the system profile, oldest first.
+          returned: success
+          type: list
+          elements: dict
+          contains:
+            number:
+              description: Its number.
+              returned: success
+              type: int
+              sample: 2
+            path:
+              description: Store path of its system.
+              returned: success
+              type: str
+              sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+            date:
+              description: When it was made, in UTC. V(null) when the host cannot say.
+              returned: success
+              type: str
+              sample: "2026-11-22T17:01:25Z"
+            current:
+              description: Whether the profile points to it.
+              returned: success
+              type: bool
+              sample: true
+        reboot_required:
+          description: Whether something of the profile's system takes effect only after a reboot.
+          returned: success
+          type: bool
+          sample: false
+        reboot_reasons:
+          description:
+            - What that is. Names of the system's files that differ from the booted system's, such
+              as V(kernel), V(initrd) or V(kernel-params), or V(reboot-trigger) with a name.
+          returned: success
+          type: list
+          elements: str
+          sample: [kernel, kernel-modules]
+        failed_units:
+          description: Units of systemd that have failed.
+          returned: success
+          type: list
+          elements: str
+          sample: []
+        switching:
+          description: Whether a switch runs now, by this collection or by C(nixos-rebuild).
+          returned: success
+          type: bool
+          sample: false
+        nix_version:
+          description: Version of Nix on the host. V(null) when the login does not find it.
+          returned: success
+          type: str
+          sample: 2.26.3
+        user:
+          description: User that the module was on the host, so after becoming another.
+          returned: success
+          type: str
+          sample: root
+msg:
+  description:
+    - Why the host was not asked.
+  returned: failure
+  type: str
+rc:
+  description:
+    - Exit code of the script that failed on the host.
+  returned: when a command failed
+  type: int
+stderr:
+  description:
+    - What the script said.
+  returned: when a command failed
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_FACTS
+
+
+def main() -> None:
+    """Say that the action plugin is missing: it does the work."""
+    module = AnsibleModule(**NIXOS_FACTS, supports_check_mode=True)
+    module.fail_json(
+        msg="closure.nixos.nixos_facts runs on the controller, and its action plugin was not "
+        "found there. Install the whole collection closure.nixos and call the module by this name."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,508 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: nixos_switch
+short_description: Activate a NixOS system
+version_added: 0.1.0
+description:
+  - Brings the host to a system that is in its store, with the system's C(switch-to-configuration).
+  - Does only what is left to do. A system that runs is not activated again, and one that runs
+    without being the boot default only becomes that.
+  - The activation is a unit of systemd, C(nixos-rebuild-switch-to-configuration). It goes on when
+    the connection is lost or C(ansible-playbook) is killed. While it runs, C(nixos-rebuild) cannot
+    switch, and the other way round. The task waits for another switch up to O(timeout).
+  - When an activation fails, the task fails and says what the host runs and boots now. It rolls
+    nothing back.
+author:
+  - closure.nixos contributors (@closure-nixos)
+extends_documentation_fragment:
+  - closure.nixos._attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Runs C(switch-to-configuration dry-activate), which changes nothing but needs root, and
+        returns its announcements as RV(plan).
+      - When the system is not in the host's store, it says so and reports a change, without a plan.
+      - When only the boot default would change, there is no plan either.
+      - Does not find out whether the profile points to the system.
+  diff_mode:
+    support: partial
+    details:
+      - Shows the packages that differ between the running system and the new one, and the units
+        that would be stopped, restarted, reloaded and started.
+      - Shows nothing when only the boot default changes, and nothing for a system that is not in
+        the host's store.
+  idempotent:
+    support: full
+    details:
+      - What the host runs and boots decides, not what an earlier run reported.
+      - A host whose boot default was set by other means is set once more, because only what this
+        module has set is known for certain.
+  become:
+    details:
+      - Everything but finding that nothing is left to do needs root.
+requirements:
+  - systemd on the host, for an activation that outlives its connection. Without it, the activation
+    is a process of its own.
+options:
+  path:
+    description:
+      - Store path of the system, such as RV(closure.nixos.nix_build_system#module:path).
+      - Without it, the system that O(profile) points to.
+    type: str
+  action:
+    description:
+      - V(switch) activates the system and makes it the boot default.
+      - V(boot) makes it the boot default and activates nothing.
+      - V(test) activates it and leaves the boot default as it is.
+      - V(dry-activate) says what activating it would do, as in check mode.
+    type: str
+    choices: [switch, boot, test, dry-activate]
+    default: switch
+  profile:
+    description:
+      - Name of the system profile, as in M(closure.nixos.nix_profile_set).
+      - For O(action=switch) and O(action=boot) it must point to the system already, because the
+        boot loader finds its default by it.
+    type: str
+    default: system
+  install_bootloader:
+    description:
+      - Whether to install the boot loader itself anew, as with
+        C(nixos-rebuild --install-bootloader).
+      - Only counts when there is something left to do that concerns the boot default.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - Seconds to wait for another switch, and again for this one. An activation that takes longer
+        goes on, and the task fails.
+    type: int
+    default: 3600
+seealso:
+  - module: closure.nixos.nix_profile_set
+  - module: closure.nixos.nixos_facts
+"""
+
+EXAMPLES = r"""
+---
+- name: Switch to the system that was copied and recorded
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+  become: true
+  register: switched
+
+- name: Say where the switch was not enough
+  ansible.builtin.debug:
+    msg: "Reboot this host for: {{ switched.reboot_reasons | join(', ') }}"
+  when: switched.reboot_required
+
+- name: Try the system until the next reboot
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    action: test
+  become: true
+
+- name: Boot the profile's system next time
+  closure.nixos.nixos_switch:
+    action: boot
+  become: true
+
+- name: Find out which units a switch would touch
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    action: dry-activate
+  become: true
+  register: dry
+
+- name: Do not touch the database
+  ansible.builtin.assert:
+    that: "'postgresql.service' not in dry.plan.stop + dry.plan.restart"
+  when: dry.plan
+"""
+
+RETURN = r"""
+path:
+  description:
+    - Store path of the system that was asked for.
+  returned: success, and when the host cannot take it
+  type: str
+  sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+system_before:
+  description:
+    - System that ran before the task. V(null) when the host runs no NixOS.
+  returned: success, and when the activation failed
+  type: str
+  sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-nixos-26.05.standin
+system_after:
+  description:
+    - System that runs after the task. In check mode it is the same as RV(system_before).
+  returned: success, and when the activation failed
+  type: str
+  sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+seconds:
+  description:
+    - How long the task took.
+  returned: success, and when the activation failed
+  type: float
+  sample: 3.284
+plan:
+  description:
+    - What dry-activate announced. V(null) unless it was asked, that is in check mode, with
+      O(action=dry-activate), and in diff mode.
+  returned: success, and when the activation failed
+  type: dict
+  contains:
+    stop:
+      description: Units that would be stopped. A unit that is also in RV(plan.start) changes.
+      returned: always
+      type: list
+      elements: str
+      sample: [greeter.service]
+    not_stop:
+      description: Units that changed and would not be stopped.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    restart:
+      description: Units that would be restarted.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    reload:
+      description: Units that would be reloaded.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    start:
+      description: Units that would be started.
+      returned: always
+      type: list
+      elements: str
+      sample: [greeter.service]
+    activate:
+      description: Whether the activation script would run.
+      returned: always
+      type: bool
+      sample: true
+    restart_systemd:
+      description: Whether systemd would restart itself.
+      returned: always
+      type: bool
+      sample: false
+    swap:
+      description: Swap devices that would be switched off.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    messages:
+      description: Other lines of the output, such as those of activation scripts.
+      returned: always
+      type: list
+      elements: str
+      sample: [Not checking switch inhibitors (action = dry-activate)]
+    raw:
+      description: All of the output.
+      returned: always
+      type: str
+      sample: |
+        Not checking switch inhibitors (action = dry-activate)
+        would stop the following units: greeter.service
+        would activate the configuration...
+        would start the following units: greeter.service
+report:
+  description:
+    - What C(switch-to-configuration) said that it did. V(null) when it did not run.
+  returned: success, and when the activation failed
+  type: dict
+  contains:
+    stopped:
+      description: Units that were stopped. A unit that is also in RV(report.started) changed.
+      returned: always
+      type: list
+      elements: str
+      sample: [greeter.service]
+    not_restarted:
+      description: Units that changed and were left as they are.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    reloaded:
+      description: Units that were reloaded.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    restarted:
+      description: Units that were restarted.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    started:
+      description: Units that were started.
+      returned: always
+      type: list
+      elements: str
+      sample: [greeter.service]
+    new_units:
+      description: Units that run now and did not before.
+      returned: always
+      type: list
+      elements: str
+      sample: [greeter.service, sysinit-reactivation.target]
+    failed_units:
+      description: Units that failed.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    failed_jobs:
+      description:
+        - Units that could not be stopped, started, restarted or reloaded. Each is a list of the
+          verb, the unit and the reason, which may be empty.
+      returned: always
+      type: list
+      elements: list
+      sample: []
+    user_units:
+      description: What was done to the units of logged in users. NixOS 26.05 or newer says that.
+      returned: always
+      type: dict
+      contains:
+        stopped:
+          description: Units that were stopped.
+          returned: always
+          type: list
+          elements: str
+        not_restarted:
+          description: Units that changed and were left as they are.
+          returned: always
+          type: list
+          elements: str
+        reloaded:
+          description: Units that were reloaded.
+          returned: always
+          type: list
+          elements: str
+        restarted:
+          description: Units that were restarted.
+          returned: always
+          type: list
+          elements: str
+        started:
+          description: Units that were started.
+          returned: always
+          type: list
+          elements: str
+        failed_units:
+          description: Units that failed.
+          returned: always
+          type: list
+          elements: str
+        failed_jobs:
+          description: Units that could not be changed, each with verb, unit and reason.
+          returned: always
+          type: list
+          elements: list
+        failed_users:
+          description: Users whose units could not be changed.
+          returned: always
+          type: list
+          elements: str
+    swap:
+      description: Swap devices that were switched off.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    activation_began:
+      description: Whether the activation script began.
+      returned: always
+      type: bool
+      sample: true
+    activation_failed:
+      description: Whether the activation script failed.
+      returned: always
+      type: bool
+      sample: false
+    failed_snippets:
+      description: Parts of the activation script that failed.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    restarted_systemd:
+      description: Whether systemd restarted itself.
+      returned: always
+      type: bool
+      sample: false
+    failed_checks:
+      description: Pre-switch checks that failed. Nothing was changed then.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    inhibited:
+      description:
+        - What a running host cannot change safely. Each is a list of its name, its present value
+          and its new value.
+      returned: always
+      type: list
+      elements: list
+      sample: []
+    reboot_needed:
+      description: Whether the switch was refused because the system needs a reboot.
+      returned: always
+      type: bool
+      sample: false
+    lock_busy:
+      description: Whether the switch was refused because another one ran.
+      returned: always
+      type: bool
+      sample: false
+    bootloader_failed:
+      description: Whether the boot loader could not be installed.
+      returned: always
+      type: bool
+      sample: false
+    messages:
+      description: Other lines of the output, such as those of activation scripts.
+      returned: always
+      type: list
+      elements: str
+      sample:
+        - Checking switch inhibitors... done
+        - setting up /etc...
+outcome:
+  description:
+    - How C(switch-to-configuration) ended, by its exit code and its words. V(null) when it did not
+      run.
+    - The task succeeds with V(ok). With V(unknown) it succeeds only when nobody saw the end and the
+      host is where it should be. Everything else is a failure.
+    - V(failed-units) and V(activation-failed) mean that the system was activated all the same.
+    - V(locked), V(reboot-required), V(inhibited), V(not-activated) and V(bootloader-failed) mean
+      that it was not activated.
+  returned: success, and when the activation failed
+  type: str
+  sample: ok
+exit_code:
+  description:
+    - Exit code of C(switch-to-configuration). V(null) when it did not run, was killed, or nobody
+      saw its end.
+  returned: success, and when the activation failed
+  type: int
+  sample: 0
+generation:
+  description:
+    - Generation that the profile points to. V(null) when there is no such profile.
+  returned: success, and when the activation failed
+  type: dict
+  contains:
+    number:
+      description: Its number.
+      returned: always
+      type: int
+      sample: 2
+    path:
+      description: Store path of its system.
+      returned: always
+      type: str
+      sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+    date:
+      description: When it was made, in UTC. V(null) when the host cannot say.
+      returned: always
+      type: str
+      sample: "2026-11-22T17:01:25Z"
+    current:
+      description: Whether the profile points to it.
+      returned: always
+      type: bool
+      sample: true
+failed_units_before:
+  description:
+    - Units of systemd that had failed before the task.
+  returned: success, and when the activation failed
+  type: list
+  elements: str
+  sample: []
+failed_units:
+  description:
+    - Units of systemd that have failed after the task.
+  returned: success, and when the activation failed
+  type: list
+  elements: str
+  sample: []
+reboot_required:
+  description:
+    - Whether something of the system takes effect only after a reboot. V(false) for a system that
+      is not in the host's store.
+  returned: success, and when the activation failed
+  type: bool
+  sample: false
+reboot_reasons:
+  description:
+    - What that is, as in RV(closure.nixos.nixos_facts#module:ansible_facts.nixos.reboot_reasons).
+  returned: success, and when the activation failed
+  type: list
+  elements: str
+  sample: []
+stdout:
+  description:
+    - What the activation printed on stdout, mostly what its children said. V(null) when it did not
+      run.
+  returned: success, and when the activation failed
+  type: str
+  sample: "setting up /etc...\n"
+stderr:
+  description:
+    - What the activation printed on stderr, or the command that failed before it. V(null) when
+      neither was.
+  returned: success, when the activation failed, and when another command failed
+  type: str
+  sample: |
+    Checking switch inhibitors... done
+    stopping the following units: greeter.service
+    activating the configuration...
+    starting the following units: greeter.service
+rc:
+  description:
+    - Exit code of a command that failed before the activation.
+  returned: when such a command failed
+  type: int
+msg:
+  description:
+    - What was done, or what failed and what to do about it.
+  returned: always
+  type: str
+  sample: >-
+    now runs generation 4, nixos-system-node1-26.05.standin, ran nixos-system-node1-26.05.standin
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
+
+
+def main() -> None:
+    """Say that the action plugin is missing: it does the work."""
+    module = AnsibleModule(**NIXOS_SWITCH, supports_check_mode=True)
+    module.fail_json(
+        msg="closure.nixos.nixos_switch runs on the controller, and its action plugin was not "
+        "found there. Install the whole collection closure.nixos and call the module by this name."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+{
+  imports = [ ./web.nix ];
+
+  # More work for the second one: it also serves the staff, on a port of their own.
+  networking.firewall.allowedTCPPorts = [ 8080 ];
+}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import concurrent.futures as futures
 import contextlib
 import functools
+import getpass
 import hashlib
 import json
 import os
 import pathlib
 import secrets
 import signal
+import subprocess
 import time
 import typing as t
 
@@ -54,7 +56,7 @@ class Wire:
     ) -> None:
         self.fleet = fleet
         self.home = home
-        self._play = play
+        self.play = play
         self.directory = directory
         self.logins: dict[str, Variables] = {}
         # A file that scripts on hosts append to, for this test alone.
@@ -73,7 +75,7 @@ class Wire:
         return str(path)
 
     def __call__(self, *tasks: Variables, env: dict[str, str] | None = None) -> Played:
-        return self._play(playbook(*tasks), "-i", self.inventory(), env=PLUGINS | (env or {}))
+        return self.play(playbook(*tasks), "-i", self.inventory(), env=PLUGINS | (env or {}))
 
     @contextlib.contextmanager
     def running(self, *tasks: Variables) -> t.Iterator[futures.Future[Played]]:
@@ -480,3 +482,109 @@ def test_a_host_that_cannot_be_reached_is_unreachable(wire: Wire) -> None:
     assert played.stats["asks"]["failed"] == 1
     assert played.result("asks")["msg"].startswith("The inventory has no host node9.")
     assert "Traceback" not in played.text
+
+
+class Asking:
+    """Plays in which hosts ask others, by our second connection and by Ansible's delegation."""
+
+    def __init__(self, wire: Wire) -> None:
+        hosts, inventory = wire.fleet.hosts, wire.fleet.inventory
+        self._play = wire.play
+        self._path = wire.directory / "asking.json"
+        self._own = {"ansible_host": hosts["node1"]["ansible_host"]}
+        self._other = {"ansible_host": hosts["node3"]["ansible_host"]}
+        self.password = hosts["node3"]["ansible_become_password"]
+        known_hosts = f"-o UserKnownHostsFile={inventory.with_name('known_hosts')}"
+        self._all = {
+            "ansible_ssh_private_key_file": str(inventory.with_name("id_ed25519")),
+            "ansible_ssh_common_args": known_hosts,
+        }
+        self.askers: dict[str, Variables] = {}
+        self._groups: dict[str, Variables] = {}
+
+    def add(self, name: str, other: Variables, **own: object) -> None:
+        """Let a host ask another one, which is alone in a group of the asking one's name."""
+        self.askers[name] = self._own | {"on": f"other_{name}"} | own
+        self._groups[name] = {"hosts": {f"other_{name}": self._other | other}}
+
+    def __call__(self, *args: str, **keywords: object) -> dict[str, tuple[str, str]]:
+        """Whom each reached, by either way."""
+        groups = {"askers": {"hosts": self.askers}} | self._groups
+        self._path.write_text(json.dumps({"all": {"vars": self._all, "children": groups}}))
+        read = "id -un; cat /etc/hostname"
+        tasks = (
+            {"name": "second", "wire": {"read": read, "on": "{{ on }}"}},
+            {"name": "delegated", "wire": {"read": read}, "delegate_to": "{{ on }}"},
+        )
+        text = playbook(*tasks, hosts="askers", **keywords)
+        played = self._play(text, "-i", str(self._path), *args, env=PLUGINS)
+        assert "sshpass" not in played.text
+        return {name: self._reached(played, name) for name in self.askers}
+
+    def _reached(self, played: Played, name: str) -> tuple[str, str]:
+        second, other = (said_by(played, name, task) for task in ("second", "delegated"))
+        return second["stdout"], other["stdout"]
+
+
+def encrypted(text: str, key: pathlib.Path, environment: dict[str, str]) -> str:
+    """A variable ansible_user in Ansible's vault."""
+    command = ["ansible-vault", "encrypt_string", text, "--name", "ansible_user"]
+    return subprocess.run(
+        [*command, "--vault-password-file", str(key)],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_a_second_connection_reaches_what_delegation_reaches(
+    wire: Wire, environment: dict[str, str]
+) -> None:
+    key = wire.directory / "vault.txt"
+    key.write_text("the password of a vault")
+    variables = wire.directory / "group_vars"
+    variables.mkdir()
+    (variables / "vaulted.yml").write_text(encrypted("deploy", key, environment))
+    (variables / "group.yml").write_text("ansible_user: deploy\n")
+
+    asking = Asking(wire)
+    asking.add("host", {"ansible_user": "deploy"})
+    asking.add("group", {})
+    asking.add("vaulted", {})
+    asking.add("templated", {"who": "deploy", "ansible_user": "{{ who }}"})
+    asking.add("own_user", {}, ansible_user="deploy")
+    asking.add("own_become", {"ansible_user": "deploy"}, ansible_become=True)
+    sudo = become(ansible_become_password=asking.password)
+    asking.add("becomes", {"ansible_user": "deploy"} | sudo)
+    asking.askers["here"] = {"on": "localhost", "ansible_host": "node1"}
+    reached = asking("--vault-password-file", str(key))
+
+    deploy, root = "deploy\nnode3\n", "root\nnode3\n"
+    users = dict.fromkeys(asking.askers, deploy) | {"own_user": root, "becomes": root}
+    users["here"] = f"{getpass.getuser()}\n{pathlib.Path('/etc/hostname').read_text()}"
+    assert reached == {name: (text, text) for name, text in users.items()}
+
+
+def test_a_second_connection_hears_the_play_and_the_command_line(wire: Wire) -> None:
+    asking = Asking(wire)
+    asking.add("plain", {})
+    play_vars = {"vars": {"ansible_user": "deploy"}}
+    for args, keywords in (
+        ((), play_vars),
+        (("-e", "ansible_user=deploy"), {}),
+        (("-u", "deploy"), {}),
+    ):
+        assert asking(*args, **keywords) == {"plain": ("deploy\nnode3\n",) * 2}
+
+    asking.add("typed", {"ansible_user": "deploy"} | become())
+    password = wire.directory / "password.txt"
+    password.write_text(asking.password)
+    reached = asking("--become-password-file", str(password))
+    assert reached["typed"] == ("root\nnode3\n",) * 2
+
+
+def test_a_password_of_ones_own_is_not_for_another_host(wire: Wire) -> None:
+    asking = Asking(wire)
+    asking.add("plain", {}, ansible_password="own", **enter(wire.fleet, "node1"))
+    assert asking("-vvv") == {"plain": ("root\nnode3\n",) * 2}

@@ -45,7 +45,7 @@ ours() { # PATH: absent, or put there by a generation
     { [ -f "/etc/$1" ] || [ -L "/etc/$1" ]; } && grep -Fqx -e "$1" "$clean"
 }
 
-link() { # PATH: what its link says; an alias or a wish of a unit refers to the unit beside it
+link() { # PATH: what its link says; an alias and a .wants link refer to the unit in /etc
     case $1:$(readlink "$etc/$1") in
     *:/* | *:) echo "/etc/static/$1" ;;
     systemd/system/*) readlink "$etc/$1" ;;

@@ -11,7 +11,7 @@ inhibitors() { # TOPLEVEL: "name value" lines; toJSON writes one line and the va
 }
 
 changes() { # TOPLEVEL
-    inhibitors "$1" | while read -r name new; do
+    inhibitors "$1" | while read -r name new || [ -n "$name" ]; do
         old=$(inhibitors /run/current-system | sed -n "s,^$name ,,p")
         [ -z "$old" ] || [ "$old" = "$new" ] || echo "$name : $old -> $new"
     done

@@ -31,7 +31,7 @@ attributes:
     description: Can be used with the C(async) keyword.
     support: none
     details:
-      - What takes long runs detached on the host in any case, and outlives a lost connection.
+      - What takes long runs detached on the host in any case, and outlives a connection.
   become:
     description: Can be used with the become keywords.
     support: full
@@ -57,5 +57,8 @@ notes:
     the play, because gathering facts needs it.
   - A task that takes long shows a line of progress now and then. Set E(CLOSURE_NIXOS_PROGRESS) to
     V(0) in the environment of C(ansible-playbook) to switch that off.
-  - A lost connection is made again for two minutes, and the work goes on where it is.
+  - A lost connection is made again for two minutes, and the work goes on where it is. A host that
+    does not answer in the first place is unreachable.
+  - C(this run was replaced on this host by a newer one) means that another C(ansible-playbook) has
+    begun to change the host. The older one changes nothing there any more.
 """

@@ -92,8 +92,15 @@ options:
     default: 86400
 notes:
   - Warnings of the evaluation are shown as Ansible's warnings.
+  - C(FILE does not evaluate) is followed by Nix's own error, and C(FILE has no attribute) by the
+    names that there are.
+  - C(DERIVATION does not build) is followed by the end of its log, and by the command that shows
+    all of it on the build host.
+  - C(is not a NixOS system) means that O(attr) leads to something else.
 seealso:
   - module: closure.nixos.nix_copy_closure
+  - module: closure.nixos.nix_profile_set
+  - module: closure.nixos.nixos_switch
 """
 
 EXAMPLES = r"""

@@ -75,10 +75,15 @@ notes:
   - The host accepts a closure from root, from a user in its C(trusted-users), or when the closure
     is signed with a key in its C(trusted-public-keys). When it refuses, the task's message names
     these three ways.
+  - C(sudo asks for a password there) means that Nix cannot become root. Give the login C(NOPASSWD)
+    for C(nix-store), sign the closure, or log in as a trusted user and do not become root.
+  - C(is reached with an ssh password) means that the host needs a key, on the build host.
+  - C(does not have PATH in its store) names O(build_host), which did not build the path.
   - A copy that nobody asks after for 30 seconds ends itself. The next one copies what is left.
 seealso:
   - module: closure.nixos.nix_build_system
   - module: closure.nixos.nix_profile_set
+  - module: closure.nixos.nixos_switch
 """
 
 EXAMPLES = r"""

@@ -50,6 +50,11 @@ options:
         C(/nix/var/nix/profiles/system-profiles), as with C(nixos-rebuild --profile-name).
     type: str
     default: system
+notes:
+  - C(does not have PATH in its store) means that M(closure.nixos.nix_copy_closure) did not run
+    before, or that a garbage collection took the path since.
+  - C(is built for PLATFORM, but the host is PLATFORM) means that C(nixpkgs.hostPlatform) in the
+    host's configuration is not the host's.
 seealso:
   - module: closure.nixos.nix_copy_closure
   - module: closure.nixos.nixos_switch
@@ -62,7 +67,7 @@ EXAMPLES = r"""
     path: "{{ built.path }}"
   become: true
 
-- name: Record it in a profile of its own, with its own entries in the boot menu
+- name: Record it in a profile of its own, beside the one that the host boots
   closure.nixos.nix_profile_set:
     path: "{{ built.path }}"
     profile: rescue

@@ -86,7 +86,16 @@ options:
         goes on, and the task fails.
     type: int
     default: 3600
+notes:
+  - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
+    that someone else has set the profile since.
+  - C(is still busy with another switch) and C(is still activating) mean that O(timeout) has passed.
+    What runs there goes on. See C(systemctl status nixos-rebuild-switch-to-configuration) on the
+    host, and run the task again for the result.
+  - C(The host may be switched, in part or not at all) means that the activation was killed or the
+    host went down under it. Run the task again, it does what is left to do.
 seealso:
+  - module: closure.nixos.nix_copy_closure
   - module: closure.nixos.nix_profile_set
   - module: closure.nixos.nixos_facts
 """
@@ -125,7 +134,7 @@ EXAMPLES = r"""
 - name: Do not touch the database
   ansible.builtin.assert:
     that: "'postgresql.service' not in dry.plan.stop + dry.plan.restart"
-  when: dry.plan
+  when: dry.plan is not none
 """
 
 RETURN = r"""

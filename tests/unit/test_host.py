@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The frame of a script, in every shell there is here; tests/integration has the rest."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import _frame
+
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+HERE = [command for name, command in SHELLS.items() if shutil.which(name)]
+
+
+def run(shell: list[str], script: bytes) -> tuple[int, bytes]:
+    done = subprocess.run([*shell, "-s"], input=script, capture_output=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("shell", HERE, ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "status", "output"),
+    [
+        ("echo out", 0, b"out\n"),
+        ("printf out", 0, b"out"),
+        ("exit 3", 3, b""),
+        ("return 4", 4, b""),
+        ("exit 255", 254, b""),
+        ("cat; echo after", 0, b"after\n"),
+        ("echo end # of a comment", 0, b"end\n"),
+        ("cat <<'TEXT'\n$HOME }\nTEXT", 0, b"$HOME }\n"),
+        ("set -e; false; echo never", 1, b""),
+        ("kill -9 $$; echo on", -9, None),
+    ],
+)
+def test_a_frame_marks_the_output_and_the_end(
+    shell: list[str], text: str, status: int, output: bytes | None
+) -> None:
+    frame = b"n0nce begin\n%b\nn0nce end %d\n" % (output or b"", status)
+    expected = frame if output is not None else b"n0nce begin\n"
+    rc, stdout = run(shell, _frame(text, "n0nce"))
+    assert rc == status
+    assert stdout.startswith(expected)
+
+
+@pytest.mark.parametrize("shell", HERE, ids=" ".join)
+def test_a_script_that_arrives_in_part_does_nothing(
+    shell: list[str], tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "ran"
+    whole = _frame(f"touch {file}; echo done", "n0nce")
+    # Without its last newline it is whole: the end of the input ends a command too.
+    for length in range(len(whole) - 1):
+        _rc, stdout = run(shell, whole[:length])
+        assert not file.exists(), whole[:length]
+        assert b"begin" not in stdout
+    run(shell, whole)
+    assert file.exists()

@@ -250,7 +250,10 @@ class Host:
         what = f"gave no answer in {deadline:g} s"
         if isinstance(error, _CutShortError):
             what = "lost the connection in the middle of a script"
-        return AnsibleConnectionFailure(f"{self.name} {what} and could not be reached again.")
+        again = f", again and again for {self.patience:g} s" if self._answered else ""
+        return AnsibleConnectionFailure(
+            f"{self.name} {what}{again}. Look whether it is up, and busy or out of memory."
+        )
 
 
 def _frame(text: str, nonce: str) -> bytes:

@@ -9,6 +9,7 @@ The fixtures in ``conftest.py`` hand them out; tests import these names for thei
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -120,11 +121,7 @@ class Started:
         Found by a variable of their environment: workers have sessions of their own, and an orphan
         has lost its parent.
         """
-        return [
-            int(entry.name)
-            for entry in pathlib.Path("/proc").iterdir()
-            if entry.name.isdigit() and self.mark.encode() in _environment(entry)
-        ]
+        return processes(lambda entry: self.mark.encode() in (entry / "environ").read_bytes())
 
     def kill(self) -> None:
         """Kill ansible-playbook and all that it started, workers included."""
@@ -133,11 +130,20 @@ class Started:
         self.process.wait()
 
 
-def _environment(entry: pathlib.Path) -> bytes:
-    try:
-        return (entry / "environ").read_bytes()
-    except OSError:  # it has just ended
-        return b""
+def control_masters(home: pathlib.Path) -> list[int]:
+    """The control masters of ssh with their sockets in that ``ANSIBLE_HOME``."""
+    title = f"ssh: {home}/cp/".encode()
+    return processes(lambda entry: (entry / "cmdline").read_bytes().startswith(title))
+
+
+def processes(true: t.Callable[[pathlib.Path], bool]) -> list[int]:
+    """The processes of which something is true, by their directory in /proc."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if true(entry):
+                found.append(int(entry.name))
+    return found
 
 
 class Play(t.Protocol):

@@ -10,6 +10,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Played,
     Started,
     StartPlay,
+    control_masters,
 )
 from ansible_runner.interface import init_command_config
 
@@ -53,9 +55,8 @@ def ansible_home() -> t.Iterator[pathlib.Path]:
     home = pathlib.Path(tempfile.mkdtemp(prefix="nixos-"))
     (home / "ansible.cfg").touch()  # empty, in the place of the developer's
     yield home
-    for socket in home.glob("cp/*"):
-        command = ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "host"]
-        subprocess.run(command, capture_output=True, check=False, timeout=10)
+    for pid in control_masters(home):
+        os.kill(pid, signal.SIGKILL)
     shutil.rmtree(home)
 
 

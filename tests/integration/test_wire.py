@@ -28,6 +28,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Played,
     StartPlay,
+    control_masters,
     until,
 )
 
@@ -82,12 +83,6 @@ class Wire:
         """Play the tasks while the test does something else."""
         with futures.ThreadPoolExecutor(1) as executor:
             yield executor.submit(self, *tasks)
-
-    def masters(self) -> list[int]:
-        """The control masters of this session."""
-        title = f"ssh: {self.home}/cp/cn-".encode()
-        commands = pathlib.Path("/proc").glob("[0-9]*/cmdline")
-        return [int(path.parent.name) for path in commands if cmdline(path).startswith(title)]
 
     def count(self, host: str) -> int:
         """How often a script appended a line to the counter."""
@@ -165,13 +160,6 @@ def test_every_login_runs_a_script_and_keeps_its_bytes(wire: Wire) -> None:
         assert said_by(played, login, "long output")["sha256"] == sha256(output)
 
 
-def cmdline(path: pathlib.Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has just ended
-        return b""
-
-
 def said_by(played: Played, host: str, task: str | None = None) -> Variables:
     result = played.result(host, task)
     assert "said" in result, result
@@ -221,7 +209,7 @@ def test_a_change_and_a_job_survive_their_control_master(wire: Wire) -> None:
     with wire.running(OWN) as playing:
         for host in wire.fleet.hosts:
             until(functools.partial(wire.count, host))
-        for pid in wire.masters():
+        for pid in control_masters(wire.home):
             os.kill(pid, signal.SIGKILL)
         played = playing.result()
     for login in wire.logins:
@@ -242,11 +230,11 @@ def test_a_stale_control_master_costs_one_deadline(wire: Wire) -> None:
     }
     try:
         between = wire(OWN, stop, OWN)
-        for pid in wire.masters():
+        for pid in control_masters(wire.home):
             os.kill(pid, signal.SIGSTOP)
         later = wire(OWN)
     finally:
-        for pid in wire.masters():
+        for pid in control_masters(wire.home):
             os.kill(pid, signal.SIGKILL)
     for played in (between, later):
         for login in wire.logins:

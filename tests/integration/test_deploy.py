@@ -1,0 +1,290 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A deployment on real hosts: by the modules one after another, by the role and by the playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    HOSTS,
+    MODULES,
+    booted_next,
+    build,
+    difference,
+    playbook,
+    quartet,
+    recorded,
+    running,
+    trace,
+    write_systems,
+)
+
+COLLECTION = pathlib.Path(__file__).parents[2]
+# No file: ansible-playbook finds it by its name in the collection.
+DEPLOY = pathlib.Path("closure.nixos.deploy")
+BUILD = "Evaluate and build the systems of all hosts"
+SWITCH = "Activate the system"
+GREETER = """{ pkgs, ... }: {
+  systemd.services.greeter = { wantedBy = [ "multi-user.target" ]; script = "sleep infinity"; };
+  environment.systemPackages = [ pkgs.hello ];
+}"""
+
+
+def role(**keywords: object) -> str:
+    """A play of someone's own that uses the role."""
+    roles = [{"role": "closure.nixos.deploy"}]
+    play = {"name": "Deploy", "hosts": "testbed", "gather_facts": False, "roles": roles}
+    return json.dumps([play | keywords])
+
+
+def changed(played: Played) -> dict[str, int]:
+    return {host: numbers["changed"] for host, numbers in played.stats.items()}
+
+
+def paths(played: Played, task: str = BUILD) -> dict[str, str]:
+    """The system that was built for each host."""
+    return {host: played.result(host, task)["path"] for host in played.stats}
+
+
+def assert_deployed(fleet: Fleet, systems: dict[str, str]) -> None:
+    for host, system in systems.items():
+        is_at = running(fleet, host), recorded(fleet, host), booted_next(fleet, host)
+        assert is_at == (system,) * 3, host
+
+
+def test_the_modules_say_the_same_in_check_mode_for_real_and_again(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    text = playbook(*quartet(write_systems(tmp_path, GREETER)))
+    before = {host: trace(fleet, host) for host in HOSTS}
+    checked = play(text, "--check", "--diff")
+    assert changed(checked) == dict.fromkeys(HOSTS, 4), checked.text
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+
+    first = play(text)
+    assert changed(first) == dict.fromkeys(HOSTS, 4), first.text
+    assert_deployed(fleet, paths(first, "nix_build_system"))
+
+    after = {host: trace(fleet, host) for host in HOSTS}
+    again = [play(text, "--check"), play(text)]
+    assert [changed(played) for played in again] == [dict.fromkeys(HOSTS, 0)] * 2
+    assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    for module in MODULES:
+        kinds = [played.result("node1", module).keys() - {"diff"} for played in (checked, first)]
+        kinds += [played.result("node1", module).keys() - {"diff"} for played in again]
+        assert kinds[1:] == kinds[:1] * 3, module
+        systems = [played.result("node1", module)["path"] for played in (checked, first, *again)]
+        assert len(set(systems)) == 1
+
+
+def test_diff_mode_shows_the_closure_the_units_and_the_profile(
+    play: Play, tmp_path: pathlib.Path
+) -> None:
+    def deploy(configuration: str, *options: str) -> Played:
+        file = write_systems(tmp_path, configuration, ["node1"])
+        return play(playbook(*quartet(file), hosts="node1"), *options)
+
+    old = paths(deploy(GREETER), "nix_profile_set")["node1"]
+    played = deploy(GREETER.replace("sleep", "exec sleep").replace("hello", "jq"), "--diff")
+    new = paths(played, "nix_profile_set")["node1"]
+    profile = played.result("node1", "nix_profile_set")["diff"]
+    assert (profile["before"], profile["after"]) == (f"{old}\n", f"{new}\n")
+    prepared = played.result("node1", "nixos_switch")["diff"]["prepared"].splitlines()
+    assert {"hello: 2.12.1 → ∅", "jq: ∅ → 1.0"} < set(prepared)
+    assert {"would stop: greeter.service", "would start: greeter.service"} < set(prepared)
+    assert "would start: greeter.service" in played.text
+
+
+def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, GREETER)
+    options = ("-e", f"nixos_file={file}")
+    before = {host: trace(fleet, host) for host in HOSTS}
+    # The systems' differences are known once they are built.
+    play(playbook(build(file)))
+    checked = play(role(), *options, "--check", "--diff")
+    assert checked.rc == 0 and min(changed(checked).values()) > 0
+    assert "nixos-system-node2" in checked.text
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    first = play(role(serial=1), *options)
+    assert_deployed(fleet, paths(first))
+    after = {host: trace(fleet, host) for host in HOSTS}
+    again = [
+        play(role(), *options),
+        play(role(strategy="free"), *options),
+        play(role(serial=2), *options, "--forks", "1"),
+        play(role(), *options, "--check", "--diff"),
+    ]
+    for played in again:
+        assert played.rc == 0
+        assert changed(played) == dict.fromkeys(HOSTS, 0), played.text
+    assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+
+
+def count_evaluations(directory: pathlib.Path) -> tuple[dict[str, str], pathlib.Path]:
+    """A nix-instantiate that is the real one and writes a line for each of its runs."""
+    log, programs = directory / "evaluations", directory / "bin"
+    log.touch()
+    programs.mkdir()
+    wrapper = programs / "nix-instantiate"
+    wrapper.write_text(f'#!/bin/sh\necho run >>{log}\nexec /usr/bin/nix-instantiate "$@"\n')
+    wrapper.chmod(0o755)
+    python = pathlib.Path(sys.executable).parent
+    return {"PATH": f"{programs}:{python}:{os.environ['PATH']}"}, log
+
+
+@pytest.mark.parametrize("keywords", [{}, {"serial": 1}, {"strategy": "free"}], ids=str)
+def test_one_evaluation_serves_all_hosts(
+    play: Play, tmp_path: pathlib.Path, keywords: dict[str, object]
+) -> None:
+    env, log = count_evaluations(tmp_path)
+    file = write_systems(tmp_path)
+    played = play(role(**keywords), "-e", f"nixos_file={file}", "--check", env=env)
+    assert played.rc == 0
+    assert len(set(paths(played).values())) == 3
+    assert log.read_text() == "run\n"
+
+
+def test_hosts_outside_the_limit_are_not_evaluated(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, node1='throw "node1 is not meant"')
+    other = trace(fleet, "node1")
+    played = play(DEPLOY, "-e", f"nixos_file={file}", "--limit", "node2")
+    assert played.rc == 0 and list(played.stats) == ["node2"]
+    assert_deployed(fleet, paths(played))
+    assert difference(other, trace(fleet, "node1")) == []
+
+
+def test_each_host_may_name_its_own_attribute_anywhere(play: Play, tmp_path: pathlib.Path) -> None:
+    """In host_vars, in play vars made from the host's name, and by the role's default."""
+    file = write_systems(tmp_path)
+    options = ("-e", f"nixos_file={file}", "--check")
+    default = paths(play(role(), *options))
+    in_play = role(vars={"nixos_attr": "{{ inventory_hostname }}.config.system.build.toplevel"})
+    host_vars = tmp_path / "host_vars"
+    host_vars.mkdir()
+    for host in HOSTS:
+        (host_vars / host).write_text(f"nixos_attr: {host}.system\n")
+    playbook_file = tmp_path / "site.yml"
+    playbook_file.write_text(role())
+    assert paths(play(in_play, *options)) == paths(play(playbook_file, *options)) == default
+    swapped = "{{ {'node1': 'node2', 'node2': 'node1'}[inventory_hostname] | default('node3') }}"
+    crossed = paths(play(role(vars={"nixos_attr": f"{swapped}.system"}), *options))
+    assert crossed == {"node1": default["node2"], "node2": default["node1"]} | {
+        "node3": default["node3"]
+    }
+
+
+def test_boot_and_test_do_half_of_a_switch_each(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    first = write_systems(tmp_path)
+    play(role(), "-e", f"nixos_file={first}")
+    ran = {host: running(fleet, host) for host in HOSTS}
+    options = ("-e", f"nixos_file={write_systems(tmp_path)}")
+    booted = play(role(), *options, "-e", "deploy_action=boot", "--limit", "node1")
+    tested = play(role(), *options, "-e", "deploy_action=test", "--limit", "node2")
+    new = paths(booted) | paths(tested)
+    assert (running(fleet, "node1"), booted_next(fleet, "node1")) == (ran["node1"], new["node1"])
+    assert (running(fleet, "node2"), booted_next(fleet, "node2")) == (new["node2"], ran["node2"])
+    assert recorded(fleet, "node2") == ran["node2"]
+    again = [
+        play(role(), *options, "-e", "deploy_action=boot", "--limit", "node1"),
+        play(role(), *options, "-e", "deploy_action=test", "--limit", "node2"),
+    ]
+    assert [max(changed(played).values()) for played in again] == [0, 0]
+    # What is left of a switch after a test is to boot it.
+    switched = play(role(), *options, "--limit", "node2")
+    assert switched.result("node2", SWITCH)["report"]["activation_began"] is False
+    assert_deployed(fleet, paths(switched))
+
+
+def test_an_unreachable_host_costs_no_other_its_deployment(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path)
+    nobody = fleet.hosts["node1"]["ansible_host"].rpartition(".")[0] + ".99"
+    hosts = {"testbed": {"hosts": {"node1": {"ansible_host": nobody, "ansible_ssh_timeout": 3}}}}
+    (tmp_path / "gone.json").write_text(json.dumps(hosts))
+    untouched = trace(fleet, "node1")
+    played = play(
+        DEPLOY,
+        *("-i", str(tmp_path / "gone.json")),
+        *("-e", f"nixos_file={file}", "-e", "deploy_serial=1"),
+    )
+    assert played.rc != 0
+    assert_deployed(fleet, {host: played.result(host, BUILD)["path"] for host in HOSTS[1:]})
+    message = played.result("node1", "Fail for a host that could not be reached")["msg"]
+    assert message.startswith("node1 was not deployed: ")
+    assert "Traceback" not in played.text
+    assert difference(untouched, trace(fleet, "node1")) == []
+
+
+def test_a_host_that_does_not_evaluate_costs_no_other_its_deployment(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(
+        tmp_path, node2='{ assertions = [ { assertion = false; message = "no"; } ]; }'
+    )
+    untouched = trace(fleet, "node2")
+    played = play(DEPLOY, "-e", f"nixos_file={file}")
+    assert played.rc == 2
+    assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]
+    assert_deployed(
+        fleet, {host: played.result(host, BUILD)["path"] for host in ("node1", "node3")}
+    )
+    assert difference(untouched, trace(fleet, "node2")) == []
+
+
+def test_the_file_beside_the_inventory_is_the_default_then_that_beside_the_playbook(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    infra, plays = tmp_path / "infra", tmp_path / "plays"
+    names = {}
+    for directory, host in ((infra, "web1"), (plays, "web2")):
+        directory.mkdir()
+        write_systems(directory, hosts=[host]).rename(directory / "nixos.nix")
+        names[host] = fleet.hosts["node1"]
+    (infra / "inventory.json").write_text(json.dumps({"testbed": {"hosts": names}}))
+    (plays / "site.yml").write_text(role(hosts="{{ only }}"))
+    options = ("-i", str(infra / "inventory.json"), "--check")
+    by_inventory = play(plays / "site.yml", *options, "-e", "only=web1")
+    assert "-nixos-system-web1-" in paths(by_inventory)["web1"]
+    (infra / "nixos.nix").unlink()
+    by_playbook = play(plays / "site.yml", *options, "-e", "only=web2")
+    assert "-nixos-system-web2-" in paths(by_playbook)["web2"]
+
+
+def test_the_built_collection_deploys_as_the_checkout_does(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    galaxy = [str(pathlib.Path(sys.executable).with_name("ansible-galaxy")), "collection"]
+    build = [*galaxy, "build", str(COLLECTION), "--output-path", str(tmp_path)]
+    subprocess.run(build, check=True, capture_output=True)
+    (tarball,) = tmp_path.glob("closure-nixos-*.tar.gz")
+    place = tmp_path / "installed"
+    install = [
+        *galaxy,
+        "install",
+        str(tarball),
+        "--collections-path",
+        str(place),
+        "--offline",
+        "--force",
+    ]
+    subprocess.run(install, check=True, capture_output=True)
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(place)}
+    played = play(DEPLOY, "-e", f"nixos_file={write_systems(tmp_path)}", env=env)
+    assert played.rc == 0 and max(changed(played).values()) > 0, played.text
+    assert_deployed(fleet, paths(played))

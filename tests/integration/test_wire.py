@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures as futures
+
 import contextlib
 import functools
 import getpass
@@ -96,7 +96,7 @@ def wire(
     wire = Wire(fleet, play, tmp_path, ansible_home)
     yield wire
     for host in fleet.hosts:
-        fleet.exec(host, f"rm -f {wire.counter}")
+        fleet.exec(host, f"rm -f {wire.counter} {wire.counter}.*")
 
 
 def enter(fleet: Fleet, host: str) -> Variables:
@@ -488,6 +488,7 @@ class Asking:
             "ansible_ssh_common_args": known_hosts,
         }
         self.askers: dict[str, Variables] = {}
+        self.commands: list[str] = []
         self._groups: dict[str, Variables] = {}
 
     def add(self, name: str, other: Variables, **own: object) -> None:
@@ -506,7 +507,7 @@ class Asking:
         )
         text = playbook(*tasks, hosts="askers", **keywords)
         played = self._play(text, "-i", str(self._path), *args, env=PLUGINS)
-        assert "sshpass" not in played.text
+        self.commands = [line for _time, line in played.lines if "SSH: EXEC" in line]
         return {name: self._reached(played, name) for name in self.askers}
 
     def _reached(self, played: Played, name: str) -> tuple[str, str]:
@@ -576,3 +577,5 @@ def test_a_password_of_ones_own_is_not_for_another_host(wire: Wire) -> None:
     asking = Asking(wire)
     asking.add("plain", {}, ansible_password="own", **enter(wire.fleet, "node1"))
     assert asking("-vvv") == {"plain": ("root\nnode3\n",) * 2}
+    assert len(asking.commands) == 2
+    assert all("PasswordAuthentication=no" in command for command in asking.commands)

@@ -66,7 +66,7 @@ class ClosureAction(ActionBase, abc.ABC):
         """
         result = ArgumentSpecValidator(**self.spec).validate(args)
         if result.error_messages:
-            raise ClosureError(". ".join(result.error_messages))
+            raise ClosureError(f"{self._task.action}: {'. '.join(result.error_messages)}")
         return t.cast(dict[str, t.Any], result.validated_parameters)
 
     def target(self) -> Host:

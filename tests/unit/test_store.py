@@ -200,12 +200,12 @@ def test_a_closure_does_not_differ_from_itself(closure: dict[str, int]) -> None:
 
 
 @given(CLOSURES, CLOSURES)
-def test_the_diff_backwards_is_the_opposite(before: dict[str, int], after: dict[str, int]) -> None:
+def test_the_diff_backwards_is_the_opposite(one: dict[str, int], other: dict[str, int]) -> None:
     opposite = tuple(
         PackageChange(change.name, change.after, change.before, -change.size_delta)
-        for change in closure_diff(after, before)
+        for change in closure_diff(one, other)
     )
-    assert closure_diff(before, after) == opposite
+    assert closure_diff(other, one) == opposite
 
 
 @pytest.mark.parametrize(

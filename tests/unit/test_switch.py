@@ -65,7 +65,7 @@ would reload the following units: dbus.service
 would stop swap device: /swapfile
 would stop the following units: nginx.service
 would activate the configuration...
-would remove user ‘alice’
+would remove user \u2018alice\u2019
 would restart systemd
 would reload the following units: firewall.service
 would restart the following units: nix-daemon.service, nix-daemon.socket
@@ -79,7 +79,7 @@ would start the following units: nginx.service
             activate=True,
             restart_systemd=True,
             swap=("/swapfile",),
-            messages=("would remove user ‘alice’",),
+            messages=("would remove user \u2018alice\u2019",),
         ),
     ),
     PlanCase(
@@ -108,7 +108,7 @@ would start the following units: mnt-my\x2ddisk.mount
         "rust-26.05",
         """\
 would activate the configuration...
-warning: would not apply UID change of user ‘bob’ (1000 -> 1001) in /etc/passwd
+warning: would not apply UID change of user \u2018bob\u2019 (1000 -> 1001) in /etc/passwd
 would restart sops-nix.service
 WARN: restarting or reloading systemd units from the activation script is deprecated and will \
 be removed in NixOS 26.11.
@@ -118,7 +118,7 @@ would reload the following units: nginx.service
             reload=("nginx.service",),
             activate=True,
             messages=(
-                "warning: would not apply UID change of user ‘bob’ (1000 -> 1001) in /etc/passwd",
+                "warning: would not apply UID change of user \u2018bob\u2019 (1000 -> 1001) in /etc/passwd",
                 "would restart sops-nix.service",
                 "WARN: restarting or reloading systemd units from the activation script is "
                 "deprecated and will be removed in NixOS 26.11.",
@@ -429,7 +429,7 @@ Caused by:
         "rust-25.11, another init",
         100,
         """\
-Warning: the new NixOS configuration has an ‘init’ that is
+Warning: the new NixOS configuration has an \u2018init\u2019 that is
 incompatible with the current configuration.  The new configuration
 won't take effect until you reboot the system.
 """,

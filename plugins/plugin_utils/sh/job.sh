@@ -71,6 +71,7 @@ fi
 cd /
 printf '%s\n' "$$" >"$job/group"
 if [ "$3" -eq 0 ]; then exec "$2" "$job/command" </dev/null; fi
+trap : TERM # the command may need a while to end
 "$2" "$job/command" </dev/null &
 pid=$! idle=0 last=
 while kill -0 "$pid" 2>/dev/null; do
@@ -147,11 +148,21 @@ slice() {
     [ "$3" -le 0 ] || tail -c "+$(($2 + 1))" "$job/$1" | head -c "$3"
 }
 
-# job_stop NAME: ends the job and all it started.
+# job_stop NAME: ends the job and all it started, as systemd would: politely for 5 s.
 job_stop() {
     job="$state/jobs/$1"
     job_runs || return 0
-    if [ -n "$running" ]; then systemctl stop "$running"; else kill -TERM "-$(cat "$job/group")"; fi
+    if [ -n "$running" ]; then
+        systemctl stop "$running"
+        return
+    fi
+    left=25
+    while job_runs && [ "$left" -gt 0 ]; do
+        kill -TERM "-$(cat "$job/group")" || : # not yet written: it has just begun
+        sleep 0.2
+        left=$((left - 1))
+    done
+    if job_runs; then kill -KILL "-$(cat "$job/group")"; fi
 }
 
 # job_forget NAME: removes what is kept of a job that has ended.

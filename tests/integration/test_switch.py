@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""nixos_switch on real hosts: what it does and says, and what it leaves when things go wrong."""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import contextlib
+import os
+import pathlib
+import signal
+import typing as t
+
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    Play,
+    Played,
+    StartPlay,
+    until,
+)
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
+    HOSTS,
+    PROFILE_SET,
+    SWITCH,
+    booted_next,
+    build,
+    difference,
+    module,
+    playbook,
+    quartet,
+    recorded,
+    running,
+    started,
+    switch,
+    trace,
+    write_systems,
+)
+
+UNIT = "nixos-rebuild-switch-to-configuration.service"
+COUNTER = "/var/tmp/activations"
+
+
+def services(**units: str) -> str:
+    """A module with services that sleep, each with more settings."""
+    sleep = 'wantedBy = [ "multi-user.target" ]; serviceConfig.ExecStart = "/bin/sleep infinity";'
+    lines = (f"t-{name} = {{ {sleep} {settings} }};" for name, settings in units.items())
+    return f"{{ systemd.services = {{ {' '.join(lines)} }}; }}"
+
+
+def snippet(text: str) -> str:
+    """A module with an activation snippet."""
+    return f"{{ system.activationScripts.test = ''{text}''; }}"
+
+
+def deploy(play: Play, tmp_path: pathlib.Path, configuration: str = "{ }", **own: str) -> Played:
+    """Deploy a new system to each host, whatever state they are in."""
+    played = play(playbook(*quartet(write_systems(tmp_path, configuration, **own))))
+    assert "Traceback" not in played.text
+    return played
+
+
+def result(played: Played, host: str) -> dict[str, t.Any]:
+    return played.result(host, "nixos_switch")
+
+
+def test_the_plan_and_the_report_hold_the_units_as_data(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    changed = {
+        "restarted": "stopIfChanged = false;",
+        "cycled": "",
+        "reloaded": 'reloadIfChanged = true; reload = "true";',
+        "kept": "restartIfChanged = false;",
+    }
+    old = services(gone="", same="", **changed)
+    after = {name: f"{text} environment.NEW = 1;" for name, text in changed.items()}
+    new = services(same="", fresh="", **after)
+    assert deploy(play, tmp_path, old).rc == 0
+    begun = {name: started(fleet, "node1", f"t-{name}") for name in ("same", "kept", "reloaded")}
+    file = write_systems(tmp_path, new, ["node1"])
+    text = playbook(build(file), COPY, PROFILE_SET, switch("dry-activate"), hosts="node1")
+    plan = result(play(text), "node1")["plan"]
+    played = play(playbook(*quartet(file), hosts="node1"))
+    report = result(played, "node1")["report"]
+
+    assert plan["stop"] == report["stopped"] == ["t-cycled.service", "t-gone.service"]
+    assert plan["restart"] == report["restarted"] == ["t-restarted.service"]
+    assert plan["reload"] == report["reloaded"] == ["t-reloaded.service"]
+    assert plan["not_stop"] == report["not_restarted"] == ["t-kept.service"]
+    assert plan["start"] == report["started"] == ["t-cycled.service"]
+    assert "t-fresh.service" in report["new_units"]
+    assert {name: started(fleet, "node1", f"t-{name}") for name in begun} == begun
+    assert all(begun.values()) and started(fleet, "node1", "t-fresh")
+    assert not started(fleet, "node1", "t-gone")
+
+    settled = trace(fleet, "node1")
+    again = play(playbook(*quartet(file), switch("switch"), hosts="node1"))
+    assert again.stats["node1"]["changed"] == 0
+    assert result(again, "node1")["report"] is None
+    assert difference(settled, trace(fleet, "node1")) == []
+
+
+def test_dry_activate_changes_nothing_and_is_no_change(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    play(playbook(build(write_systems(tmp_path)), COPY, PROFILE_SET, SWITCH))
+    hello = "{ pkgs, ... }: { environment.systemPackages = [ pkgs.hello ]; }"
+    file = write_systems(tmp_path, hello)
+    play(playbook(build(file), COPY))
+    before = {host: trace(fleet, host) for host in HOSTS}
+    played = play(playbook(build(file), switch("dry-activate")), "--diff")
+    assert [result(played, host)["changed"] for host in HOSTS] == [False] * 3
+    assert "hello: ∅ → 2.12.1" in result(played, "node1")["diff"]["prepared"]
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+
+
+def test_a_failure_says_what_runs_and_what_boots(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert deploy(play, tmp_path).rc == 0
+    old = {host: running(fleet, host) for host in HOSTS}
+    played = deploy(
+        play,
+        tmp_path,
+        node1=services(broken='serviceConfig.Type = "oneshot"; preStart = "exit 3";'),
+        node2=snippet("false"),
+        node3='{ system.preSwitchChecks.refuses = "echo not today; exit 1"; }',
+    )
+    new = {host: played.result(host, "nix_build_system")["path"] for host in HOSTS}
+    assert [played.stats[host]["failed"] for host in HOSTS] == [1, 1, 1]
+    said = {host: result(played, host) for host in HOSTS}
+    outcomes = [(said[host]["exit_code"], said[host]["outcome"]) for host in HOSTS]
+    assert outcomes == [(4, "failed-units"), (2, "activation-failed"), (1, "not-activated")]
+    assert said["node1"]["failed_units"] == ["t-broken.service"]
+    assert "t-broken.service" in said["node1"]["msg"]
+    assert said["node2"]["report"]["failed_snippets"] == ["test"]
+    assert "refuses" in said["node3"]["msg"]
+    runs = {"node1": new["node1"], "node2": new["node2"], "node3": old["node3"]}
+    for host in HOSTS:
+        assert running(fleet, host) == said[host]["system_after"] == runs[host]
+        assert booted_next(fleet, host) == runs[host]
+        assert said[host]["msg"].endswith(f"{host} runs {runs[host]} and boots {runs[host]}.")
+        assert said[host]["changed"] is (host != "node3")
+    assert deploy(play, tmp_path).rc == 0
+
+
+def test_what_only_a_reboot_can_change_is_not_activated(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert deploy(play, tmp_path).rc == 0
+    old = {host: running(fleet, host) for host in HOSTS}
+    small = "mount -t tmpfs -o size=64k tmpfs /boot && head -c 1000000 /dev/zero >/boot/full || :"
+    fleet.exec("node3", small)
+    file = write_systems(
+        tmp_path,
+        node1='{ services.dbus.implementation = "broker"; }',
+        node2='{ system.initInterfaceVersion = "systemd 3"; }',
+    )
+    try:
+        played = play(playbook(*quartet(file)))
+    finally:
+        fleet.exec("node3", "umount /boot")
+    said = [result(played, host) for host in HOSTS]
+    assert [it["outcome"] for it in said] == ["inhibited", "reboot-required", "bootloader-failed"]
+    assert [it["exit_code"] for it in said] == [1, 100, 1]
+    assert said[0]["report"]["inhibited"] == [["dbus-implementation", "dbus", "broker"]]
+    assert all("reboot the host" in it["msg"] for it in said[:2])
+    assert "/boot" in said[2]["msg"]
+    assert {host: running(fleet, host) for host in HOSTS} == old
+    booted = play(playbook(build(file), switch("boot")))
+    assert [booted.stats[host]["failed"] for host in HOSTS] == [0, 0, 0]
+    for host in HOSTS:
+        assert booted_next(fleet, host) == result(booted, host)["path"] != old[host]
+        assert running(fleet, host) == old[host]
+    assert result(booted, "node2")["reboot_required"] is True
+
+
+def test_it_waits_for_another_switch_and_respects_the_lock(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path)
+    play(playbook(build(file), COPY, PROFILE_SET, hosts="node1:node2"))
+    play(playbook(build(file), COPY))
+    boots = booted_next(fleet, "node3")
+    lock = "flock /run/nixos/switch-to-configuration.lock sleep 300"
+    fleet.exec("node1", f"mkdir -p /run/nixos; systemd-run --unit=t-holder {lock}")
+    fleet.exec("node2", f"systemd-run --unit={UNIT} --collect sleep 8")
+    try:
+        played = play(playbook(build(file), SWITCH))
+    finally:
+        fleet.exec("node1", "systemctl stop t-holder")
+    held, waited, unset = (result(played, host) for host in HOSTS)
+    assert (held["outcome"], held["exit_code"]) == ("locked", 11)
+    assert "another switch runs on the host" in held["msg"]
+    assert running(fleet, "node1") != held["path"]
+    assert waited["outcome"] == "ok" and waited["seconds"] > 3
+    assert running(fleet, "node2") == booted_next(fleet, "node2") == waited["path"]
+    assert "node3: /nix/var/nix/profiles/system does not hold" in unset["msg"]
+    assert "closure.nixos.nix_profile_set" in unset["msg"]
+    assert running(fleet, "node3") != unset["path"] and booted_next(fleet, "node3") == boots
+
+
+def masters(home: pathlib.Path) -> list[int]:
+    """The control masters of this session."""
+    title = f"ssh: {home}/cp/cn-".encode()
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if path.read_bytes().startswith(title):
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_an_activation_runs_once_though_its_connection_is_cut(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, ansible_home: pathlib.Path
+) -> None:
+    for host in HOSTS:
+        fleet.exec(host, f"rm -f {COUNTER}*")
+    # The first two cut it themselves; the third's control master is killed here.
+    text = f"touch {COUNTER}.began; %s sleep 3; echo x >>{COUNTER}; "
+    file = write_systems(
+        tmp_path,
+        node1=snippet(text % "killall sshd-session || :;"),
+        node2=snippet(text % "systemctl restart ssh; killall sshd-session || :;"),
+        node3=snippet(text % ""),
+    )
+    with futures.ThreadPoolExecutor(1) as executor:
+        playing = executor.submit(play, playbook(*quartet(file)))
+        until(lambda: fleet.exec("node3", f"ls {COUNTER}.*", check=False), 60)
+        for pid in masters(ansible_home):
+            os.kill(pid, signal.SIGKILL)
+        played = playing.result()
+    for host in HOSTS:
+        said = result(played, host)
+        assert (said["outcome"], said["changed"]) == ("ok", True), said
+        assert running(fleet, host) == booted_next(fleet, host) == said["path"]
+        assert fleet.exec(host, f"cat {COUNTER}") == "x\n"
+
+
+def test_an_activation_outlives_its_controller_and_the_next_run_finds_it_done(
+    fleet: Fleet, play: Play, start_play: StartPlay, tmp_path: pathlib.Path
+) -> None:
+    fleet.exec("node1", f"rm -f {COUNTER}*")
+    slow = snippet(f"touch {COUNTER}.began; sleep 5; echo x >>{COUNTER}")
+    text = playbook(*quartet(write_systems(tmp_path, slow, ["node1"])), hosts="node1")
+    killed = start_play(text)
+    until(lambda: fleet.exec("node1", f"ls {COUNTER}.*", check=False), 60)
+    killed.kill()
+    assert fleet.exec("node1", f"ls {COUNTER}", check=False) == ""
+    played = play(text)
+    said = result(played, "node1")
+    assert (said["changed"], said["report"]) == (False, None)
+    assert played.stats["node1"]["changed"] == 0
+    assert running(fleet, "node1") == booted_next(fleet, "node1") == said["path"]
+    assert fleet.exec("node1", f"cat {COUNTER}") == "x\n"
+
+
+def test_a_login_that_becomes_root_does_the_same(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, hosts=HOSTS[:2])
+    deploy_user = ("-e", "ansible_user=deploy")
+    text = playbook(*quartet(file), hosts="node1:node2", become=True)
+    first, second = play(text, *deploy_user), play(text, *deploy_user)
+    for host in HOSTS[:2]:
+        assert first.stats[host]["changed"] == 4, first.text
+        assert second.stats[host]["changed"] == 0
+        assert running(fleet, host) == booted_next(fleet, host) == result(first, host)["path"]
+
+
+def test_a_login_that_is_not_root_is_told_so(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path)
+    play(playbook(build(file), COPY))
+    before = {host: trace(fleet, host) for host in HOSTS}
+    tasks = [task | {"ignore_errors": True} for task in (PROFILE_SET, SWITCH)]
+    plain = module("nixos_switch", {"path": "{{ nix_build_system.path }}", "action": "test"})
+    played = play(playbook(build(file), *tasks, plain), "-e", "ansible_user=deploy")
+    for host in HOSTS:
+        refused = played.results(host)[1:]
+        assert len(refused) == 3
+        for said in refused:
+            assert said["msg"].startswith(f"{host}: deploy cannot change the system.")
+            assert "become: true" in said["msg"]
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+
+
+def test_it_needs_a_system_to_activate(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
+    file = write_systems(tmp_path)
+    profile = {"profile": "nobody-made-it", "action": "boot"}
+    played = play(
+        playbook(
+            build(file),
+            switch("test", timeout=60) | {"ignore_errors": True},
+            module("nixos_switch", profile),
+        )
+    )
+    before, unset = played.results("node1", "nixos_switch")
+    assert before["msg"].startswith(f"node1 does not have {before['path']} in its store.")
+    assert "closure.nixos.nix_copy_closure" in before["msg"]
+    assert "has no profile /nix/var/nix/profiles/system-profiles/nobody-made-it" in unset["msg"]
+    assert recorded(fleet, "node1") != before["path"]

@@ -5,6 +5,5 @@
 {
   imports = [ ./web.nix ];
 
-  # More work for the second one: it also serves the staff, on a port of their own.
-  networking.firewall.allowedTCPPorts = [ 8080 ];
+  # What only web2 has goes here.
 }

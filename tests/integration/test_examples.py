@@ -22,6 +22,9 @@ EXAMPLE = ROOT / "examples/fleet"
 NIXPKGS = TESTBED.with_name("nixpkgs")
 
 _BLOCK = re.compile(r"^(<!-- run -->\n)?```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What differs from run to run, or tells a reader nothing.
+_VARIES = re.compile(r"(?<=/nix/store/)\w{32}|(?<=ok=)\d+ *|(?<=skipped=)\d+ *| +$")
 _SYSTEMS = """
 builtins.mapAttrs (name: _: import @nixpkgs@/nixos {
   configuration = {
@@ -47,6 +50,10 @@ def documented_playbooks() -> list[tuple[str, str, bool]]:
 
 PLAYBOOKS = documented_playbooks()
 WRITTEN = [EXAMPLE / "deploy.yml", EXAMPLE / "rollback.yml", *ROOT.glob("playbooks/*.yml")]
+
+
+def lines_of(output: str) -> set[str]:
+    return {_VARIES.sub("", line) for line in output.splitlines()}
 
 
 def check_syntax(playbook: pathlib.Path, environment: dict[str, str]) -> None:
@@ -102,5 +109,8 @@ def test_the_demo_is_as_it_says() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Checked: changed=0 on every host" in done.stdout
+    shown = "".join(_CONSOLE.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert shown
+    assert lines_of(shown) <= lines_of(done.stdout), "README.md shows what the demo does not print"
     left = subprocess.run([TESTBED, "status", "--fleet", fleet], capture_output=True, check=False)
     assert left.returncode != 0

@@ -43,7 +43,7 @@ def module(name: str, arguments: Task, **keywords: object) -> Task:
     return {"name": name, f"closure.nixos.{name}": arguments, "register": name} | keywords
 
 
-def build(file: pathlib.Path, **arguments: object) -> Task:
+def build(file: pathlib.Path | str, **arguments: object) -> Task:
     """Build each host's own system, all in one evaluation."""
     default = {
         "file": str(file),

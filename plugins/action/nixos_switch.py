@@ -11,7 +11,12 @@ import time
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, needed_step
+from ansible_collections.closure.nixos.plugins.module_utils._facts import (
+    Facts,
+    Step,
+    check_specialisation,
+    needed_steps,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._generations import profile_path
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
@@ -59,19 +64,18 @@ class ActionModule(ClosureAction):
         start = time.monotonic()
         host, profile = self.target(), profile_path(args["profile"])
         facts = self._facts(host, profile, args)
-        step = needed_step(args["action"], facts, str(facts.path))
-        if not step:
-            result: dict[str, t.Any] = {
-                "changed": False,
-                "msg": f"already runs {_named(facts, facts.path)}",
-            }
-        elif self.check or step == "dry-activate":
-            result = self._plan(host, facts, step)
+        check_specialisation(facts)
+        steps = needed_steps(args["action"], facts, args["force"])
+        if not steps:
+            result: dict[str, t.Any] = {"changed": False, "msg": _nothing(facts)}
+        elif self.check or steps[0].action == "dry-activate":
+            result = self._plan(host, facts, steps)
         else:
-            result = self._activate(host, facts, step, profile, args)
+            result = self._activate(host, facts, steps, profile, args)
         return {
             **dict.fromkeys(_KEYS),
             **_state(facts),
+            "actions": [step.action for step in steps],
             "path": facts.path,
             "system_before": facts.running,
             "system_after": facts.running,
@@ -83,8 +87,9 @@ class ActionModule(ClosureAction):
     def _facts(self, host: Host, profile: str, args: dict[str, t.Any]) -> Facts:
         """Return the host's state once no switch runs there, ours or anyone's."""
         path = check_store_path(args["path"]) if args["path"] else ""
+        special = _specialisation(args)
         end = time.monotonic() + args["timeout"]
-        while (facts := read_facts(host, profile, path)).switching:
+        while (facts := read_facts(host, profile, path, special)).switching:
             if time.monotonic() > end:
                 raise ClosureError(f"{host.name} is still busy with another switch: {UNIT}.")
             self.progress().say("waits for another switch that runs on the host")
@@ -96,42 +101,60 @@ class ActionModule(ClosureAction):
             )
         return facts
 
-    def _plan(self, host: Host, facts: Facts, step: str) -> dict[str, t.Any]:
-        """Say what the step would do."""
+    def _plan(self, host: Host, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
+        """Say what the steps would do."""
         if not facts.valid:
             message = f"{facts.path} is not on the host yet, so its units cannot be planned"
             return {"changed": True, "msg": message}
+        last = steps[-1]
         require_root(host, facts)
         require_system(host, facts, str(facts.path))
-        if step == "boot":
-            return {"changed": True, "msg": f"would boot {_named(facts, facts.path)} from now on"}
-        units = plan(host, str(facts.path))
+        if last.action == "boot":
+            return {"changed": True, "msg": f"would boot {_booting(facts)} from now on"}
+        units = plan(host, last.path)
         return {
-            "changed": step != "dry-activate",
+            "changed": last.action != "dry-activate",
             "plan": dataclasses.asdict(units),
-            "diff": {"prepared": self._difference(host, facts, units)},
-            "msg": f"would {step} to {_named(facts, facts.path)}",
+            "diff": {"prepared": self._difference(host, facts, last.path, units)},
+            "msg": f"would {last.action} to {_named(facts, last.path)}",
         }
 
     def _activate(
-        self, host: Host, facts: Facts, step: str, profile: str, args: dict[str, t.Any]
+        self,
+        host: Host,
+        facts: Facts,
+        steps: tuple[Step, ...],
+        profile: str,
+        args: dict[str, t.Any],
     ) -> dict[str, t.Any]:
-        """Do the step, and tell its result by the links it left as well as by its words."""
+        """Take the steps, and tell their result by the links they left as well as by words."""
         require_root(host, facts)
         require_system(host, facts, str(facts.path))
-        if step != "test":
+        if steps[0].action != "test":
             _require_profile(host, facts, profile)
-        planned = self._plan(host, facts, step) if self.diff else {}
-        words = (str(facts.path), step, str(int(args["install_bootloader"])))
-        ended = activate(host, words, args["timeout"], self.progress())
-        after = read_facts(host, profile, str(facts.path))
-        return {**planned, **_result(host, step, facts, after, ended)}
+        planned = self._plan(host, facts, steps) if self.diff else {}
+        install, limit = args["install_bootloader"], args["timeout"]
+        ended = activate(host, steps, install, limit, self.progress())
+        after = read_facts(host, profile, str(facts.path), _specialisation(args))
+        # Where nobody saw the end, the links decide.
+        arrived = not needed_steps(args["action"], after)
+        return {**planned, **_result(host, steps[-1], facts, after, ended, arrived)}
 
-    def _difference(self, host: Host, facts: Facts, units: Plan) -> str:
+    def _difference(self, host: Host, facts: Facts, path: str, units: Plan) -> str:
         if not self.diff:
             return ""
         old = closure_of(host, facts.running) if facts.running else {}
-        return render_diff(closure_diff(old, closure_of(host, str(facts.path)))) + show_plan(units)
+        return render_diff(closure_diff(old, closure_of(host, path))) + show_plan(units)
+
+
+def _specialisation(args: dict[str, t.Any]) -> str:
+    # A specialisation is no generation, so that the boot loader cannot have it as its default.
+    if args["specialisation"] and args["action"] in ("boot", "auto"):
+        raise ClosureError(
+            f"action: {args['action']} knows no specialisation. Use switch, which boots the system "
+            "and activates its specialisation, or test, which only activates it."
+        )
+    return args["specialisation"] or ""
 
 
 def _require_profile(host: Host, facts: Facts, profile: str) -> None:
@@ -145,13 +168,16 @@ def _require_profile(host: Host, facts: Facts, profile: str) -> None:
         )
 
 
-def _result(host: Host, step: str, before: Facts, after: Facts, ended: Ended) -> dict[str, t.Any]:
+def _result(
+    host: Host, step: Step, before: Facts, after: Facts, ended: Ended, arrived: bool
+) -> dict[str, t.Any]:
     path = str(before.path)
     report = parse_report(ended.stderr, ended.stdout)
     verdict = outcome(ended.exit_code, report)
-    # Where nobody saw the end, the links decide.
-    lost = ended.exit_code is None and not needed_step(step, after, path)
-    done = "now boots" if step == "boot" else "now runs"
+    lost = ended.exit_code is None and arrived
+    done = (
+        f"boots {_booting(after)}" if step.action == "boot" else f"runs {_named(after, step.path)}"
+    )
     result = {
         **_state(after),
         "changed": (before.running, before.boots(path)) != (after.running, after.boots(path)),
@@ -161,7 +187,7 @@ def _result(host: Host, step: str, before: Facts, after: Facts, ended: Ended) ->
         "report": dataclasses.asdict(report),
         "stdout": ended.stdout,
         "stderr": ended.stderr,
-        "msg": f"{done} {_named(after, path)}, ran {_named(before, before.running)}",
+        "msg": f"now {done}, ran {_named(before, before.running)}",
     }
     if verdict.name == "ok" or lost:
         return result
@@ -176,6 +202,19 @@ def _state(facts: Facts) -> dict[str, t.Any]:
         "reboot_required": bool(facts.reboot_reasons),
         "reboot_reasons": list(facts.reboot_reasons),
     }
+
+
+def _nothing(facts: Facts) -> str:
+    live = facts.system.path if facts.system else facts.path
+    if facts.running == live:
+        return f"already runs {_named(facts, live)}"
+    return f"already boots {_booting(facts)}"
+
+
+def _booting(facts: Facts) -> str:
+    """Name the system that a reboot brings, and what needs the reboot."""
+    reasons = f" (reboot for: {', '.join(facts.reboot_reasons)})" if facts.reboot_reasons else ""
+    return _named(facts, facts.path) + reasons
 
 
 def _named(facts: Facts, path: str | None) -> str:

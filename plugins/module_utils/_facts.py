@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
     Generation,
     parse_generations,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     Toplevel,
+    live_switch_blockers,
     parse_toplevels,
     reboot_reasons,
 )
@@ -34,6 +36,7 @@ class Facts:
     :param job: how our last activation on this host ended, in systemd's words
     :param path: the system that was asked for, else the profile's
     :param valid: whether that is in the host's store
+    :param specialisation: the name of the specialisation that was asked for
     """
 
     user: str
@@ -51,6 +54,13 @@ class Facts:
     toplevels: dict[str, Toplevel | None]
     path: str | None
     valid: bool
+    specialisation: str | None = None
+
+    @property
+    def system(self) -> Toplevel | None:
+        """The system that is to run: the one that was asked for, or its specialisation."""
+        special = f"/specialisation/{self.specialisation}" if self.specialisation else ""
+        return self.toplevels.get(f"{self.path}{special}")
 
     @property
     def current(self) -> Generation | None:
@@ -66,8 +76,21 @@ class Facts:
     def reboot_reasons(self) -> tuple[str, ...]:
         """What of the system that was asked for takes effect only after a reboot."""
         booted = self.toplevels.get("/run/booted-system")
-        system = self.toplevels.get(self.path or "")
-        return reboot_reasons(booted, system) if booted and system else ()
+        return reboot_reasons(booted, self.system) if booted and self.system else ()
+
+    @property
+    def live_blockers(self) -> tuple[str, ...]:
+        """What forbids to switch to the system that was asked for without a reboot."""
+        running = self.toplevels.get("/run/current-system")
+        return live_switch_blockers(running, self.system) if running and self.system else ()
+
+    @property
+    def needs_boot(self) -> bool:
+        """Whether only a reboot brings the running system to the one that was asked for."""
+        running = self.toplevels.get("/run/current-system")
+        if not running or not self.system:
+            return False
+        return bool(self.live_blockers or reboot_reasons(running, self.system))
 
     def boots(self, path: str) -> bool:
         """Whether the host will boot this system."""
@@ -78,21 +101,47 @@ class Facts:
         return self.running == path and self.boots(path)
 
 
-def needed_step(action: str, facts: Facts, path: str) -> str:
-    """Return what is left to do of an action: it, a part of it, or ``""``.
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A call of the switch-to-configuration of a system."""
+
+    action: str
+    path: str
+
+
+def needed_steps(action: str, facts: Facts, force: bool = False) -> tuple[Step, ...]:
+    """Return what is left to do of an action.
 
     A system that runs is not activated again; one that runs and is not what the host boots still
-    has to become that.
+    has to become that. The boot loader knows generations only, so that a specialisation is
+    activated after its system has become the boot default.
     """
-    if action == "boot":
-        return "" if facts.boots(path) else "boot"
-    if facts.running != path:
-        return action
-    return "boot" if action == "switch" and not facts.boots(path) else ""
+    path = str(facts.path)
+    live = facts.system.path if facts.system else path
+    if action == "auto":
+        action = "boot" if facts.needs_boot else "switch"
+    boot = action in ("switch", "boot") and (force or not facts.boots(path))
+    activate = action != "boot" and (force or facts.running != live)
+    if activate and live == path:
+        return (Step(action, path),)
+    activation = Step("dry-activate" if action == "dry-activate" else "test", live)
+    return (*[Step("boot", path)] * boot, *[activation] * activate)
+
+
+def check_specialisation(facts: Facts) -> None:
+    """Raise ClosureError, naming what there is, unless the specialisation exists."""
+    if facts.system or not facts.valid:
+        return
+    parent = facts.toplevels.get(facts.path or "")
+    names = ", ".join(parent.specialisations) if parent else ""
+    raise ClosureError(
+        f"{facts.path} has no specialisation {facts.specialisation}. "
+        + (f"Choose one of these: {names}." if names else "It has none at all.")
+    )
 
 
 def parse_facts(text: str, profile: str) -> Facts:
-    """Read the answer of ``system_facts PROFILE [PATH]``.
+    """Read the answer of ``system_facts PROFILE [PATH [SPECIALISATION]]``.
 
     :raises ClosureError: the answer was cut
     """
@@ -115,4 +164,5 @@ def parse_facts(text: str, profile: str) -> Facts:
         toplevels=parse_toplevels(text),
         path=one["path_asked"] or None,
         valid="valid" in one,
+        specialisation=one["specialisation_asked"] or None,
     )

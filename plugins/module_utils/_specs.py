@@ -50,10 +50,12 @@ NIXOS_SWITCH: Spec = {
         "path": {"type": "str"},
         "action": {
             "type": "str",
-            "choices": ["switch", "boot", "test", "dry-activate"],
+            "choices": ["switch", "boot", "test", "dry-activate", "auto"],
             "default": "switch",
         },
         "profile": _PROFILE,
+        "specialisation": {"type": "str"},
+        "force": {"type": "bool", "default": False},
         "install_bootloader": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 3600},
     }

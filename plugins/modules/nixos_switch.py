@@ -63,8 +63,12 @@ options:
       - V(boot) makes it the boot default and activates nothing.
       - V(test) activates it and leaves the boot default as it is.
       - V(dry-activate) says what activating it would do, as in check mode.
+      - V(auto) is V(switch) where the running host can take all of the system, and V(boot) where
+        the kernel, the initrd, the kernel's modules or parameters, the firmware, the init
+        interface or something else that only a reboot changes differs from the running system.
+        See RV(reboot_required).
     type: str
-    choices: [switch, boot, test, dry-activate]
+    choices: [switch, boot, test, dry-activate, auto]
     default: switch
   profile:
     description:
@@ -73,6 +77,17 @@ options:
         boot loader finds its default by it.
     type: str
     default: system
+  specialisation:
+    description:
+      - Name of a specialisation of the system. It is what is activated then.
+      - With O(action=switch), the system itself becomes the boot default first, because the boot
+        loader has no default but a generation.
+    type: str
+  force:
+    description:
+      - Whether to activate a system that runs already and boots already.
+    type: bool
+    default: false
   install_bootloader:
     description:
       - Whether to install the boot loader itself anew, as with
@@ -89,6 +104,7 @@ options:
 notes:
   - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
     that someone else has set the profile since.
+  - C(has no specialisation) and C(knows no specialisation) mean O(specialisation).
   - C(is still busy with another switch) and C(is still activating) mean that O(timeout) has passed.
     What runs there goes on. See C(systemctl status nixos-rebuild-switch-to-configuration) on the
     host, and run the task again for the result.
@@ -112,6 +128,24 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "Reboot this host for: {{ switched.reboot_reasons | join(', ') }}"
   when: switched.reboot_required
+
+- name: Switch where that is safe, and elsewhere make it the boot default
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    action: auto
+  become: true
+  register: switched
+
+- name: Reboot the hosts that need it
+  ansible.builtin.debug:
+    msg: "Reboot this host for: {{ switched.reboot_reasons | join(', ') }}"
+  when: switched.actions == ['boot']
+
+- name: Run the system's specialisation for the night
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    specialisation: backup
+  become: true
 
 - name: Try the system until the next reboot
   closure.nixos.nixos_switch:
@@ -144,6 +178,14 @@ path:
   returned: success, and when the host cannot take it
   type: str
   sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+actions:
+  description:
+    - What C(switch-to-configuration) was called with, or in check mode would be. Empty when nothing
+      was left to do.
+  returned: success, and when the activation failed
+  type: list
+  elements: str
+  sample: [switch]
 system_before:
   description:
     - System that ran before the task. V(null) when the host runs no NixOS.

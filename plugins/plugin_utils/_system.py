@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, parse_facts
+from ansible_collections.closure.nixos.plugins.module_utils._facts import (
+    Facts,
+    Step,
+    parse_facts,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 from ansible_collections.closure.nixos.plugins.module_utils._switch import Plan, parse_plan
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
@@ -25,13 +29,13 @@ UNIT = "nixos-rebuild-switch-to-configuration"
 _FACTS = ("toplevel", "generations", "system")
 
 
-def read_facts(host: Host, profile: str, path: str = "") -> Facts:
+def read_facts(host: Host, profile: str, path: str = "", specialisation: str = "") -> Facts:
     """Ask a host what it is, in one round trip.
 
     :param profile: the path of the profile whose generations to list
-    :param path: a store path to look at as well
+    :param path: a store path to look at as well, and at its specialisation of that name
     """
-    reply = host.read(script("system_facts", profile, path, sources=_FACTS))
+    reply = host.read(script("system_facts", profile, path, specialisation, sources=_FACTS))
     _check(host, reply, "does not say what it is")
     return parse_facts(reply.text, profile)
 
@@ -77,14 +81,17 @@ def plan(host: Host, path: str) -> Plan:
     return parse_plan(reply.text)
 
 
-def activate(host: Host, words: tuple[str, ...], limit: float, progress: Progress) -> Ended:
-    """Activate a system, detached from the connection, and wait for its end.
+def activate(
+    host: Host, steps: tuple[Step, ...], install: bool, limit: float, progress: Progress
+) -> Ended:
+    """Take the steps of an activation, detached from the connection, and wait for their end.
 
-    :param words: the system, the action, and "1" to install the boot loader anew
+    :param install: whether to install the boot loader anew
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
+    words = [word for step in steps for word in (step.action, step.path)]
     job = Job(host, "activation", UNIT)
-    job.start(script("activate", *words, sources=_FACTS))
+    job.start(script("activate", str(int(install)), *words, sources=_FACTS))
     try:
         return job.wait(limit, lambda _out, err: _show(progress, err))
     except TimeoutError as error:

@@ -8,11 +8,13 @@ unit=nixos-rebuild-switch-to-configuration.service
 # Where the loader's default is remembered across reboots, for all to read.
 record=/var/lib/closure-nixos
 
-# system_facts PROFILE [PATH]: prints "name=value" lines and the blocks of toplevel_facts and
-# generations, for the running and the booted system and for PATH, or else the profile's system.
+# system_facts PROFILE [PATH [SPECIALISATION]]: prints "name=value" lines and the blocks of
+# toplevel_facts and generations, for the running and the booted system and for PATH, or else the
+# profile's system, and its specialisation.
 system_facts() {
     path=${2:-$(resolve "$1")}
     printf 'path_asked=%s\n' "$path"
+    printf 'specialisation_asked=%s\n' "${3-}"
     printf 'user=%s\n' "$(id -un)"
     printf 'platform=%s\n' "$(platform)"
     printf 'systemd=%s\n' "$([ ! -d /run/systemd/system ] || echo 1)"
@@ -28,6 +30,7 @@ system_facts() {
     toplevel_facts /run/current-system
     toplevel_facts /run/booted-system
     [ -z "$path" ] || path_facts "$path"
+    [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
 }
 
 resolve() {
@@ -68,18 +71,28 @@ dry_activate() {
     "$1/bin/switch-to-configuration" dry-activate 2>&1
 }
 
-# activate PATH ACTION INSTALL: runs the action and remembers the loader's default, which the
-# action has written unless it ended before (1, 11) or died.
+# activate INSTALL [ACTION PATH]...: runs each action until one fails.
 activate() {
     # Ours is for what we write; a system's files are for all.
     umask 022
-    NIXOS_INSTALL_BOOTLOADER=$3 "$1/bin/switch-to-configuration" "$2"
+    export NIXOS_INSTALL_BOOTLOADER="$1"
+    shift
+    while [ $# -gt 0 ]; do
+        step "$1" "$2" || exit
+        shift 2
+    done
+}
+
+# step ACTION PATH: runs the action and remembers the loader's default, which the action has
+# written unless it ended before (1, 11) or died.
+step() {
+    "$2/bin/switch-to-configuration" "$1"
     ended=$?
-    case $2:$ended in
+    case $1:$ended in
         boot:0 | switch:[0234] | switch:100)
             mkdir -p "$record"
-            printf '%s\n' "$1" | write "$record/loader-default"
+            printf '%s\n' "$2" | write "$record/loader-default"
             ;;
     esac
-    exit "$ended"
+    return "$ended"
 }

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What nixos_switch decides on real hosts: live or at the next boot, and what is a failure."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
+    HOSTS,
+    PROFILE_SET,
+    booted_next,
+    build,
+    playbook,
+    quartet,
+    running,
+    started,
+    switch,
+    write_systems,
+)
+
+
+def result(played: Played, host: str) -> dict[str, t.Any]:
+    return played.result(host, "nixos_switch")
+
+
+def test_auto_switches_where_the_running_host_can_take_it(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert play(playbook(*quartet(write_systems(tmp_path)))).rc == 0
+    old = {host: running(fleet, host) for host in HOSTS}
+    file = write_systems(
+        tmp_path,
+        node1='{ boot.kernelVersion = "9.9.9"; }',
+        node2='{ services.dbus.implementation = "broker"; }',
+    )
+    tasks = build(file), COPY, PROFILE_SET, switch("auto")
+    checked, first, again = (
+        play(playbook(*tasks[:2], tasks[3]), "--check"),
+        *(play(playbook(*tasks)) for _ in range(2)),
+    )
+    for played in (first, again):
+        assert played.rc == 0, played.text
+    for host, actions in zip(HOSTS, (["boot"], ["boot"], ["switch"]), strict=True):
+        said = result(first, host)
+        assert said["actions"] == actions and said["changed"]
+        assert booted_next(fleet, host) == said["path"]
+        assert running(fleet, host) == (old[host] if actions == ["boot"] else said["path"])
+        assert said["reboot_required"] is (actions == ["boot"])
+        assert again.stats[host]["changed"] == 0 and result(again, host)["actions"] == []
+    assert "kernel" in result(first, "node1")["msg"]
+    assert "dbus-implementation" in result(first, "node2")["msg"]
+    assert result(checked, "node3")["changed"]
+
+
+def test_a_specialisation_runs_and_its_system_boots(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    sleeper = 'wantedBy = [ "multi-user.target" ]; serviceConfig.ExecStart = "/bin/sleep infinity";'
+    special = f"systemd.services.t-special = {{ {sleeper} }};"
+    text = f"{{ specialisation.night.configuration = {{ {special} }}; }}"
+    file = write_systems(tmp_path, text, ["node1"])
+    night = switch("switch", specialisation="night")
+    unknown = switch("switch", specialisation="day") | {"ignore_errors": True}
+    never = switch("boot", specialisation="night") | {"ignore_errors": True}
+    tasks = build(file), COPY, PROFILE_SET, never, unknown, night, night, switch("switch")
+    played = play(playbook(*tasks[:-1], hosts="node1"))
+    assert played.results("node1", "nixos_switch"), played.text
+    refused, absent, first, again = played.results("node1", "nixos_switch")
+    path = first["path"]
+    assert "action: boot knows no specialisation" in refused["msg"]
+    assert absent["msg"] == f"{path} has no specialisation day. Choose one of these: night."
+    assert first["actions"] == ["boot", "test"] and first["changed"], first
+    assert running(fleet, "node1") == first["system_after"] != path
+    assert booted_next(fleet, "node1") == path
+    assert started(fleet, "node1", "t-special")
+    assert (again["changed"], again["actions"]) == (False, [])
+
+    back = play(playbook(build(file), switch("switch"), switch("test", force=True), hosts="node1"))
+    home, forced = back.results("node1", "nixos_switch")
+    assert home["changed"] and running(fleet, "node1") == path
+    assert not started(fleet, "node1", "t-special")
+    assert (forced["changed"], forced["actions"]) == (False, ["test"])
+    assert forced["outcome"] == "ok" and forced["report"]["activation_began"]

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._facts import (
+    Facts,
+    Step,
+    check_specialisation,
+    needed_steps,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._generations import Generation
+from ansible_collections.closure.nixos.plugins.module_utils._toplevel import Toplevel
+
+OLD = Toplevel("/nix/store/old", kernel="/nix/store/linux-1", dbus_broker=False)
+NEW = Toplevel("/nix/store/new", kernel="/nix/store/linux-1", specialisations=("a", "b"))
+LINUX = dataclasses.replace(NEW, kernel="/nix/store/linux-2")
+BROKER = dataclasses.replace(NEW, dbus_broker=True)
+SPECIAL = dataclasses.replace(NEW, path="/nix/store/special")
+
+
+def facts(
+    new: Toplevel, running: Toplevel = OLD, boots: Toplevel = OLD, special: str | None = None
+) -> Facts:
+    """A host that runs and boots these systems and is asked for a new one."""
+    return Facts(
+        user="root",
+        platform="x86_64-linux",
+        systemd=True,
+        nix="2.26.3",
+        running=running.path,
+        booted=OLD.path,
+        loader_default=boots.path,
+        boot_pending=None,
+        switching=False,
+        job=None,
+        failed_units=(),
+        generations=(Generation(1, boots.path, None, current=True),),
+        toplevels={
+            "/run/current-system": running,
+            "/run/booted-system": OLD,
+            new.path: new,
+            f"{new.path}/specialisation/a": SPECIAL,
+        },
+        path=new.path,
+        valid=True,
+        specialisation=special,
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "host", "steps"),
+    [
+        ("switch", facts(NEW), ["switch new"]),
+        ("switch", facts(NEW, running=NEW), ["boot new"]),
+        ("switch", facts(NEW, boots=NEW), ["switch new"]),
+        ("switch", facts(NEW, running=NEW, boots=NEW), []),
+        ("boot", facts(NEW), ["boot new"]),
+        ("boot", facts(NEW, boots=NEW), []),
+        ("test", facts(NEW), ["test new"]),
+        ("test", facts(NEW, running=NEW), []),
+        ("dry-activate", facts(NEW), ["dry-activate new"]),
+        ("dry-activate", facts(NEW, running=NEW), []),
+        ("auto", facts(NEW), ["switch new"]),
+        ("auto", facts(LINUX), ["boot new"]),
+        ("auto", facts(BROKER), ["boot new"]),
+        ("auto", facts(LINUX, boots=LINUX), []),
+        ("auto", facts(LINUX, running=LINUX), ["boot new"]),
+        ("auto", facts(NEW, running=NEW, boots=NEW), []),
+        ("switch", facts(NEW, special="a"), ["boot new", "test special"]),
+        ("switch", facts(NEW, boots=NEW, special="a"), ["test special"]),
+        ("switch", facts(NEW, running=SPECIAL, special="a"), ["boot new"]),
+        ("switch", facts(NEW, running=SPECIAL, boots=NEW, special="a"), []),
+        ("switch", facts(NEW, running=SPECIAL, boots=NEW), ["switch new"]),
+        ("test", facts(NEW, special="a"), ["test special"]),
+        ("dry-activate", facts(NEW, special="a"), ["dry-activate special"]),
+    ],
+)
+def test_only_what_is_left_to_do_is_done(action: str, host: Facts, steps: list[str]) -> None:
+    named = [f"{step.action} {step.path.rpartition('/')[2]}" for step in needed_steps(action, host)]
+    assert named == steps
+
+
+@pytest.mark.parametrize("action", ["switch", "boot", "test", "dry-activate"])
+def test_force_does_it_again(action: str) -> None:
+    done = facts(NEW, running=NEW, boots=NEW)
+    assert needed_steps(action, done, force=True) == (Step(action, NEW.path),)
+
+
+def test_a_specialisation_that_exists_passes() -> None:
+    check_specialisation(facts(NEW, special="a"))
+
+
+@pytest.mark.parametrize(
+    ("system", "said"), [(NEW, "Choose one of these: a, b."), (LINUX, "a, b"), (OLD, "none at all")]
+)
+def test_an_unknown_specialisation_is_answered_with_those_that_exist(
+    system: Toplevel, said: str
+) -> None:
+    with pytest.raises(ClosureError, match=said):
+        check_specialisation(facts(system, special="c"))

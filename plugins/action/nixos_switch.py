@@ -26,8 +26,14 @@ from ansible_collections.closure.nixos.plugins.module_utils._store import (
 )
 from ansible_collections.closure.nixos.plugins.module_utils._switch import (
     Plan,
+    Report,
+    excuse,
+    failed_units,
+    is_excused,
+    matching,
     outcome,
     parse_report,
+    recovered,
     show_plan,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
@@ -37,6 +43,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
     UNIT,
     activate,
+    look_at,
     plan,
     read_facts,
     require_root,
@@ -80,6 +87,7 @@ class ActionModule(ClosureAction):
             "system_before": facts.running,
             "system_after": facts.running,
             "failed_units_before": list(facts.failed_units),
+            "newly_failed_units": [],
             **result,
             "seconds": round(time.monotonic() - start, 3),
         }
@@ -136,9 +144,30 @@ class ActionModule(ClosureAction):
         install, limit = args["install_bootloader"], args["timeout"]
         ended = activate(host, steps, install, limit, self.progress())
         after = read_facts(host, profile, str(facts.path), _specialisation(args))
+        result = _report(steps[-1], facts, after, ended)
+        return {**planned, **result, **self._judge(host, facts, after, ended, args)}
+
+    def _judge(
+        self, host: Host, before: Facts, after: Facts, ended: Ended, args: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Tell whether what was done is a failure of the task."""
+        report = parse_report(ended.stderr, ended.stdout)
+        counted = _counted(host, before, report, args["ignore_units"])
+        verdict = outcome(ended.exit_code, counted)
+        result: dict[str, t.Any] = {"newly_failed_units": list(failed_units(counted))}
         # Where nobody saw the end, the links decide.
-        arrived = not needed_steps(args["action"], after)
-        return {**planned, **_result(host, steps[-1], facts, after, ended, arrived)}
+        lost = ended.exit_code is None and not needed_steps(args["action"], after)
+        if verdict.name == "ok" or lost:
+            return result
+        if verdict.name == "failed-units":
+            if args["failed_units"] == "ignore" or is_excused(report, counted):
+                return result
+            if args["failed_units"] == "warn":
+                return result | {"warnings": [f"{host.name}: {verdict.sentence}"]}
+        truth = (
+            f"{host.name} runs {after.running} and boots {after.loader_default or 'what it did'}."
+        )
+        return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
 
     def _difference(self, host: Host, facts: Facts, path: str, units: Plan) -> str:
         if not self.diff:
@@ -168,31 +197,30 @@ def _require_profile(host: Host, facts: Facts, profile: str) -> None:
         )
 
 
-def _result(
-    host: Host, step: Step, before: Facts, after: Facts, ended: Ended, arrived: bool
-) -> dict[str, t.Any]:
+def _counted(host: Host, before: Facts, report: Report, ignored: list[str]) -> Report:
+    """Return the report without the failures that are not for this task to answer for."""
+    known = excuse(report, (*before.failed_units, *matching(failed_units(report), ignored)))
+    units = failed_units(known)
+    return excuse(known, recovered(known, look_at(host, units))) if units else known
+
+
+def _report(step: Step, before: Facts, after: Facts, ended: Ended) -> dict[str, t.Any]:
     path = str(before.path)
     report = parse_report(ended.stderr, ended.stdout)
-    verdict = outcome(ended.exit_code, report)
-    lost = ended.exit_code is None and arrived
     done = (
         f"boots {_booting(after)}" if step.action == "boot" else f"runs {_named(after, step.path)}"
     )
-    result = {
+    return {
         **_state(after),
         "changed": (before.running, before.boots(path)) != (after.running, after.boots(path)),
         "system_after": after.running,
         "exit_code": ended.exit_code,
-        "outcome": verdict.name,
+        "outcome": outcome(ended.exit_code, report).name,
         "report": dataclasses.asdict(report),
         "stdout": ended.stdout,
         "stderr": ended.stderr,
         "msg": f"now {done}, ran {_named(before, before.running)}",
     }
-    if verdict.name == "ok" or lost:
-        return result
-    truth = f"{host.name} runs {after.running} and boots {after.loader_default or 'what it did'}."
-    return {**result, "failed": True, "msg": f"{verdict.sentence} {truth}"}
 
 
 def _state(facts: Facts) -> dict[str, t.Any]:

@@ -56,6 +56,8 @@ NIXOS_SWITCH: Spec = {
         "profile": _PROFILE,
         "specialisation": {"type": "str"},
         "force": {"type": "bool", "default": False},
+        "failed_units": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
+        "ignore_units": {"type": "list", "elements": "str", "default": []},
         "install_bootloader": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 3600},
     }

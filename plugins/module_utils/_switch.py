@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
@@ -334,6 +335,60 @@ def _failures(exit_code: int | None, report: Report) -> Iterator[str]:
 def failed_units(report: Report) -> tuple[str, ...]:
     """The system's units that failed, whether in the end or in a job, each once."""
     return tuple(dict.fromkeys((*report.failed_units, *(job.unit for job in report.failed_jobs))))
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """What systemd says of a unit; `restarts` is how often it started it again by itself."""
+
+    active: str
+    sub: str
+    restarts: str
+
+
+def parse_looks(text: str) -> tuple[dict[str, UnitState], ...]:
+    """The looks at some units that ``settled_units`` in ``sh/system.sh`` took, in their order."""
+    looks = (block.splitlines() for block in text.strip("\n").split("\n\n"))
+    return tuple(dict(map(_parse_look, lines)) for lines in looks)
+
+
+def _parse_look(line: str) -> tuple[str, UnitState]:
+    name, active, sub, restarts = line.split(" ")
+    return name, UnitState(active, sub, restarts)
+
+
+def excuse(report: Report, units: Collection[str]) -> Report:
+    """The report without the failures of these units."""
+    return replace(
+        report,
+        failed_units=tuple(unit for unit in report.failed_units if unit not in units),
+        failed_jobs=tuple(job for job in report.failed_jobs if job.unit not in units),
+    )
+
+
+def is_excused(report: Report, counted: Report) -> bool:
+    """Whether the failed units explain exit code 4, and none of them counts."""
+    explained = failed_units(report) and not counted.user_units.failed_users
+    return bool(explained and not failed_units(counted))
+
+
+def matching(units: Collection[str], patterns: Collection[str]) -> tuple[str, ...]:
+    """The units whose names fit a pattern, with the wildcards that systemctl takes."""
+    return tuple(unit for unit in units if any(fnmatchcase(unit, each) for each in patterns))
+
+
+def recovered(report: Report, looks: Collection[Mapping[str, UnitState]]) -> tuple[str, ...]:
+    """The units that failed and run after all, which systemd has started again since then.
+
+    A unit that could not be stopped or reloaded has not recovered because it runs.
+    """
+    stuck = {job.unit for job in report.failed_jobs if job.verb in ("stop", "reload")}
+    return tuple(unit for unit in failed_units(report) if unit not in stuck and _runs(unit, looks))
+
+
+def _runs(unit: str, looks: Collection[Mapping[str, UnitState]]) -> bool:
+    states = {look[unit] for look in looks if unit in look}
+    return len(states) == 1 and all(state.active == "active" for state in states)
 
 
 def _look(report: Report) -> str:

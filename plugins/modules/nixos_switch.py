@@ -88,6 +88,21 @@ options:
       - Whether to activate a system that runs already and boots already.
     type: bool
     default: false
+  failed_units:
+    description:
+      - What the task makes of units that failed though the system was activated. With V(fail) it
+        fails, with V(warn) it warns, and with V(ignore) it says so in RV(newly_failed_units) only.
+      - Units that had failed before do not count. A unit that systemd is about to start again is
+        looked at five seconds later, and does not count when it runs then.
+    type: str
+    choices: [fail, warn, ignore]
+    default: fail
+  ignore_units:
+    description:
+      - Names of units whose failure does not count, with wildcards as in C(systemctl).
+    type: list
+    elements: str
+    default: []
   install_bootloader:
     description:
       - Whether to install the boot loader itself anew, as with
@@ -145,6 +160,12 @@ EXAMPLES = r"""
   closure.nixos.nixos_switch:
     path: "{{ built.path }}"
     specialisation: backup
+  become: true
+
+- name: Switch though a user's session or the backup may fail
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    ignore_units: [backup.service, "user@*.service"]
   become: true
 
 - name: Try the system until the next reboot
@@ -441,8 +462,9 @@ outcome:
   description:
     - How C(switch-to-configuration) ended, by its exit code and its words. V(null) when it did not
       run.
-    - The task succeeds with V(ok). With V(unknown) it succeeds only when nobody saw the end and the
-      host is where it should be. Everything else is a failure.
+    - The task succeeds with V(ok), and with V(failed-units) when no failure counts. With V(unknown)
+      it succeeds only when nobody saw the end and the host is where it should be. Everything else
+      is a failure.
     - V(failed-units) and V(activation-failed) mean that the system was activated all the same.
     - V(locked), V(reboot-required), V(inhibited), V(not-activated) and V(bootloader-failed) mean
       that it was not activated.
@@ -485,6 +507,13 @@ generation:
 failed_units_before:
   description:
     - Units of systemd that had failed before the task.
+  returned: success, and when the activation failed
+  type: list
+  elements: str
+  sample: []
+newly_failed_units:
+  description:
+    - Units that failed in this activation and count, see O(failed_units) and O(ignore_units).
   returned: success, and when the activation failed
   type: list
   elements: str

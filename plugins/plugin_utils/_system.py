@@ -13,7 +13,12 @@ from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     parse_facts,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
-from ansible_collections.closure.nixos.plugins.module_utils._switch import Plan, parse_plan
+from ansible_collections.closure.nixos.plugins.module_utils._switch import (
+    Plan,
+    UnitState,
+    parse_looks,
+    parse_plan,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     Toplevel,
     check_toplevel,
@@ -99,6 +104,13 @@ def activate(
             f"{host.name} is still activating after {limit:g} s. It goes on there; see "
             f"`systemctl status {UNIT}` on the host, and run the task again for its result."
         ) from error
+
+
+def look_at(host: Host, units: tuple[str, ...]) -> tuple[dict[str, UnitState], ...]:
+    """Look at units that have failed, once those that systemd starts again have had their time."""
+    reply = host.read(script("settled_units", *units, sources=_FACTS))
+    _check(host, reply, f"does not say what became of {', '.join(units)}")
+    return parse_looks(reply.text)
 
 
 def _show(progress: Progress, err: bytes) -> None:

@@ -87,3 +87,39 @@ def test_a_specialisation_runs_and_its_system_boots(
     assert not started(fleet, "node1", "t-special")
     assert (forced["changed"], forced["actions"]) == (False, ["test"])
     assert forced["outcome"] == "ok" and forced["report"]["activation_began"]
+
+
+BROKEN = 'wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3";'
+
+
+def test_only_units_that_fail_now_and_go_on_failing_count(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    flaky = """wantedBy = [ "multi-user.target" ];
+      serviceConfig = { Restart = "on-failure"; RestartSec = 3; };
+      script = "test -e /run/t-tried || { touch /run/t-tried; exit 1; }; exec sleep infinity";"""
+    configuration = {
+        "node1": f"{{ systemd.services.t-broken = {{ {BROKEN} }}; }}",
+        "node2": f"{{ systemd.services.t-flaky = {{ {flaky} }}; }}",
+        "node3": f"{{ systemd.services = {{ t-a = {{ {BROKEN} }}; t-b = {{ {BROKEN} }}; }}; }}",
+    }
+    fleet.exec("node2", "rm -f /run/t-tried")
+    chosen = "{{ {'node1': 'ignore', 'node2': 'fail', 'node3': 'warn'}[inventory_hostname] }}"
+    lenient = switch("switch", failed_units=chosen, ignore_units=["t-a*"])
+    file = write_systems(tmp_path, **configuration)
+    first = play(playbook(build(file), COPY, PROFILE_SET, lenient))
+    assert first.rc == 0, first.text
+    said = [result(first, host) for host in HOSTS]
+    assert [it["outcome"] for it in said] == ["failed-units"] * 3
+    counted = [it["newly_failed_units"] for it in said]
+    assert counted == [["t-broken.service"], [], ["t-b.service"]]
+    assert said[1]["report"]["failed_units"] == ["t-flaky.service"]
+    warned = [len(it.get("warnings", [])) for it in said]
+    assert warned == [0, 0, 1] and "t-b.service" in said[2]["warnings"][0]
+
+    new = write_systems(tmp_path, **configuration)
+    again = play(playbook(*quartet(new), hosts="node1"))
+    before = result(again, "node1")
+    assert again.rc == 0 and before["outcome"] == "failed-units", again.text
+    assert before["failed_units_before"] == before["failed_units"] == ["t-broken.service"]
+    assert play(playbook(*quartet(write_systems(tmp_path)))).rc == 0

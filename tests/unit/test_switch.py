@@ -2,8 +2,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# ruff: noqa: RUF001 (the quotes and signs are those that the host prints)
-
 """The texts are put together from the literal messages of the version that their id names."""
 
 from __future__ import annotations
@@ -18,11 +16,17 @@ from ansible_collections.closure.nixos.plugins.module_utils._switch import (
     Inhibitor,
     Plan,
     Report,
+    UnitState,
     UserUnits,
+    excuse,
     failed_units,
+    is_excused,
+    matching,
     outcome,
+    parse_looks,
     parse_plan,
     parse_report,
+    recovered,
     show_plan,
 )
 from hypothesis import given
@@ -118,7 +122,8 @@ would reload the following units: nginx.service
             reload=("nginx.service",),
             activate=True,
             messages=(
-                "warning: would not apply UID change of user \u2018bob\u2019 (1000 -> 1001) in /etc/passwd",
+                "warning: would not apply UID change of user \u2018bob\u2019 (1000 -> 1001) "
+                "in /etc/passwd",
                 "would restart sops-nix.service",
                 "WARN: restarting or reloading systemd units from the activation script is "
                 "deprecated and will be removed in NixOS 26.11.",
@@ -716,6 +721,68 @@ def test_a_run_that_a_signal_ended_may_have_done_anything(code: int, name: str) 
 
 def test_code_100_needs_no_words() -> None:
     assert outcome(100, Report()).name == "reboot-required"
+
+
+ALIVE, WAITS, FAILED = "active running 1", "activating auto-restart 1", "failed failed 5"
+
+
+@pytest.mark.parametrize(
+    ("verb", "looks", "recovers"),
+    [
+        ("", [ALIVE], True),
+        ("", [FAILED], False),
+        ("", [ALIVE, ALIVE], True),
+        ("", [WAITS, ALIVE], False),
+        ("", [ALIVE, "active running 2"], False),
+        ("", ["inactive dead 0"], False),
+        ("start", [ALIVE], True),
+        ("restart", [ALIVE], True),
+        ("stop", [ALIVE], False),
+        ("reload", [ALIVE], False),
+        ("", [], False),
+    ],
+)
+def test_a_unit_that_runs_and_goes_on_running_has_recovered(
+    verb: str, looks: list[str], recovers: bool
+) -> None:
+    report = Report(
+        failed_units=("a.service", "gone.mount"),
+        failed_jobs=(FailedJob(verb, "a.service", ""),) if verb else (),
+    )
+    text = "".join(f"a.service {look}\ngone.mount inactive dead \n\n" for look in looks)
+    assert recovered(report, parse_looks(text) if looks else ()) == ("a.service",) * recovers
+
+
+def test_a_look_is_what_systemd_says_of_each_unit() -> None:
+    (look,) = parse_looks("a.service active running 1\nb.mount inactive dead \n\n")
+    assert look["a.service"] == UnitState("active", "running", "1")
+    assert look["b.mount"] == UnitState("inactive", "dead", "")
+
+
+def test_excused_units_are_no_failures() -> None:
+    jobs = tuple(FailedJob("start", unit, "") for unit in ("a.service", "b.service"))
+    report = Report(failed_units=("a.service", "user@1.service"), failed_jobs=jobs)
+    ignored = matching(failed_units(report), ["user@*", "b.service"])
+    assert ignored == ("user@1.service", "b.service")
+    assert failed_units(excuse(report, ignored)) == ("a.service",)
+
+
+USERS = UserUnits(failed_users=("alice",))
+
+
+@pytest.mark.parametrize(
+    ("report", "units", "excused"),
+    [
+        (Report(failed_units=("a.service",)), ["a.service"], True),
+        (Report(failed_units=("a.service", "b.service")), ["a.service"], False),
+        (Report(failed_units=("a.service",), user_units=USERS), ["a.service"], False),
+        (Report(), [], False),
+    ],
+)
+def test_a_run_is_excused_when_all_its_failures_are(
+    report: Report, units: list[str], excused: bool
+) -> None:
+    assert is_excused(report, excuse(report, units)) is excused
 
 
 def test_a_unit_that_failed_twice_is_named_once() -> None:

@@ -54,9 +54,37 @@ switching() {
     esac
 }
 
+# Those that wait for their next try have failed as well, and systemd says it in their sub-state.
 failed_units() {
-    systemctl list-units --failed --plain --no-legend --full 2>/dev/null |
+    systemctl list-units --state=failed,auto-restart --plain --no-legend --full 2>/dev/null |
         while read -r name _; do printf 'failed_unit=%s\n' "$name"; done
+}
+
+# settled_units UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each and an empty line. While one is
+# about to be restarted it waits, and looks twice, because a unit that keeps failing is active too
+# now and then.
+settled_units() {
+    looked=$(unit_states "$@")
+    case $looked in
+        *' activating '*)
+            sleep 5
+            unit_states "$@"
+            echo
+            sleep 1
+            looked=$(unit_states "$@")
+            ;;
+    esac
+    printf '%s\n\n' "$looked"
+}
+
+unit_states() {
+    for name in "$@"; do
+        printf '%s' "$name"
+        for property in ActiveState SubState NRestarts; do
+            printf ' %s' "$(systemctl show -p "$property" -- "$name" | cut -d = -f 2)"
+        done
+        echo
+    done
 }
 
 path_facts() {

@@ -111,6 +111,8 @@ def _from_arguments(text: str) -> list[str]:
 
 
 def _line(name: str, value: str) -> str:
+    if re.search(r"\s", value) and name != "-o":
+        value = f'"{value}"'
     if name == "-F":
         return f"Include {value}"
     if name == "-o":

@@ -13,33 +13,47 @@ import dataclasses
 import difflib
 import json
 import re
+import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 
-# `call` is nix-build's rule: a function is called with its defaults (nix, libexpr/eval.cc,
-# autoCallFunction). `toplevel` takes what nixpkgs' nixos/default.nix and lib.nixosSystem return.
+# `call` is nix-build's rule: a function is called with its defaults, and with those arguments that
+# it names (nix, libexpr/eval.cc, autoCallFunction). `toplevel` takes what nixpkgs'
+# nixos/default.nix and lib.nixosSystem return.
 _EVALUATE = """
 let
+  sources = [@sources@
+  ];
   requests = builtins.fromJSON @requests@;
-  call = value: if builtins.isFunction value then value { } else value;
-  leads = names: value:
-    let set = call value; name = builtins.head names; rest = builtins.tail names;
-    in names == [ ] || builtins.isAttrs set && set ? ${name} && leads rest set.${name};
-  follow = names: value:
-    let set = call value; name = builtins.head names; rest = builtins.tail names;
+  call = args: value:
+    let names = builtins.functionArgs value;
+    in if !builtins.isFunction value then value
+       else value (if names == { } then args else builtins.intersectAttrs names args);
+  leads = args: names: value:
+    let set = call args value; name = builtins.head names; rest = builtins.tail names;
+    in names == [ ] || builtins.isAttrs set && set ? ${name} && leads args rest set.${name};
+  follow = args: names: value:
+    let set = call args value; name = builtins.head names; rest = builtins.tail names;
     in if names == [ ] then set
-       else if builtins.isAttrs set && set ? ${name} then follow rest set.${name}
+       else if builtins.isAttrs set && set ? ${name} then follow args rest set.${name}
        else throw "closure.nixos: no attribute ${builtins.toJSON {
          inherit name;
          among = if builtins.isAttrs set then builtins.attrNames set else [ ];
        }}";
-  evaluate = { file, attrs }:
+  systemOf = { source, attrs, args, special }:
     let
-      value = import file;
-      leading = builtins.filter (names: leads names value) attrs;
-      system = follow (builtins.head (leading ++ attrs)) value;
+      value = builtins.elemAt sources source;
+      leading = builtins.filter (names: leads args names value) attrs;
+      system = follow args (builtins.head (leading ++ attrs)) value;
+    in
+      if special == { } then system
+      else if system ? extendModules then system.extendModules { specialArgs = special; }
+      else throw "closure.nixos: no extendModules";
+  evaluate = request:
+    let
+      system = systemOf request;
       toplevel = system.config.system.build.toplevel or system;
     in
       if toplevel.type or null == "derivation"
@@ -48,17 +62,43 @@ let
   attempt = request:
     let tried = builtins.tryEval (let system = evaluate request; in builtins.deepSeq system system);
     in if tried.success then tried.value else null;
-in builtins.mapAttrs (host: @how@) requests
+  named = host: builtins.addErrorContext "closure.nixos: in ${builtins.toJSON host}";
+in builtins.mapAttrs (host: request: named host (@how@ request)) requests
 """
 
+_PLACE = re.compile("@([a-z]+)@")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _BARE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_'-]*")
 _ATTRIBUTE = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^".]+))\s*(?:\.|$)')
 _NO_ATTRIBUTE = re.compile(r"closure\.nixos: no attribute (\{.*\})")
+_HOST = re.compile(r'closure\.nixos: in ("(?:[^"\\]|\\.)*")')
 _ERROR = re.compile(r"^ *error: *", re.MULTILINE)
-# Nix up to 2.29, then from 2.30 on.
+_SEARCH_PATH = re.compile(
+    r"file '(?P<name>[^']+)' was not found in the Nix search path.*?\bat (?P<position>\S+?:\d+)",
+    re.DOTALL,
+)
+_HASH_MISMATCH = re.compile(
+    r"hash mismatch in file downloaded from '(?P<url>[^']+)':"
+    r"\s+specified: *(?P<specified>\S+)\s+got: *(?P<got>\S+)"
+)
+_ADVICE = {
+    "closure.nixos: not a derivation": "{name}: {attr} is not a NixOS system. Name an attribute "
+    "that is one, such as web1.system.",
+    "closure.nixos: no extendModules": "{name}: {attr} takes no args, because it is not what "
+    "lib.nixosSystem returns. Name such an attribute, or leave args out.",
+    "closure.nixos: no pin in": "{name} is not evaluated: its nixpkgs is a file without url and "
+    "hash. It has to be of npins, of niv (both with a pin nixpkgs), or of "
+    "closure.nixos.nixpkgs_pin.",
+    "requires lock file changes": "{name} is not evaluated: its flake.lock does not pin all inputs. "
+    "Run nix flake lock there and commit flake.lock.",
+    "has an unsupported attribute `pkgs'": "{name} does not evaluate: it is no module. It holds a "
+    "whole system (pkgs, config and options), which goes into the option file or expression; or it "
+    "sets pkgs beside config, and in a module pkgs is an argument: {{ pkgs, ... }}: {{ }}.",
+}
+# Nix up to 2.29, then from 2.30 on, which says the same of what depends on it.
 _FAILED_BUILDER = re.compile(
-    r"error: (?:builder for '(\S+?\.drv)' failed[^\n]*|Cannot build '(\S+?\.drv)'\.)"
+    r"error: (?:builder for '(\S+?\.drv)' failed[^\n]*"
+    r"|Cannot build '(\S+?\.drv)'\.(?!\n *Reason: \d+ dependenc))"
     r"((?:\n(?! *error: ).*)*)"
 )
 
@@ -67,12 +107,20 @@ _FAILED_BUILDER = re.compile(
 class Request:
     """What to evaluate for one host.
 
-    :param file: a Nix file on the build host
+    :param source: a Nix expression
+    :param name: what messages call it
     :param attrs: attribute paths into it, the first that exists is taken
+    :param args: arguments for the functions on the way
+    :param special: arguments for the modules of the system that is found, its ``specialArgs``
+    :param search_path: whether it may look at ``NIX_PATH``
     """
 
-    file: str
+    source: str
+    name: str
     attrs: tuple[tuple[str, ...], ...]
+    args: Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    special: Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    search_path: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,17 +167,55 @@ def evaluation(requests: Mapping[str, Request], alone: bool = False) -> str:
     :param alone: have an error end the evaluation with its message; else a host whose error Nix
         can catch (``throw``, a failed assertion) becomes null and its neighbours go on
     """
-    data = {host: dataclasses.asdict(request) for host, request in requests.items()}
-    how = "evaluate" if alone else "attempt"
-    return _EVALUATE.replace("@requests@", nix_string(json.dumps(data))).replace("@how@", how)
+    sources = {request.source: None for request in requests.values()}
+    numbers = {source: number for number, source in enumerate(sources)}
+    data = {
+        host: {
+            "source": numbers[request.source],
+            "attrs": request.attrs,
+            "args": request.args,
+            "special": request.special,
+        }
+        for host, request in requests.items()
+    }
+    words = {
+        "sources": "".join(f"\n(\n{source}\n)" for source in sources),
+        "requests": nix_string(json.dumps(data)),
+        "how": "evaluate" if alone else "attempt",
+    }
+    return _PLACE.sub(lambda place: words[place[1]], _EVALUATE)
 
 
 def parse_evaluation(text: str) -> dict[str, Evaluated | None]:
-    """Read what :func:`evaluation` gave: the systems by host, ``None`` where a host failed."""
+    """Read what ``evaluate`` printed: the systems by host, ``None`` where a host failed."""
     return {
         host: system and Evaluated(check_store_path(system["drv"]), check_store_path(system["out"]))
-        for host, system in json.loads(text).items()
+        for host, system in json.loads(text.partition("\n")[0]).items()
     }
+
+
+def failed_host(stderr: str) -> str | None:
+    """Say which host's system ended an evaluation, when its trace says so."""
+    found = _HOST.search(_ANSI.sub("", stderr))
+    return str(json.loads(found[1])) if found else None
+
+
+def heap_bytes(text: str) -> int:
+    """Return the memory that an evaluation took, 0 if that is not known."""
+    last = text.split("\n")[-2:-1]
+    return int(last[0]) if last and last[0].isdigit() else 0
+
+
+def chunks(hosts: list[str], memory: int, heap: int) -> tuple[list[str], list[str]]:
+    """Return which hosts to evaluate together now, and which later.
+
+    :param memory: bytes that an evaluation may take, 0 for no limit
+    :param heap: bytes that one host took, 0 before the first is known
+    """
+    if not memory:
+        return hosts, []
+    count = max(1, memory // heap) if heap else 1
+    return hosts[:count], hosts[count:]
 
 
 def explain_evaluation(stderr: str, request: Request) -> str:
@@ -137,24 +223,46 @@ def explain_evaluation(stderr: str, request: Request) -> str:
     text = _ANSI.sub("", stderr)
     if missing := _NO_ATTRIBUTE.search(text):
         return _no_attribute(request, **json.loads(missing[1]))
-    if "closure.nixos: not a derivation" in text:
-        attr = show_attr(request.attrs[0]) or "the whole file"
+    if mismatch := _HASH_MISMATCH.search(text):
+        return explain_hash_mismatch(**mismatch.groupdict())
+    if found := search_path_use(text):
         return (
-            f"{request.file}: {attr} is not a NixOS system. Name an attribute that is one, "
-            "such as web1.system."
+            f"{request.name} does not evaluate: <{found['name']}> at {found['position']} is looked "
+            "up in NIX_PATH, which is not consulted here. Take it from the arguments of the module "
+            "(pkgs, lib, modulesPath), or from a pin."
         )
+    for mark, advice in _ADVICE.items():
+        if mark in text:
+            attr = show_attr(request.attrs[0]) or "all of it"
+            return advice.format(name=request.name, attr=attr)
     said = _ERROR.split(text)[-1] if "error:" in text else text
     trace = "\n(use '--show-trace' to show detailed location information)"
-    return f"{request.file} does not evaluate: {said.replace(trace, '').strip()}"
+    return f"{request.name} does not evaluate: {said.replace(trace, '').strip()}"
+
+
+def search_path_use(stderr: str) -> dict[str, str] | None:
+    """Say what was looked up in an empty ``NIX_PATH``, by ``name``, and its ``position``."""
+    found = _SEARCH_PATH.search(_ANSI.sub("", stderr))
+    return found and found.groupdict()
+
+
+def explain_hash_mismatch(url: str, specified: str, got: str) -> str:
+    """Say that a download is not what its hash promises, and how to get its hash."""
+    return (
+        f"{url} is not what was pinned: the hash given is {specified}, and what is there has {got}."
+        " If that is a new version you want, pin it: ansible localhost -m "
+        f"closure.nixos.nixpkgs_pin -a 'path=PIN_FILE url={url}', or set the hash to {got}. Else "
+        "look who changed it."
+    )
 
 
 def _no_attribute(request: Request, name: str, among: list[str]) -> str:
     attr = show_attr(request.attrs[0])
     if not among:
-        return f"{request.file} has no attribute {attr}: what should hold {name} is not a set."
+        return f"{request.name} has no attribute {attr}: what should hold {name} is not a set."
     near = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(sorted(among)[:20])}."
-    return f"{request.file} has no attribute {attr}: {name} does not exist. {hint}"
+    return f"{request.name} has no attribute {attr}: {name} does not exist. {hint}"
 
 
 def failed_builders(stderr: str) -> dict[str, str]:
@@ -165,10 +273,13 @@ def failed_builders(stderr: str) -> dict[str, str]:
     }
 
 
-def explain_build(stderr: str, drv: str) -> str:
-    """Say why a system was not built: the failed derivation and the end of its log."""
+def explain_build(stderr: str, drv: str, planned: Sequence[str]) -> str:
+    """Say why a system was not built: the failed derivation and the end of its log.
+
+    :param planned: the derivations that this system needed to be built
+    """
     failed = failed_builders(stderr)
-    culprit = drv if drv in failed else next(iter(failed), drv)
+    culprit = next((name for name in (drv, *planned) if name in failed), next(iter(failed), drv))
     log = failed.get(culprit) or _ANSI.sub("", stderr).strip()[-2000:]
     return (
         f"{culprit} does not build:\n{log}\n"

@@ -11,7 +11,9 @@ module: nix_build_system
 short_description: Build NixOS systems on a build host
 version_added: 0.1.0
 description:
-  - Evaluates a Nix file and builds the NixOS system that it describes for the task's host.
+  - Evaluates NixOS configurations and builds the system that they describe for the task's host.
+  - Give one of O(file), O(expression), O(configuration) and O(flake), or several systems in
+    O(systems).
   - The task's host itself is not changed, and need not be reachable when another host builds.
   - Can build for many hosts in one evaluation, see O(hosts).
 author:
@@ -44,21 +46,64 @@ options:
       - A relative path starts from the playbook's directory. The path is made absolute on the
         controller, so another build host must have the file at that same path.
     type: path
-    required: true
+  expression:
+    description:
+      - Nix expression that holds the systems.
+      - A relative path in it starts from the playbook's directory, where the build host has that.
+    type: str
+  configuration:
+    description:
+      - Modules of the system, each a path on the build host or a dictionary that is itself a
+        module.
+      - They are evaluated with O(nixpkgs), and neither E(NIX_PATH) nor a channel counts.
+      - The platform is the build host's unless the modules set C(nixpkgs.hostPlatform).
+    type: list
+    elements: raw
+  nixpkgs:
+    description:
+      - The nixpkgs that O(configuration) is evaluated with.
+      - Either a dictionary with C(url) and C(sha256), or the path of a pin file on the build host,
+        or the path of a directory there.
+      - A pin file ends in C(.json). It holds C(url) and C(sha256), or is the C(sources.json) of
+        npins or niv with a pin C(nixpkgs).
+    type: raw
+  flake:
+    description:
+      - Flake that holds the systems, V(github:owner/repo) or a path that begins with C(.) or C(/).
+        Of a Git tree only what Git tracks counts. Its C(flake.lock) must pin all inputs.
+      - The system is the C(nixosConfigurations) of the host's name. With C(#NAME) it is that of
+        another name, or the attribute of that path.
+    type: str
   attr:
     description:
-      - Attribute path of the system in O(file), as for C(nix-build -A). Quote a name with a dot.
+      - Attribute path of the system in O(file), O(expression) or O(flake), as for C(nix-build -A).
+        Quote a name with a dot.
       - Of several paths, the first that exists is taken. Without any, the file is the system.
-      - A system is what C(import <nixpkgs/nixos>) or C(lib.nixosSystem) returns, or its
-        C(config.system.build.toplevel). A function on the way is called with its defaults.
+      - A system is what nixpkgs' C(nixos/default.nix) or C(lib.nixosSystem) returns, or its
+        C(config.system.build.toplevel). A function on the way is called with O(args).
     type: list
     elements: str
     default: []
+  args:
+    description:
+      - Arguments for the Nix code, any values that JSON can hold. They are part of what is
+        evaluated, so the same arguments give the same system.
+      - The functions in O(file) and O(expression) get those that they name, the modules of
+        O(configuration) and O(flake) get them beside C(pkgs) and C(lib), as C(specialArgs).
+    type: dict
+    default: {}
+  systems:
+    description:
+      - Several systems by name, to evaluate and build together in one task. Each is a dictionary of
+        the options O(file), O(expression), O(configuration), O(flake), O(attr), O(nixpkgs) and
+        O(args), and what it leaves out is as the task has it.
+      - Use O(hosts) instead when each host of the play needs its own system.
+    type: dict
   hosts:
     description:
       - Names of inventory hosts whose systems to evaluate and build together with this host's.
         The task's own host is always one of them.
-      - O(file) and O(attr) are templated for each host with that host's own variables.
+      - O(file), O(attr) and the like are templated for each host with that host's own variables.
       - The first task that asks builds for all of them, and the others wait for it. The result is
         kept until C(ansible-playbook) ends. It is given to every task that asks for the same, and
         a failure is kept as well. So a file that changes during the run is not built again.
@@ -90,6 +135,48 @@ options:
       - Seconds that the evaluation may take, and again that the build may take. Then it is stopped.
     type: int
     default: 86400
+  check_build:
+    description:
+      - Build in check mode as well.
+    type: bool
+    default: false
+  eval_memory_mb:
+    description:
+      - Megabytes that an evaluation may take. When that is too little for all hosts at once, they
+        are evaluated in several turns. What one host needs is measured at the first.
+      - V(0) evaluates all hosts at once.
+    type: int
+    default: 0
+  max_jobs:
+    description:
+      - How many derivations to build at once, a number or V(auto). See C(max-jobs) in the manual of
+        C(nix.conf), as for the options below.
+    type: str
+  cores:
+    description:
+      - How many cores a derivation may use, V(0) for all.
+    type: int
+  builders:
+    description:
+      - Nix's own remote builders, such as V(ssh://builder1 aarch64-linux). They are reached with
+        the build host's ssh and its keys.
+    type: str
+  substituters:
+    description:
+      - Binary caches to fetch from, instead of those that the build host has configured. A user
+        whom its Nix does not trust can name only caches that it trusts.
+    type: list
+    elements: str
+  keep_going:
+    description:
+      - Go on with the other derivations when one does not build.
+    type: bool
+    default: true
+  nix_options:
+    description:
+      - More settings for Nix by their names in C(nix.conf).
+    type: dict
+    default: {}
 notes:
   - Warnings of the evaluation are shown as Ansible's warnings.
   - C(FILE does not evaluate) is followed by Nix's own error, and C(FILE has no attribute) by the
@@ -97,6 +184,9 @@ notes:
   - C(DERIVATION does not build) is followed by the end of its log, and by the command that shows
     all of it on the build host.
   - C(is not a NixOS system) means that O(attr) leads to something else.
+  - C(looks <nixpkgs> up in NIX_PATH) warns of Nix code in O(file) or O(expression) that depends on
+    who evaluates it. In O(configuration) and O(flake) that is an error.
+  - C(is not what was pinned) names both hashes and the command that pins what is there now.
 seealso:
   - module: closure.nixos.nix_copy_closure
   - module: closure.nixos.nix_profile_set
@@ -123,6 +213,46 @@ EXAMPLES = r"""
     hosts: "{{ ansible_play_hosts_all }}"
     build_host: builder1
     roots: /nix/var/nix/gcroots/fleet
+  register: built
+
+- name: Build a system from modules and a pinned nixpkgs, with variables of Ansible's
+  closure.nixos.nix_build_system:
+    configuration:
+      - hosts/common.nix
+      - hosts/{{ inventory_hostname }}.nix
+      - networking:
+          hostName: "{{ inventory_hostname }}"
+    nixpkgs: nixpkgs.json
+    args:
+      admins: "{{ admins }}"
+    hosts: "{{ ansible_play_hosts_all }}"
+    build_host: localhost
+  register: built
+
+- name: Build the system that a flake has for the host
+  closure.nixos.nix_build_system:
+    flake: .
+    hosts: "{{ ansible_play_hosts_all }}"
+    build_host: localhost
+  register: built
+
+- name: Build what an expression says
+  closure.nixos.nix_build_system:
+    expression: "{ name }: (import ./nixos.nix).${name}.system"
+    args:
+      name: web1
+  delegate_to: localhost
+  register: built
+
+- name: Build two systems at once
+  closure.nixos.nix_build_system:
+    nixpkgs: nixpkgs.json
+    systems:
+      web1:
+        configuration: [hosts/web1.nix]
+      db1:
+        configuration: [hosts/db1.nix]
+  delegate_to: localhost
   register: built
 """
 
@@ -151,6 +281,74 @@ nixos_version:
   returned: success
   type: str
   sample: 26.05.standin
+closure_bytes:
+  description:
+    - Size of the system with all it needs. V(null) in check mode.
+  returned: success
+  type: int
+  sample: 2129848
+built:
+  description:
+    - How many derivations this system needed to be built, or would in check mode.
+  returned: success
+  type: int
+  sample: 2
+fetched:
+  description:
+    - How many paths this system needed from binary caches, or would in check mode.
+  returned: success
+  type: int
+  sample: 0
+plan:
+  description:
+    - What Nix planned for this system, before the build. Systems may share derivations and paths.
+  returned: success
+  type: dict
+  contains:
+    derivations:
+      description: Derivations to build.
+      returned: success
+      type: list
+      elements: str
+      sample: [/nix/store/7k0a5y9ixvfw5jsr3qhcdhpgp68q9pc1-etc.drv]
+    paths:
+      description: Store paths to fetch.
+      returned: success
+      type: list
+      elements: str
+      sample: []
+    download_bytes:
+      description: Bytes to download, as exact as Nix's own message.
+      returned: success
+      type: int
+      sample: 0
+    unpacked_bytes:
+      description: Bytes that the fetched paths take in the store, as exact as Nix's own message.
+      returned: success
+      type: int
+      sample: 0
+seconds_evaluation:
+  description:
+    - Seconds that the evaluation of all systems took.
+  returned: success, and when the evaluation or the build failed
+  type: float
+  sample: 0.775
+seconds_build:
+  description:
+    - Seconds that the build of all systems took. V(0) in check mode.
+  returned: success
+  type: float
+  sample: 1.135
+systems:
+  description:
+    - By name, what this module returns for each of O(systems), with C(changed), and C(failed) for
+      one that failed. The task fails when one does, and has the others here.
+  returned: when O(systems) is given
+  type: dict
+  sample:
+    web1:
+      changed: true
+      path: /nix/store/6ld9njzkwwzi3h5g066q24m7grznj3za-nixos-system-web1-26.05.standin
 msg:
   description:
     - Why there is no system, with Nix's own message in it.

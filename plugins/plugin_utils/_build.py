@@ -7,116 +7,204 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
     Evaluated,
     Request,
+    chunks,
     evaluation,
     explain_build,
     explain_evaluation,
+    failed_host,
+    heap_bytes,
     parse_evaluation,
+    search_path_use,
     warnings_in,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._plan import (
+    Built,
+    Plan,
+    parse_built,
+    parse_plans,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._progress import BuildLog
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, run_leased
 from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 
 Outcome = dict[str, t.Any]
+Hear = Callable[[bytes, bytes], None]
 
 _SOURCES = ("store", "build")
+_NOTHING = Plan()
+
+
+class _SearchPathUsedError(Exception):
+    """The evaluation looked something up in ``NIX_PATH``, which was empty."""
 
 
 @dataclasses.dataclass
 class Builder:
     """Builds systems on one host.
 
+    :param directory: what relative paths in expressions start from, where the host has it
+    :param settings: lines of nix.conf that count for these systems
     :param roots: directory of the garbage collector roots there, empty for the default
     :param lease: seconds that a build goes on when nobody asks after it
     :param timeout: seconds for an evaluation, and for a build
+    :param memory: bytes that an evaluation may take, 0 for no limit
     """
 
     host: Host
     progress: Progress
+    directory: str = "/"
+    settings: str = ""
     roots: str = ""
     lease: int = 30
     timeout: float = 86400
+    memory: int = 0
 
     def evaluate(self, requests: Mapping[str, Request]) -> dict[str, Evaluated | Outcome]:
         """Evaluate all requests at once; where one fails, that host has its failure as result."""
-        systems: dict[str, Evaluated | Outcome] = {}
-        together = self._evaluate(evaluation(requests))
-        if together.exit_code == 0:
-            found = parse_evaluation(together.stdout)
-            systems = {host: system for host, system in found.items() if system}
-        for host in requests.keys() - systems.keys():
-            systems[host] = self._evaluate_alone(host, requests[host])
-        for warning in warnings_in(together.stderr):
-            self.progress.warn(warning)
-        return systems
+        pure = {host: it for host, it in requests.items() if not it.search_path}
+        other = {host: it for host, it in requests.items() if it.search_path}
+        systems = self._evaluate_all(pure, search_path=False)
+        try:
+            return systems | self._evaluate_all(other, search_path=False)
+        except _SearchPathUsedError as use:
+            self.progress.warn(str(use))
+            return systems | self._evaluate_all(other, search_path=True)
 
     def build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
         """Build all systems together; where one fails, that host has its failure as result."""
-        words = [word for host, it in systems.items() for word in (host, it.drv, it.out)]
-        ended = self._run("build", script("build", self.roots, *words, sources=_SOURCES))
-        lines = [line.split(" ") for line in ended.stdout.splitlines()]
-        before = {host for host, when, *_ in lines if when == "before"}
-        after = {host: more for host, when, *more in lines if when == "after"}
+        log, start = BuildLog(), time.monotonic()
+
+        def hear(_out: bytes, err: bytes) -> None:
+            log.feed(err)
+            if log.summary:
+                self.progress.say(log.summary)
+
+        ended = self._run("build", "build", self.roots, *_words(systems), hear=hear)
+        ended = dataclasses.replace(ended, stderr=log.text)
+        seconds = round(time.monotonic() - start, 3)
+        plans, built = parse_plans(ended.stdout), parse_built(ended.stdout)
         return {
-            host: _built(system, host not in before, *after[host])
-            if host in after
-            else _failure(explain_build(ended.stderr, system.drv), ended, drv_path=system.drv)
+            host: _built(system, plans.get(host), built[host], seconds)
+            if host in built
+            else _not_built(system, plans.get(host, _NOTHING), ended)
             for host, system in systems.items()
         }
 
     def dry_build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
         """Say which systems would be built, and build none."""
-        paths = [system.out for system in systems.values()]
-        invalid = self.host.read(script("missing", *paths, sources=_SOURCES)).text.split()
-        return {
-            host: _system(system, changed=system.out in invalid) for host, system in systems.items()
-        }
+        ended = self._run("plan", "each_system", "plan", *_words(systems), hear=_ignore)
+        plans = parse_plans(ended.stdout)
+        return {host: _system(system, plans.get(host)) for host, system in systems.items()}
 
-    def _evaluate_alone(self, host: str, request: Request) -> Evaluated | Outcome:
-        ended = self._evaluate(evaluation({host: request}, alone=True))
+    def _evaluate_all(
+        self, requests: Mapping[str, Request], search_path: bool
+    ) -> dict[str, Evaluated | Outcome]:
+        """Evaluate in as many turns as the memory takes; the first host tells what one takes."""
+        systems: dict[str, Evaluated | Outcome] = {}
+        hosts, heap = list(requests), 0
+        while hosts:
+            now, hosts = chunks(hosts, self.memory, heap)
+            found, heap = self._evaluate_some({host: requests[host] for host in now}, search_path)
+            heap //= len(now)
+            systems |= found
+        return systems
+
+    def _evaluate_some(
+        self, requests: dict[str, Request], search_path: bool
+    ) -> tuple[dict[str, Evaluated | Outcome], int]:
+        """Evaluate together; without the host that ends the evaluation, when one does."""
+        systems: dict[str, Evaluated | Outcome] = {}
+        left = dict(requests)
+        while True:
+            ended = self._evaluate(evaluation(left), search_path, "--show-trace")
+            if ended.exit_code == 0:
+                break
+            culprit = failed_host(ended.stderr)
+            for host in [culprit] if culprit in left else list(left):
+                systems[host] = self._evaluate_alone(host, left.pop(host), search_path)
+            if not left:
+                return systems, 0
+        for warning in warnings_in(ended.stderr):
+            self.progress.warn(warning)
+        for host, system in parse_evaluation(ended.stdout).items():
+            systems[host] = system or self._evaluate_alone(host, left[host], search_path)
+        return systems, heap_bytes(ended.stdout)
+
+    def _evaluate_alone(
+        self, host: str, request: Request, search_path: bool
+    ) -> Evaluated | Outcome:
+        ended = self._evaluate(evaluation({host: request}, alone=True), search_path)
         if ended.exit_code == 0 and (system := parse_evaluation(ended.stdout)[host]):
             return system
+        use = search_path_use(ended.stderr)
+        if use and request.search_path and not search_path:
+            raise _SearchPathUsedError(
+                f"{use['position']} looks <{use['name']}> up in NIX_PATH, so what is built depends "
+                "on who builds it. Pin nixpkgs and import the pin there instead."
+            )
         return _failure(explain_evaluation(ended.stderr, request), ended)
 
-    def _evaluate(self, expression: str) -> Ended:
-        return self._run("evaluate", script("evaluate", expression, sources=_SOURCES))
+    def _evaluate(self, expression: str, search_path: bool, *options: str) -> Ended:
+        words = (self.directory, "true" if search_path else "false", expression, *options)
+        return self._run("evaluate", "evaluate", *words, hear=self._hear_evaluation)
 
-    def _run(self, name: str, command: str) -> Ended:
-        return run_leased(self.host, name, command, self.timeout, self._hear, self.lease)
+    def _run(self, name: str, *words: str, hear: Hear) -> Ended:
+        command = script("configured", self.settings, *words, sources=_SOURCES)
+        return run_leased(self.host, name, command, self.timeout, hear, self.lease)
 
-    def _hear(self, _out: bytes, err: bytes) -> None:
+    def _hear_evaluation(self, _out: bytes, err: bytes) -> None:
         lines = err.decode(errors="replace").splitlines()
-        if lines:
-            self.progress.say(lines[-1])
+        self.progress.say(f"evaluating: {lines[-1]}" if lines else "evaluating")
+
+
+def _ignore(_out: bytes, _err: bytes) -> None:
+    """The plan says nothing while it is made."""
+
+
+def _words(systems: Mapping[str, Evaluated]) -> list[str]:
+    return [word for host, it in systems.items() for word in (host, it.drv, it.out)]
 
 
 def _system(
-    system: Evaluated, changed: bool, platform: str | None = None, version: str | None = None
+    system: Evaluated, plan: Plan | None, built: Built | None = None, seconds: float = 0
 ) -> Outcome:
+    doing = plan or _NOTHING
     return {
         "drv_path": system.drv,
         "path": system.out,
-        "changed": changed,
-        "platform": platform,
-        "nixos_version": version,
+        "changed": plan is not None,
+        "platform": built and built.platform,
+        "nixos_version": built and built.version,
+        "closure_bytes": built and built.closure_bytes,
+        "built": len(doing.derivations),
+        "fetched": len(doing.paths),
+        "plan": dataclasses.asdict(doing),
+        "seconds_build": seconds,
     }
 
 
-def _built(system: Evaluated, changed: bool, platform: str, version: str) -> Outcome:
-    if not version:
+def _built(system: Evaluated, plan: Plan | None, built: Built, seconds: float) -> Outcome:
+    if not built.version:
         return _failure(
             f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
             "attribute of a system, such as web1.system.",
             drv_path=system.drv,
         )
-    return _system(system, changed, platform, version)
+    return _system(system, plan, built, seconds)
+
+
+def _not_built(system: Evaluated, plan: Plan, ended: Ended) -> Outcome:
+    message = explain_build(ended.stderr, system.drv, plan.derivations)
+    return _failure(message, ended, drv_path=system.drv)
 
 
 def _failure(message: str, ended: Ended | None = None, **details: t.Any) -> Outcome:

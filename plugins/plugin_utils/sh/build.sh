@@ -4,24 +4,44 @@
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Evaluating and building, on the build host.
 
-# evaluate EXPRESSION: prints what it evaluates to as JSON. The derivations are written to the
-# store, which --eval alone would not do.
-evaluate() {
-    printf '%s\n' "$1" | nix-instantiate --eval --json --strict --read-write-mode \
-        --extra-experimental-features 'nix-command flakes' -
+# configured SETTINGS FUNCTION [ARGUMENT...]: calls the function with lines of nix.conf that count
+# for every Nix command in it.
+configured() {
+    NIX_CONFIG="${NIX_CONFIG-}
+extra-experimental-features = nix-command flakes
+$1"
+    export NIX_CONFIG
+    shift
+    "$@"
 }
 
-# build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints a
-# line "NAME before" for each that was there, "NAME after" for each that is there now and has its
-# link below ROOTS, which roots it.
+# evaluate DIRECTORY SEARCH_PATH EXPRESSION [OPTION...]: prints what it evaluates to as JSON, and a
+# line with the bytes of memory that took. The derivations are written to the store, which --eval
+# alone would not do. NIX_PATH counts only where SEARCH_PATH is true: set and empty it also shuts
+# out the channels, which Nix looks at when it is not set.
+evaluate() {
+    ! [ -d "$1" ] || cd "$1" || exit
+    "$2" || export NIX_PATH=
+    expression=$3 stats=$(mktemp)
+    trap 'rm -f "$stats"' EXIT
+    shift 3
+    printf '%s\n' "$expression" | NIX_SHOW_STATS=1 NIX_SHOW_STATS_PATH="$stats" \
+        nix-instantiate --eval --json --strict --read-write-mode "$@" - || return
+    printf '\n'
+    sed -n 's/.*"heapSize": *\([0-9]*\).*/\1/p' "$stats"
+}
+
+# build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints what
+# was planned for each that was not there, and "@built NAME PLATFORM VERSION BYTES" for each that is
+# there now and has its link below ROOTS, which roots it.
 build() {
     roots=${1:-$state/roots}
     shift
     mkdir -p "$roots"
     derivations=$(each_system derivation "$@")
-    each_system before "$@"
+    each_system plan "$@"
     # shellcheck disable=SC2086 # store paths have no blanks
-    nix-store --realise --keep-going --no-gc-warning $derivations >/dev/null
+    nix-store --realise --no-gc-warning --log-format internal-json $derivations >/dev/null
     built=$?
     each_system root "$@"
     return "$built"
@@ -40,13 +60,22 @@ derivation() {
     printf '%s\n' "$2"
 }
 
-before() {
-    [ -n "$(missing "$3")" ] || printf '%s before\n' "$1"
+# plan NAME DERIVATION OUTPUT: "@plan NAME" and what Nix would build and fetch, unless OUTPUT is
+# there.
+plan() {
+    [ -n "$(missing "$3")" ] || return 0
+    printf '@plan %s\n' "$1"
+    nix-store --realise --dry-run --no-gc-warning "$2" 2>&1
 }
 
 root() {
     [ -z "$(missing "$3")" ] || return 0
     nix-store --realise "$2" --add-root "$roots/$1" >/dev/null || return 0
-    printf '%s after %s %s\n' "$1" "$(cat "$3/system" 2>/dev/null)" \
-        "$(cat "$3/nixos-version" 2>/dev/null)"
+    printf '@built %s %s %s %s\n' "$1" "$(content "$3/system")" "$(content "$3/nixos-version")" \
+        "$(nix-store --query --requisites "$3" | xargs nix-store --query --size |
+            awk '{ bytes += $1 } END { printf "%.0f", bytes }')"
+}
+
+content() {
+    if [ -s "$1" ]; then cat "$1"; else echo -; fi
 }

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._nix import (
+    Request,
+    chunks,
+    explain_build,
+    explain_evaluation,
+    failed_host,
+    heap_bytes,
+    search_path_use,
+)
+
+REQUEST = Request("import ./x.nix", "x.nix", (("web1", "system"),))
+
+EVALUATIONS = {
+    "hash mismatch": (
+        "error: hash mismatch in file downloaded from 'https://x/y.tar.gz':\n"
+        "         specified: sha256:aaa\n         got:       sha256:bbb\n",
+        ("https://x/y.tar.gz is not what was pinned", "sha256:aaa", "sha256:bbb", "nixpkgs_pin"),
+    ),
+    "search path, Nix 2.8": (
+        "\x1b[31;1merror:\x1b[0m file 'nixpkgs/nixos' was not found in the Nix search path (add it "
+        "using $NIX_PATH or -I)\n\n       at /a/s.nix:1:9:\n\n            1| (import <nixpkgs>\n",
+        ("<nixpkgs/nixos> at /a/s.nix:1 is looked up in NIX_PATH",),
+    ),
+    "search path, Nix 2.20": (
+        "error:\n       … while calling a thing\n         at /a/b.nix:7:1:\n\n"
+        "       error: file 'nixpkgs' was not found in the Nix search path (add it using $NIX_PATH "
+        "or -I)\n       at /a/s.nix:2:3:\n",
+        ("<nixpkgs> at /a/s.nix:2 is looked up in NIX_PATH",),
+    ),
+    "a system as a module": (
+        "error: Module `/a/x.nix' has an unsupported attribute `pkgs'. This is caused by\n",
+        ("it is no module", "option file or expression"),
+    ),
+    "flake without lock": (
+        "error: flake 'path:/f' requires lock file changes but they're not allowed\n",
+        ("flake.lock does not pin all inputs", "nix flake lock"),
+    ),
+    "flake without extendModules": (
+        "error: closure.nixos: no extendModules\n",
+        ("web1.system takes no args",),
+    ),
+    "no pin": ("error: closure.nixos: no pin in /p.json\n", ("npins", "niv")),
+    "anything else": (
+        "error: attribute 'x' missing\n(use '--show-trace' to show detailed location information)",
+        ("x.nix does not evaluate: attribute 'x' missing",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("stderr", "expected"), EVALUATIONS.values(), ids=EVALUATIONS)
+def test_a_failed_evaluation_is_explained(stderr: str, expected: tuple[str, ...]) -> None:
+    said = explain_evaluation(stderr, REQUEST)
+    assert all(words in said for words in expected), said
+    assert "--show-trace" not in said
+
+
+def test_other_errors_are_no_use_of_the_search_path() -> None:
+    assert search_path_use("error: file 'x' was not found") is None
+
+
+@pytest.mark.parametrize(
+    ("stderr", "host"),
+    [
+        ('error: no\n… closure.nixos: in "web1.example.org"\n', "web1.example.org"),
+        ('error: no\n… closure.nixos: in "we\\"b"\n', 'we"b'),
+        ("error: no\n", None),
+    ],
+)
+def test_the_host_that_ends_an_evaluation_is_in_its_trace(stderr: str, host: str | None) -> None:
+    assert failed_host(stderr) == host
+
+
+@pytest.mark.parametrize(
+    ("memory", "heap", "now"),
+    [(0, 0, 5), (0, 9, 5), (100, 0, 1), (100, 30, 3), (100, 200, 1), (1000, 30, 5)],
+)
+def test_hosts_are_evaluated_together_as_far_as_memory_goes(
+    memory: int, heap: int, now: int
+) -> None:
+    hosts = ["a", "b", "c", "d", "e"]
+    assert chunks(hosts, memory, heap) == (hosts[:now], hosts[now:])
+
+
+@pytest.mark.parametrize(("text", "heap"), [("{}\n402915328\n", 402915328), ("{}\n", 0), ("", 0)])
+def test_the_memory_stands_behind_the_systems(text: str, heap: int) -> None:
+    assert heap_bytes(text) == heap
+
+
+def test_a_system_is_told_of_its_own_failed_builder() -> None:
+    names = [f"/nix/store/{'0' * 32}-{name}.drv" for name in ("one", "two", "top")]
+    stderr = "".join(
+        f"error: builder for '{name}' failed with exit code 1\n       > in {name}\n"
+        for name in names[:2]
+    )
+    assert explain_build(stderr, names[2], names[1:]).startswith(f"{names[1]} does not build")
+    assert explain_build(stderr, names[2], ()).startswith(f"{names[0]} does not build")
+    assert "no space left" in explain_build("error: no space left", names[2], ())

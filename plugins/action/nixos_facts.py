@@ -38,7 +38,7 @@ class ActionModule(ClosureAction):
                     "reboot_required": bool(facts.reboot_reasons),
                     "reboot_reasons": list(facts.reboot_reasons),
                     "failed_units": list(facts.failed_units),
-                    "switching": facts.switching,
+                    "switching": facts.switcher is not None,
                     "nix_version": facts.nix,
                     "user": facts.user,
                 }

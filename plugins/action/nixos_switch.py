@@ -41,8 +41,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._copy import closure
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
-    UNIT,
+    LOGS,
     activate,
+    follow,
     look_at,
     plan,
     read_facts,
@@ -58,6 +59,7 @@ _KEYS = (
     "outcome",
     "stdout",
     "stderr",
+    "logs",
 )
 
 
@@ -69,12 +71,19 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Activate the system, or in check mode say what that would do."""
         start = time.monotonic()
+        result: dict[str, t.Any]
         host, profile = self.target(), profile_path(args["profile"])
-        facts = self._facts(host, profile, args)
+        before = facts = self._facts(host, profile, args)
+        left = self._left(host, before, args)
+        if before.activation and not self._looks(args):
+            facts = self._facts(host, profile, args, told=True)
         check_specialisation(facts)
         steps = needed_steps(args["action"], facts, args["force"])
-        if not steps:
-            result: dict[str, t.Any] = {"changed": False, "msg": _nothing(facts)}
+        if left and not steps:
+            steps = before.activation
+            result = self._outcome(host, steps, before, facts, left, args) | {"changed": True}
+        elif not steps:
+            result = {"changed": False, "msg": _nothing(facts)}
         elif self.check or steps[0].action == "dry-activate":
             result = self._plan(host, facts, steps)
         else:
@@ -84,23 +93,28 @@ class ActionModule(ClosureAction):
             **_state(facts),
             "actions": [step.action for step in steps],
             "path": facts.path,
-            "system_before": facts.running,
+            "system_before": before.running,
             "system_after": facts.running,
-            "failed_units_before": list(facts.failed_units),
+            "failed_units_before": list(before.failed_units),
             "newly_failed_units": [],
             **result,
             "seconds": round(time.monotonic() - start, 3),
         }
 
-    def _facts(self, host: Host, profile: str, args: dict[str, t.Any]) -> Facts:
-        """Return the host's state once no switch runs there, ours or anyone's."""
+    def _facts(self, host: Host, profile: str, args: dict[str, t.Any], told: bool = False) -> Facts:
+        """Return the host's state once nobody else switches there."""
         path = check_store_path(args["path"]) if args["path"] else ""
         special = _specialisation(args)
-        end = time.monotonic() + args["timeout"]
-        while (facts := read_facts(host, profile, path, special)).switching:
+        end = time.monotonic() + args["lock_timeout"]
+        while (facts := read_facts(host, profile, path, special, told)).switcher:
+            if facts.activation and not self._looks(args):
+                break
             if time.monotonic() > end:
-                raise ClosureError(f"{host.name} is still busy with another switch: {UNIT}.")
-            self.progress().say("waits for another switch that runs on the host")
+                raise ClosureError(
+                    f"{host.name} is still busy with another switch, after {args['lock_timeout']} "
+                    f"s: {facts.switcher}. Run the task again when that has ended."
+                )
+            self.progress().say(f"waits for another switch: {facts.switcher}")
             time.sleep(2)
         if facts.path is None:
             raise ClosureError(
@@ -108,6 +122,19 @@ class ActionModule(ClosureAction):
                 "closure.nixos.nix_profile_set, or name a path."
             )
         return facts
+
+    def _left(self, host: Host, facts: Facts, args: dict[str, t.Any]) -> Ended | None:
+        """Wait for the end of what a run that was cut off has left behind, if it is our system."""
+        if self._looks(args) or not facts.activation:
+            return None
+        self.progress().say("follows the activation that an earlier run has left behind")
+        ended = follow(host, args["timeout"], self.progress())
+        wanted = facts.activation[-1].path == _live(facts)
+        return ended if wanted and ended.exit_code is not None else None
+
+    def _looks(self, args: dict[str, t.Any]) -> bool:
+        """Whether the task leaves the host alone."""
+        return self.check or args["action"] == "dry-activate"
 
     def _plan(self, host: Host, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
         """Say what the steps would do."""
@@ -143,9 +170,20 @@ class ActionModule(ClosureAction):
         planned = self._plan(host, facts, steps) if self.diff else {}
         install, limit = args["install_bootloader"], args["timeout"]
         ended = activate(host, steps, install, limit, self.progress())
-        after = read_facts(host, profile, str(facts.path), _specialisation(args))
-        result = _report(steps[-1], facts, after, ended)
-        return {**planned, **result, **self._judge(host, facts, after, ended, args)}
+        after = read_facts(host, profile, str(facts.path), _specialisation(args), told=True)
+        return {**planned, **self._outcome(host, steps, facts, after, ended, args)}
+
+    def _outcome(
+        self,
+        host: Host,
+        steps: tuple[Step, ...],
+        before: Facts,
+        after: Facts,
+        ended: Ended,
+        args: dict[str, t.Any],
+    ) -> dict[str, t.Any]:
+        result = _report(steps[-1], before, after, ended)
+        return result | self._judge(host, before, after, ended, args)
 
     def _judge(
         self, host: Host, before: Facts, after: Facts, ended: Ended, args: dict[str, t.Any]
@@ -219,6 +257,7 @@ def _report(step: Step, before: Facts, after: Facts, ended: Ended) -> dict[str, 
         "report": dataclasses.asdict(report),
         "stdout": ended.stdout,
         "stderr": ended.stderr,
+        "logs": LOGS,
         "msg": f"now {done}, ran {_named(before, before.running)}",
     }
 
@@ -232,10 +271,13 @@ def _state(facts: Facts) -> dict[str, t.Any]:
     }
 
 
+def _live(facts: Facts) -> str | None:
+    return facts.system.path if facts.system else facts.path
+
+
 def _nothing(facts: Facts) -> str:
-    live = facts.system.path if facts.system else facts.path
-    if facts.running == live:
-        return f"already runs {_named(facts, live)}"
+    if facts.running == _live(facts):
+        return f"already runs {_named(facts, facts.running)}"
     return f"already boots {_booting(facts)}"
 
 

@@ -11,6 +11,7 @@ host already is where a deployment would bring it.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
@@ -26,14 +27,22 @@ from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
 
 
 @dataclasses.dataclass(frozen=True)
+class Step:
+    """A call of the switch-to-configuration of a system."""
+
+    action: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """A NixOS host's state; paths are store paths, ``None`` where there is none.
 
     :param running: what /run/current-system is, :param booted: what booted
     :param loader_default: what our last ``boot`` or ``switch`` made the loader's default
     :param boot_pending: what was to become the default when the host was interrupted
-    :param switching: whether a switch-to-configuration runs now as systemd's unit
-    :param job: how our last activation on this host ended, in systemd's words
+    :param switcher: who runs a switch-to-configuration now
+    :param activation: what our last activation does or did, until somebody has heard of its end
     :param path: the system that was asked for, else the profile's
     :param valid: whether that is in the host's store
     :param specialisation: the name of the specialisation that was asked for
@@ -47,8 +56,8 @@ class Facts:
     booted: str | None
     loader_default: str | None
     boot_pending: str | None
-    switching: bool
-    job: str | None
+    switcher: str | None
+    activation: tuple[Step, ...]
     failed_units: tuple[str, ...]
     generations: tuple[Generation, ...]
     toplevels: dict[str, Toplevel | None]
@@ -101,14 +110,6 @@ class Facts:
         return self.running == path and self.boots(path)
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """A call of the switch-to-configuration of a system."""
-
-    action: str
-    path: str
-
-
 def needed_steps(action: str, facts: Facts, force: bool = False) -> tuple[Step, ...]:
     """Return what is left to do of an action.
 
@@ -157,8 +158,8 @@ def parse_facts(text: str, profile: str) -> Facts:
         booted=one["booted"] or None,
         loader_default=one["loader_default"] or None,
         boot_pending=one["boot_pending"] or None,
-        switching=bool(one["switching"]),
-        job=one["job"] or None,
+        switcher=one["switching"] or None,
+        activation=_parse_steps(one["activation"]),
         failed_units=tuple(value for name, value in lines if name == "failed_unit"),
         generations=parse_generations(text, profile),
         toplevels=parse_toplevels(text),
@@ -166,3 +167,9 @@ def parse_facts(text: str, profile: str) -> Facts:
         valid="valid" in one,
         specialisation=one["specialisation_asked"] or None,
     )
+
+
+def _parse_steps(words: str) -> tuple[Step, ...]:
+    """Read the call of ``activate`` in ``sh/system.sh``: INSTALL, then actions and paths."""
+    steps = shlex.split(words)[2:]
+    return tuple(map(Step, steps[::2], steps[1::2]))

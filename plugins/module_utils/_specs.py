@@ -15,36 +15,16 @@ Spec = dict[str, t.Any]
 
 _PROFILE: Spec = {"type": "str", "default": "system"}
 
-# What a system is made of, the same for all that evaluate one.
-_INPUTS: Spec = {
-    "file": {"type": "path"},
-    "expression": {"type": "str"},
-    "configuration": {"type": "list", "elements": "raw"},
-    "flake": {"type": "str"},
-    "attr": {"type": "list", "elements": "str", "default": []},
-    "nixpkgs": {"type": "raw"},
-    "args": {"type": "dict", "default": {}},
-}
-
 NIX_BUILD_SYSTEM: Spec = {
     "argument_spec": {
-        **_INPUTS,
-        "systems": {"type": "dict"},
+        "file": {"type": "path", "required": True},
+        "attr": {"type": "list", "elements": "str", "default": []},
         "hosts": {"type": "list", "elements": "str"},
         "build_host": {"type": "str"},
         "build_lease": {"type": "int", "default": 30},
         "roots": {"type": "path"},
         "timeout": {"type": "int", "default": 86400},
-        "check_build": {"type": "bool", "default": False},
-        "eval_memory_mb": {"type": "int", "default": 0},
-        "max_jobs": {"type": "str"},
-        "cores": {"type": "int"},
-        "builders": {"type": "str"},
-        "substituters": {"type": "list", "elements": "str"},
-        "keep_going": {"type": "bool", "default": True},
-        "nix_options": {"type": "dict", "default": {}},
-    },
-    "mutually_exclusive": [("file", "expression", "configuration", "flake")],
+    }
 }
 
 NIX_COPY_CLOSURE: Spec = {
@@ -76,6 +56,7 @@ NIXOS_SWITCH: Spec = {
         "profile": _PROFILE,
         "specialisation": {"type": "str"},
         "force": {"type": "bool", "default": False},
+        "lock_timeout": {"type": "int", "default": 600},
         "failed_units": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
         "ignore_units": {"type": "list", "elements": "str", "default": []},
         "install_bootloader": {"type": "bool", "default": False},

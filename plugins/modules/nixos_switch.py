@@ -16,7 +16,9 @@ description:
     without being the boot default only becomes that.
   - The activation is a unit of systemd, C(nixos-rebuild-switch-to-configuration). It goes on when
     the connection is lost or C(ansible-playbook) is killed. While it runs, C(nixos-rebuild) cannot
-    switch, and the other way round. The task waits for another switch up to O(timeout).
+    switch, and the other way round. The task waits for another switch up to O(lock_timeout).
+  - When an earlier run was cut off, the next one that asks for the same system waits for the end of
+    its activation and returns that as its own result.
   - When an activation fails, the task fails and says what the host runs and boots now. It rolls
     nothing back.
 author:
@@ -110,19 +112,25 @@ options:
       - Only counts when there is something left to do that concerns the boot default.
     type: bool
     default: false
+  lock_timeout:
+    description:
+      - Seconds to wait for another switch on the host, by C(nixos-rebuild) or anyone.
+    type: int
+    default: 600
   timeout:
     description:
-      - Seconds to wait for another switch, and again for this one. An activation that takes longer
-        goes on, and the task fails.
+      - Seconds to wait for the activation. One that takes longer goes on, and the task fails.
     type: int
     default: 3600
 notes:
   - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
     that someone else has set the profile since.
   - C(has no specialisation) and C(knows no specialisation) mean O(specialisation).
-  - C(is still busy with another switch) and C(is still activating) mean that O(timeout) has passed.
-    What runs there goes on. See C(systemctl status nixos-rebuild-switch-to-configuration) on the
-    host, and run the task again for the result.
+  - C(is still busy with another switch) means that O(lock_timeout) has passed. The unit or the
+    process that switches is named.
+  - C(is still activating) means that O(timeout) has passed. What runs there goes on. See
+    C(systemctl status nixos-rebuild-switch-to-configuration) on the host, and run the task again
+    for the result.
   - C(The host may be switched, in part or not at all) means that the activation was killed or the
     host went down under it. Run the task again, it does what is left to do.
 seealso:
@@ -557,6 +565,13 @@ stderr:
     stopping the following units: greeter.service
     activating the configuration...
     starting the following units: greeter.service
+logs:
+  description:
+    - Directory on the host with the activation's RV(stdout) and RV(stderr) as files C(out) and
+      C(err), until the next activation or boot. V(null) when it did not run.
+  returned: success, and when the activation failed
+  type: str
+  sample: /run/closure-nixos/jobs/activation
 rc:
   description:
     - Exit code of a command that failed before the activation.

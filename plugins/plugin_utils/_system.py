@@ -31,16 +31,24 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import scri
 # nixos-rebuild's name for it, so that the two shut each other out.
 UNIT = "nixos-rebuild-switch-to-configuration"
 
+_JOB = "activation"
+# Its outputs, on a host that root activates.
+LOGS = f"/run/closure-nixos/jobs/{_JOB}"
+
 _FACTS = ("toplevel", "generations", "system")
 
 
-def read_facts(host: Host, profile: str, path: str = "", specialisation: str = "") -> Facts:
+def read_facts(
+    host: Host, profile: str, path: str = "", specialisation: str = "", told: bool = False
+) -> Facts:
     """Ask a host what it is, in one round trip.
 
     :param profile: the path of the profile whose generations to list
     :param path: a store path to look at as well, and at its specialisation of that name
+    :param told: whether we have heard how our last activation ended
     """
-    reply = host.read(script("system_facts", profile, path, specialisation, sources=_FACTS))
+    function = "told_facts" if told else "system_facts"
+    reply = host.read(script(function, profile, path, specialisation, sources=_FACTS))
     _check(host, reply, "does not say what it is")
     return parse_facts(reply.text, profile)
 
@@ -95,10 +103,18 @@ def activate(
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
     words = [word for step in steps for word in (step.action, step.path)]
-    job = Job(host, "activation", UNIT)
-    job.start(script("activate", str(int(install)), *words, sources=_FACTS))
+    command = script("activate", str(int(install)), *words, sources=_FACTS)
+    Job(host, _JOB, UNIT).start(command)
+    return follow(host, limit, progress)
+
+
+def follow(host: Host, limit: float, progress: Progress) -> Ended:
+    """Wait for the end of the activation that was started last, by us or by an earlier run.
+
+    :raises ClosureError: it is still running after the limit; it is left to finish
+    """
     try:
-        return job.wait(limit, lambda _out, err: _show(progress, err))
+        return Job(host, _JOB, UNIT).wait(limit, lambda _out, err: _show(progress, err))
     except TimeoutError as error:
         raise ClosureError(
             f"{host.name} is still activating after {limit:g} s. It goes on there; see "

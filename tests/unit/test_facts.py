@@ -37,8 +37,8 @@ def facts(
         booted=OLD.path,
         loader_default=boots.path,
         boot_pending=None,
-        switching=False,
-        job=None,
+        switcher=None,
+        activation=(),
         failed_units=(),
         generations=(Generation(1, boots.path, None, current=True),),
         toplevels={

@@ -24,7 +24,7 @@ system_facts() {
     printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
     printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
     printf 'switching=%s\n' "$(switching)"
-    printf 'job=%s\n' "$(cat "$state/jobs/activation/status" 2>/dev/null)"
+    printf 'activation=%s\n' "$(untold_activation)"
     failed_units
     generations "$1"
     toplevel_facts /run/current-system
@@ -48,10 +48,38 @@ platform() {
     printf '%s-%s\n' "$machine" "$(uname -s | tr '[:upper:]' '[:lower:]')"
 }
 
+# switching: who switches this host now, by what every switch has: our unit, which is also that of
+# nixos-rebuild, or the lock.
 switching() {
     case $(systemctl is-active "$unit" 2>/dev/null) in
-        active | activating | reloading | deactivating) echo 1 ;;
+        active | activating | reloading | deactivating) switcher=$unit ;;
+        *) switcher=$(lock_holder) ;;
     esac
+    printf '%s\n' "$switcher"
+}
+
+# To try the lock would take it from a switch that begins right now.
+lock_holder() {
+    lock=/run/nixos/switch-to-configuration.lock
+    inode=$(stat -c %i "$lock" 2>/dev/null) || return 0
+    grep -q " FLOCK .*:$inode " /proc/locks || return 0
+    # Another file system may have a file of this number.
+    for holder in $(find /proc/[0-9]*/fd -lname "$lock" 2>/dev/null | cut -d / -f 3); do
+        printf 'process %s (%s)' "$holder" "$(tr '\0\n' '  ' <"/proc/$holder/cmdline")"
+        break
+    done
+}
+
+# untold_activation: the words of our last activation, until somebody has heard how it ended.
+untold_activation() {
+    activation="$state/jobs/activation"
+    [ -e "$activation/told" ] || tail -n 1 "$activation/command" 2>/dev/null
+}
+
+# told_facts ...: the system_facts for who has heard how our last activation ended.
+told_facts() {
+    [ ! -d "$state/jobs/activation" ] || : >"$state/jobs/activation/told"
+    system_facts "$@"
 }
 
 # Those that wait for their next try have failed as well, and systemd says it in their sub-state.

@@ -9,10 +9,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._nix import explain_copy
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COPY_CLOSURE
-from ansible_collections.closure.nixos.plugins.module_utils._ssh_config import alias, ssh_config
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
     check_store_path,
     closure_diff,
@@ -26,19 +23,21 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
     has_path,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._ssh import remote_program, ssh_options
+from ansible_collections.closure.nixos.plugins.plugin_utils._roads import Roads
 
 _UNKNOWN: dict[str, t.Any] = {
     "missing_paths": None,
     "missing_bytes": None,
     "closure_paths": None,
     "closure_bytes": None,
+    "transport": None,
+    "reason": None,
     "seconds": 0,
 }
 
 
 class ActionModule(ClosureAction):
-    """Ask the target what it lacks, and copy that from the build host."""
+    """Ask the target what it lacks, and bring it that from the build host."""
 
     spec = NIX_COPY_CLOSURE
 
@@ -52,19 +51,27 @@ class ActionModule(ClosureAction):
             message = f"{path} is not built yet, so its missing paths are not known."
             return {**_UNKNOWN, "path": path, "changed": True, "msg": message}
         closure = closure_of(source, path)
-        missing = copy.missing(closure, root=not self.check)
-        if missing and not self.check:
-            self._copy(copy, len(missing), args)
+        roads = Roads(copy, closure, self._connection, args)
+        answer = roads.ask(root=not self.check)
+        road = None
+        if answer.missing and self.check:
+            road = roads.choose(answer, signing=bool(args["sign_key_file"]))
+        elif answer.missing:
+            road = roads.bring(answer)
+        size = format_bytes(sum(answer.missing.values()))
         return {
-            "changed": bool(missing),
+            "changed": bool(answer.missing),
             "path": path,
-            "missing_paths": sorted(missing),
-            "missing_bytes": sum(missing.values()),
+            "missing_paths": sorted(answer.missing),
+            "missing_bytes": sum(answer.missing.values()),
             "closure_paths": len(closure),
             "closure_bytes": sum(closure.values()),
+            "transport": road and road.transport,
+            "reason": road and road.reason,
             "seconds": round(time.monotonic() - start, 3),
-            "diff": {"prepared": self._difference(copy.target, closure) if missing else ""},
-            "msg": f"{len(missing)} of {len(closure)} paths, {format_bytes(sum(missing.values()))}",
+            "diff": {"prepared": self._difference(copy.target, closure) if road else ""},
+            "msg": f"{len(answer.missing)} of {len(closure)} paths, {size}"
+            + (f", by {road.transport}: {road.reason}" if road else ""),
         }
 
     def _difference(self, target: Host, closure: dict[str, int]) -> str:
@@ -73,16 +80,3 @@ class ActionModule(ClosureAction):
             return ""
         running = "/run/current-system"
         return render_diff(closure_diff(closure_of(target, running), closure))
-
-    def _copy(self, copy: Copy, expected: int, args: dict[str, t.Any]) -> None:
-        name = copy.target.name
-        options = ssh_options(self._connection, name)
-        url = f"ssh://{alias(options)}{remote_program(self._connection, name)}"
-        flags = ["--substitute-on-destination"] if args["substitute_on_destination"] else []
-        ended = copy.run(url, ssh_config(options), flags, expected, args["timeout"])
-        if ended.exit_code != 0:
-            raise ClosureError(
-                explain_copy(ended.stderr, copy.path, copy.source.name, name),
-                rc=ended.exit_code,
-                stderr=ended.stderr,
-            )

@@ -287,21 +287,6 @@ def explain_build(stderr: str, drv: str, planned: Sequence[str]) -> str:
     )
 
 
-def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
-    """Say why a closure was not copied, and what lets it through."""
-    said = _ANSI.sub("", stderr).strip()
-    what = f"{path} was not copied from {source} to {target}"
-    if "lacks a signature by a trusted key" in said or "lacks a valid signature" in said:
-        return (
-            f"{what}: {target} trusts neither this login nor the closure's signature. Become root "
-            "there (become: true, with sudo that asks no password), or sign the closure with a key "
-            "of the target's trusted-public-keys, or log in as one of its trusted-users."
-        )
-    if "sudo: " in said:
-        return f"{what}: sudo asks for a password there, and Nix cannot give one.\n{said}"
-    return f"{what}:\n{said[-2000:]}"
-
-
 def warnings_in(stderr: str) -> list[str]:
     """Return the warnings of an evaluation: Nix's own and those of modules (``trace: warning``)."""
     lines = _ANSI.sub("", stderr).splitlines()

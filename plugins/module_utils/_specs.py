@@ -31,7 +31,16 @@ NIX_COPY_CLOSURE: Spec = {
     "argument_spec": {
         "path": {"type": "str", "required": True},
         "build_host": {"type": "str", "default": "localhost"},
+        "transport": {
+            "type": "str",
+            "choices": ["auto", "ssh-ng", "ssh", "archive"],
+            "default": "auto",
+        },
         "substitute_on_destination": {"type": "bool", "default": True},
+        "compress": {"type": "bool", "default": False},
+        "check_sigs": {"type": "bool", "default": True},
+        "sign_key_file": {"type": "path", "no_log": False},
+        "stall_timeout": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 86400},
     }
 }

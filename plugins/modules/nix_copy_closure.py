@@ -13,8 +13,11 @@ version_added: 0.1.0
 description:
   - Asks the task's host which paths of a closure it lacks, and copies these from O(build_host).
   - Only store paths are copied. The host's profile and what it runs stay as they are.
-  - Nix copies with an C(ssh) of its own, from the build host to the task's host. It gets host,
-    port, user, key, jump host and further options from Ansible, in a generated C(ssh_config).
+  - There are several roads, see O(transport). By C(ssh) and C(ssh-ng), Nix copies with an C(ssh) of
+    its own, from the build host to the task's host. It gets host, port, user, key, jump host and
+    further options from Ansible, in a generated C(ssh_config).
+  - By C(archive), exactly the missing paths travel as files through Ansible's own connections, with
+    whatever connection and become plugin the hosts have.
   - As root, it first plants a link in C(/nix/var/nix/gcroots/closure-nixos) on the task's host.
     So no garbage collection takes the closure before M(closure.nixos.nix_profile_set) records it.
 author:
@@ -36,17 +39,16 @@ attributes:
   idempotent:
     support: full
   become:
-    support: partial
+    support: full
     details:
-      - Only sudo that asks for no password. Nix's side on the host is then started with
-        C(sudo -n nix-store).
+      - Where sudo asks for no password, Nix's side on the host is started with C(sudo -n) for a login
+        that the host's Nix does not trust. Everything else that becomes root goes by C(archive).
       - The keywords of the task count for the task's host. For O(build_host) its own variables
         count, such as C(ansible_become).
   connection:
-    support: partial
+    support: full
     details:
-      - The task's host must be reached by C(ssh), without an ssh password. The build host may use
-        any connection plugin.
+      - Any connection plugin that can transfer files. All but C(ssh) with a key go by C(archive).
 options:
   path:
     description:
@@ -59,14 +61,57 @@ options:
       - Its C(ssh) connects to the task's host, so a key file is looked for on the build host.
     type: str
     default: localhost
+  transport:
+    description:
+      - The road that the closure takes.
+      - V(ssh-ng) is Nix's newer protocol. It is the fastest one on a line with latency. Its receiver
+        accepts what is signed by a key that it trusts, and with O(check_sigs=false) also takes the
+        word of a login that it trusts.
+      - V(ssh) is the older protocol. It waits for the host after each path, and takes the word of
+        root and of a login that the host trusts.
+      - V(archive) goes through Ansible's connections, as files of at most 128 MiB or one path each,
+        by way of the controller. It needs root or a trusted login, and no SSH.
+      - V(auto) takes V(archive) where Nix's own C(ssh) cannot go or cannot become root, or where it
+        gets no connection from O(build_host). Else it takes V(ssh-ng) if the host accepts the
+        closure by it, and otherwise V(ssh).
+    type: str
+    choices: [auto, ssh-ng, ssh, archive]
+    default: auto
   substitute_on_destination:
     description:
-      - Whether the host may fetch missing paths from its own binary caches.
+      - Whether the host first fetches from its own binary caches what they have of the missing paths.
+      - A host without C(substituters) in its C(nix.conf) is not asked to.
     type: bool
     default: true
+  compress:
+    description:
+      - Whether the closure is compressed on its way, for a line that is slower than a processor.
+      - V(archive) uses gzip, the others compress as C(ssh -C) does.
+    type: bool
+    default: false
+  check_sigs:
+    description:
+      - Whether Nix's C(ssh-ng) checks signatures also where the login is trusted.
+      - With V(false), V(transport=auto) can take C(ssh-ng) for closures that nobody signed. The host
+        still refuses them from a login that it does not trust.
+    type: bool
+    default: true
+  sign_key_file:
+    description:
+      - File with a secret key on O(build_host), which signs the missing paths there before they are
+        copied. The key stays on that host. Its Nix has to trust the login, or be run as root.
+      - Make one with C(nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE), and put
+        the content of PUBLIC-FILE into the hosts' C(nix.settings.trusted-public-keys).
+    type: path
+  stall_timeout:
+    description:
+      - Seconds that a copy by C(ssh) or C(ssh-ng) may go on without any progress. Then it is stopped,
+        and the task's message names what may hold it on the host.
+    type: int
+    default: 300
   timeout:
     description:
-      - Seconds that the copy may take. Then it is stopped.
+      - Seconds that the copy may take, or by C(archive) each of its steps. Then it is stopped.
     type: int
     default: 86400
 notes:
@@ -75,11 +120,14 @@ notes:
   - The host accepts a closure from root, from a user in its C(trusted-users), or when the closure
     is signed with a key in its C(trusted-public-keys). When it refuses, the task's message names
     these three ways.
-  - C(sudo asks for a password there) means that Nix cannot become root. Give the login C(NOPASSWD)
-    for C(nix-store), sign the closure, or log in as a trusted user and do not become root.
-  - C(is reached with an ssh password) means that the host needs a key, on the build host.
+  - C(sudo asks for a password there) means that Nix cannot become root and O(transport) does not let
+    it go another way.
+  - C(made no progress) names the processes on the host that serve a Nix which may be gone. They can
+    hold locks for ever (L(NixOS/nix#2699, https://github.com/NixOS/nix/issues/2699)).
+  - What has arrived stays when a copy is cut. Running the task again copies what is left.
   - C(does not have PATH in its store) names O(build_host), which did not build the path.
-  - A copy that nobody asks after for 30 seconds ends itself. The next one copies what is left.
+  - A copy that nobody asks after for 30 seconds ends itself.
+  - For many hosts, limit how many copy at a time with C(throttle) or C(--forks).
 seealso:
   - module: closure.nixos.nix_build_system
   - module: closure.nixos.nix_profile_set
@@ -98,6 +146,18 @@ EXAMPLES = r"""
     build_host: builder1
     substitute_on_destination: false
   become: true
+
+- name: Sign on the build host for hosts that trust its key and not the login
+  closure.nixos.nix_copy_closure:
+    path: "{{ built.path }}"
+    build_host: builder1
+    sign_key_file: /etc/nix/builder1.secret
+
+- name: Copy over a slow line
+  closure.nixos.nix_copy_closure:
+    path: "{{ built.path }}"
+    check_sigs: false
+    compress: true
 """
 
 RETURN = r"""
@@ -137,6 +197,19 @@ closure_bytes:
   returned: success
   type: int
   sample: 2131472
+transport:
+  description:
+    - The road that the closure takes. V(substituted) when the host's own caches had all of it,
+      V(null) when nothing is missing, or when it is not known what.
+  returned: success
+  type: str
+  sample: ssh
+reason:
+  description:
+    - Why it is this road, V(null) when there is none.
+  returned: success
+  type: str
+  sample: the host trusts the login; the closure is not signed
 seconds:
   description:
     - How long the task took. V(0) when the path is not built yet.
@@ -148,16 +221,17 @@ msg:
     - What was missing, or why the task failed.
   returned: always
   type: str
-  sample: 4 of 20 paths, 30.3 KiB
+  sample: >-
+    4 of 20 paths, 30.3 KiB, by ssh: the host trusts the login; the closure is not signed
 rc:
   description:
-    - Exit code of Nix, V(null) when it was killed.
+    - Exit code of the command, V(null) when it was killed.
   returned: when the copy failed, or the host did not say what it lacks
   type: int
   sample: 1
 stderr:
   description:
-    - All that Nix said.
+    - All that the command said.
   returned: when a command failed
   type: str
   sample: |

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 
+from ansible_collections.closure.nixos.plugins.module_utils._copy import (
+    Answer,
+    explain_stall,
+    parse_answer,
+    parse_signatures,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
+    format_bytes,
     parse_path_infos,
-    parse_store_paths,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, run_leased
@@ -44,6 +51,25 @@ def closure_of(host: Host, path: str) -> dict[str, int]:
     return parse_path_infos(reply.text)
 
 
+def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
+    """Sign paths on the host that has them, with a key that stays there.
+
+    :raises ClosureError: Nix does not sign them
+    """
+    reply = source.read(script("sign", key_file, *paths, sources=_SOURCES), deadline=600)
+    if reply.rc != 0:
+        raise ClosureError(
+            f"{source.name} does not sign with {key_file}: {reply.stderr.strip()}. Make a key with "
+            "nix-store --generate-binary-cache-key, and sign as a user whom its Nix trusts.",
+            rc=reply.rc,
+            stderr=reply.stderr,
+        )
+
+
+class _StalledError(Exception):
+    """A copy makes no progress."""
+
+
 @dataclasses.dataclass
 class Copy:
     """The way of one closure from the build host to the target."""
@@ -53,13 +79,14 @@ class Copy:
     path: str
     progress: Progress
 
-    def missing(self, closure: Mapping[str, int], root: bool) -> dict[str, int]:
-        """Ask the target which paths it does not have, and what they weigh.
+    def ask(self, closure: Mapping[str, int], root: bool, login: str) -> Answer:
+        """Ask the target which paths it does not have, and what there is to know about the way.
 
         :param root: have the target root the closure from now on
+        :param login: who logs in there
         """
-        verb = ("expect", self.path) if root else ("missing",)
-        reply = self.target.read(script(*verb, *closure, sources=_SOURCES), deadline=120)
+        words = ("expect", "root" if root else "", login, self.path, *closure)
+        reply = self.target.read(script(*words, sources=_SOURCES), deadline=120)
         if reply.rc != 0:
             raise ClosureError(
                 f"{self.target.name} does not say which store paths it has: "
@@ -67,20 +94,65 @@ class Copy:
                 rc=reply.rc,
                 stderr=reply.stderr,
             )
-        return {path: closure[path] for path in parse_store_paths(reply.text)}
+        return parse_answer(reply.text, closure)
 
-    def run(self, url: str, config: str, flags: list[str], expected: int, limit: float) -> Ended:
+    def signed(self, answer: Answer) -> bool:
+        """Say whether the target trusts the signatures of all that it lacks."""
+        reply = self.source.read(script("signatures", *answer.missing, sources=_SOURCES), 120)
+        return answer.accepts(parse_signatures(reply.text))
+
+    def substitute(self, paths: Iterable[str], limit: float) -> None:
+        """Have the target fetch what its own caches have. What they do not give comes from us."""
+        command = script("substitute", *paths, sources=_SOURCES)
+        run_leased(self.target, "substitute", command, limit, self._repeat)
+
+    def run(self, url: str, config: str, flags: list[str], answer: Answer, limits: Limits) -> Ended:
         """Copy with ``nix copy`` over ssh.
 
         :param url: of the target's store, :param config: ssh_config(5) that leads there
-        :param expected: how many paths are missing, for those who watch
+        :raises ClosureError: it took too long, or made no progress
         """
-        copied = 0
-
-        def hear(_out: bytes, err: bytes) -> None:
-            nonlocal copied
-            copied += len(_COPYING.findall(err))
-            self.progress.say(f"copied {copied} of {expected} paths")
-
+        watch = _Watch(self.progress, answer.missing, limits.stall)
         command = script("copy", self.path, url, config, *flags, sources=_SOURCES)
-        return run_leased(self.source, "copy", command, limit, hear)
+        try:
+            return run_leased(self.source, "copy", command, limits.total, watch.hear)
+        except _StalledError as error:
+            serving = self.target.read(script("serving", sources=_SOURCES)).text
+            message = explain_stall(limits.stall, self.path, self.target.name, serving)
+            raise ClosureError(message) from error
+
+    def _repeat(self, _out: bytes, err: bytes) -> None:
+        if lines := err.decode(errors="replace").splitlines():
+            self.progress.say(lines[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Seconds for a copy, :param total: in all, :param stall: without any progress."""
+
+    total: float
+    stall: float
+
+
+class _Watch:
+    """Follows a copy and ends it when nothing goes on."""
+
+    def __init__(self, progress: Progress, missing: Mapping[str, int], stall: float) -> None:
+        self._progress = progress
+        self._missing = missing
+        self._stall = stall
+        self._copied = 0
+        self._sent = 0
+        self._moved = time.monotonic()
+
+    def hear(self, out: bytes, err: bytes) -> None:
+        """Take what the copy said: bytes sent on ``out``, Nix's messages on ``err``."""
+        sent = max([self._sent, *map(int, out.split())])
+        if err or sent > self._sent:
+            self._moved = time.monotonic()
+        self._sent = sent
+        self._copied += len(_COPYING.findall(err))
+        if time.monotonic() - self._moved > self._stall:
+            raise _StalledError
+        size = f"{format_bytes(sent)} of {format_bytes(sum(self._missing.values()))}"
+        self._progress.say(f"copying path {self._copied} of {len(self._missing)}, {size}")

@@ -19,6 +19,7 @@ import pathlib
 import secrets
 import tempfile
 import time
+import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.become import BecomeBase
@@ -127,6 +128,56 @@ class Host:
         """
         identity = (self.run.id, self._who, f"{self.run.task}-{request}")
         return self.read(script("request", *identity, *words, sources=sources), deadline)
+
+    @contextlib.contextmanager
+    def directory(self) -> t.Iterator[str]:
+        """Have a directory on the host for files on their way, private to the login and to root.
+
+        Not in /tmp, which may be in memory.
+        """
+        path = f"/var/tmp/closure-nixos-{secrets.token_hex(8)}"
+        # In its own name, because plugins read and write files as the login.
+        self._as_login(f"mkdir -p -m 700 {path}", 60)
+        try:
+            yield path
+        finally:
+            # A host that is gone keeps them; the error that says so must not be hidden.
+            with contextlib.suppress(AnsibleError):
+                self.read(script("rm", "-rf", path))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the host's files are the controller's."""
+        return bool(self._connection.transport == "local")
+
+    def fetch(self, path: str, local: str, deadline: float) -> None:
+        """Copy a file of the login to the controller, again if the connection fails."""
+        self._again(lambda: self._connection.fetch_file(path, local), f"{path} from", deadline)
+
+    def send(self, local: str, path: str, deadline: float) -> None:
+        """Copy a file of the controller to the login, again if the connection fails."""
+        self._again(lambda: self._connection.put_file(local, path), f"{path} to", deadline)
+
+    def _as_login(self, command: str, deadline: float) -> None:
+        call = functools.partial(self._connection.exec_command, command, sudoable=False)
+        self._again(call, f"the answer to `{command}` of", deadline)
+
+    def _again(self, call: t.Callable[[], object], what: str, deadline: float) -> None:
+        """Do what may be done twice until the connection holds."""
+        give_up = time.monotonic() + self.patience
+        while True:
+            self.run.check_alive()
+            try:
+                within(deadline, call)
+            except (AnsibleConnectionFailure, TimeoutError) as error:
+                self.reconnect()
+                if not self._answered or time.monotonic() > give_up:
+                    raise self._unreachable(error, deadline) from error
+                time.sleep(1)
+            except AnsibleError as error:
+                raise ClosureError(f"{self.name}: {what} was not carried: {error}") from error
+            else:
+                return
 
     def reconnect(self) -> None:
         """Make the next script open a connection of its own.

@@ -7,29 +7,50 @@
 from __future__ import annotations
 
 from ansible.plugins.connection import ConnectionBase
+from ansible_collections.closure.nixos.plugins.module_utils._copy import Way
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._ssh_config import SshOptions
 
 # The argument options of the ssh connection plugin, in the order in which it gives them to ssh.
 _ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+_SUDO = ("sudo", "ansible.builtin.sudo")
+
+
+def way_to(connection: ConnectionBase) -> Way:
+    """Say what a connection offers to Nix, which starts an ssh and a sudo of its own."""
+    return Way(_obstacle(connection), _root_by(connection))
+
+
+def _obstacle(connection: ConnectionBase) -> str:
+    if connection.transport != "ssh":
+        return f"the host is reached by the connection plugin {connection.transport}"
+    if connection.get_option("password"):
+        return "ssh asks for a password, which Nix's own ssh cannot be given"
+    return ""
+
+
+def _root_by(connection: ConnectionBase) -> str:
+    become = connection.become
+    if "remote_user" in connection.option_definitions:
+        login = connection.get_option("remote_user")
+    else:
+        login = None
+    if login == "root":
+        return "login"
+    if not become or become.get_option("become_user") not in (None, "root"):
+        return ""
+    can_sudo = become.name in _SUDO and not become.get_option("become_pass")
+    return "sudo" if can_sudo else "wire"
 
 
 def ssh_options(connection: ConnectionBase, name: str) -> SshOptions:
     """Return the options of an ssh connection plugin.
 
-    :raises ClosureError: the host is not reached by ssh, or only with a password
+    :raises ClosureError: Nix's ssh cannot take this way
     """
-    if connection.transport != "ssh":
-        raise ClosureError(
-            f"{name} is reached by the connection plugin {connection.transport}, and Nix copies "
-            "over ssh. Give the host ansible_connection: ssh."
-        )
+    if obstacle := _obstacle(connection):
+        raise ClosureError(f"Nix cannot copy to {name} by ssh: {obstacle}. Set transport: archive.")
     option = connection.get_option
-    if option("password"):
-        raise ClosureError(
-            f"{name} is reached with an ssh password, which Nix's own ssh cannot be given. "
-            "Use a key for this host."
-        )
     return SshOptions(
         host=option("host"),
         port=option("port"),
@@ -41,20 +62,11 @@ def ssh_options(connection: ConnectionBase, name: str) -> SshOptions:
     )
 
 
-def remote_program(connection: ConnectionBase, name: str) -> str:
-    """Return the query of a store URL that has the target's side run as root, where we become it.
+def remote_program(connection: ConnectionBase, program: str) -> str:
+    """Return the query parameter of a store URL that has the target's side run as root by sudo.
 
     Blanks are %20 in a store URL; ``+`` stays a plus (tried with Nix 2.8 and 2.26).
-
-    :raises ClosureError: the become plugin is one that Nix cannot use
     """
     become = connection.become
-    if not become or connection.get_option("remote_user") == "root":
-        return ""
-    if become.name not in ("sudo", "ansible.builtin.sudo"):
-        raise ClosureError(
-            f"{name} becomes root with {become.name}, and Nix's copy can only use sudo. "
-            "Log in as root, or as a user in the target's trusted-users without become."
-        )
-    program = become.get_option("become_exe") or "sudo"
-    return f"?remote-program={program}%20-n%20nix-store"
+    sudo = become.get_option("become_exe") if become and become.name in _SUDO else None
+    return f"remote-program={sudo or 'sudo'}%20-n%20{program}"

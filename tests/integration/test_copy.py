@@ -14,6 +14,7 @@ import sys
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
+    BUILT,
     COPY,
     HOSTS,
     PROFILE_SET,
@@ -30,12 +31,14 @@ INCOMING = "/nix/var/nix/gcroots/closure-nixos/incoming"
 
 
 def logged_nix(directory: pathlib.Path) -> tuple[dict[str, str], pathlib.Path]:
-    """A PATH whose nix is the real one, and its log with a line for each run."""
+    """A PATH whose nix is the real one, and its log with a line for each copy."""
     log, programs = directory / "copies", directory / "bin"
     log.touch()
     programs.mkdir()
     wrapper = programs / "nix"
-    wrapper.write_text(f'#!/bin/sh\necho run >>{log}\nexec /usr/bin/nix "$@"\n')
+    wrapper.write_text(
+        f'#!/bin/sh\ncase "$*" in *" copy "*) echo run >>{log} ;; esac\nexec /usr/bin/nix "$@"\n'
+    )
     wrapper.chmod(0o755)
     path = f"{programs}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
     return {"PATH": path}, log
@@ -74,14 +77,16 @@ def test_only_what_is_missing_is_copied_and_it_is_rooted_until_a_profile_holds_i
     assert [fleet.exec(host, f"ls {INCOMING} 2>&- || :") for host in HOSTS] == [""] * 3
 
 
-def test_the_ways_in_that_nix_cannot_take_are_explained(
+def test_the_ways_in_that_nothing_can_take_are_explained(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    """Without rights on the target, with a sudo that asks, and with no target at all."""
+    """Without rights on the target, by ssh with a sudo that asks, and with no target at all."""
     nobody = fleet.hosts["node1"]["ansible_host"].rpartition(".")[0] + ".99"
     logins = {
         "plain": fleet.hosts["node1"] | {"ansible_user": "deploy"},
-        "asks": fleet.hosts["node3"] | {"ansible_user": "deploy", "ansible_become": True},
+        "asks": fleet.hosts["node3"]
+        | {"ansible_user": "deploy", "ansible_become": True}
+        | {"transport": "ssh"},
         "gone": {"ansible_host": nobody, "ansible_ssh_timeout": 3},
     }
     groups = {"testbed": {"children": {"logins": {"hosts": logins}}}}
@@ -89,7 +94,8 @@ def test_the_ways_in_that_nix_cannot_take_are_explained(
     file = write_systems(tmp_path, hosts=["node1"])
     task = build(file, attr="node1.system", hosts=[])
     before = {host: trace(fleet, host) for host in HOSTS}
-    text = playbook(task, COPY, hosts="logins")
+    arguments = {"path": BUILT, "transport": "{{ transport | default('auto') }}"}
+    text = playbook(task, module("nix_copy_closure", arguments), hosts="logins")
     played = play(text, "-i", str(tmp_path / "logins.json"))
     assert "Traceback" not in played.text
     said = {login: played.result(login, "nix_copy_closure")["msg"] for login in logins}

@@ -11,9 +11,9 @@ import shutil
 import subprocess
 
 import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._copy import explain_copy
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
-    explain_copy,
     failed_builders,
     nix_string,
     parse_attr,

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# Store paths as files, for a way between two hosts that is not Nix's own.
+
+# pack FILE COMPRESS PATH...: writes exactly these paths, and prints the file's checksum.
+pack() {
+    file=$1 compress=$2
+    shift 2
+    nix-store --export "$@" >"$file" || exit
+    wrap
+}
+
+# pack_large FILE COMPRESS PATH: writes the NAR of one path, and prints the file's checksum and then
+# what a binary cache says of the path, but for where its NAR is.
+pack_large() {
+    file=$1 compress=$2
+    nix-store --dump "$3" >"$file" || exit
+    wrap
+    printf 'StorePath: %s\nNarHash: %s\n' "$3" "$(nix-store --query --hash "$3")"
+    printf 'NarSize: %s\n' "$(nix-store --query --size "$3")"
+    printf 'References: %s\n' "$(nix-store --query --references "$3" |
+        sed 's|.*/||' | paste -s -d ' ' -)"
+}
+
+# The file belongs to who owns its directory: the login, who will fetch it.
+wrap() {
+    if [ -n "$compress" ]; then gzip -1 <"$file" >"$file.gz" && mv "$file.gz" "$file" || exit; fi
+    chown "$(stat -c %u "${file%/*}")" "$file"
+    checksum "$file"
+}
+
+checksum() {
+    sha256sum <"$1" | cut -d ' ' -f 1
+}
+
+# arrived FILE CHECKSUM: nothing of a file that was cut or altered is imported.
+arrived() {
+    [ "$(checksum "$1")" = "$2" ] || die "the archive was cut or altered: its checksum is wrong" 65
+}
+
+# unpack FILE CHECKSUM COMPRESS: adds what pack wrote to the store.
+unpack() {
+    arrived "$1" "$2"
+    if [ -n "$3" ]; then gzip -dc "$1"; else cat "$1"; fi | nix-store --import >/dev/null
+}
+
+# unpack_large FILE CHECKSUM COMPRESS PATH INFO: adds what pack_large wrote to the store. Nix reads
+# it as a binary cache, since it holds what it imports in memory.
+unpack_large() {
+    arrived "$1" "$2"
+    cache="${1%/*}/cache" name=${4#/nix/store/}
+    mkdir -p "$cache/nar"
+    printf 'StoreDir: /nix/store\n' >"$cache/nix-cache-info"
+    ln "$1" "$cache/nar/path"
+    printf '%s\nURL: nar/path\nCompression: %s\n' "$5" "${3:-none}" >"$cache/${name%%-*}.narinfo"
+    nix --extra-experimental-features nix-command copy --no-check-sigs --no-recursive \
+        --from "file://$cache" "$4"
+}

@@ -1,0 +1,285 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The roads of a closure to a host: which is taken, what arrives, and what a cut one leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import secrets
+import typing as t
+
+import pytest
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    TESTBED,
+    Fleet,
+    Play,
+    Played,
+)
+from ansible_collections.closure.nixos.tests.integration._systems import nix
+
+WIRE = pathlib.Path(__file__).with_name("wire")
+# A closure that no store has: small files that refer to one another in a chain, and large ones.
+CLOSURE = """
+let
+  make = name: inputs: script: derivation {
+    name = "road-${name}";
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    args = [ "-c" "PATH=/bin:/usr/bin; ${script}" ];
+    nonce = "@nonce@";
+    inherit inputs;
+  };
+  chain = n: make "part${toString n}" (if n == 0 then [ ] else [ (chain (n - 1)) ])
+    "echo $inputs $nonce ${toString n} >$out";
+  large = n: make "large${toString n}" [ ] "{ echo $nonce; head -c @size@ /dev/zero; } >$out";
+in make "top" [ (chain @count@) (map large (builtins.genList (n: n) @large@)) ] "echo $inputs >$out"
+"""
+
+REFERENCES = ("nix-store", "--query", "--references")
+
+Variables = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Closure:
+    """A closure in the controller's store."""
+
+    path: str
+
+    @property
+    def paths(self) -> list[str]:
+        """All its paths, references first."""
+        return nix("nix-store", "--query", "--requisites", self.path).split()
+
+
+@pytest.fixture
+def closure(tmp_path: pathlib.Path) -> t.Callable[..., Closure]:
+    """Build a closure of ``count + large + 2`` paths."""
+
+    def make(count: int = 5, large: int = 0, size: int = 0) -> Closure:
+        values = {"nonce": secrets.token_hex(8), "count": count, "large": large, "size": size}
+        text = CLOSURE
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", str(value))
+        file = tmp_path / f"{values['nonce']}.nix"
+        file.write_text(text)
+        root = tmp_path / f"{values['nonce']}-root"
+        return Closure(nix("nix-build", str(file), "--out-link", str(root), "-Q"))
+
+    return make
+
+
+MakeClosure = t.Callable[..., Closure]
+
+
+@dataclasses.dataclass(frozen=True)
+class Roads:
+    """Copies to logins: names for a host and a way into it."""
+
+    fleet: Fleet
+    play: Play
+    directory: pathlib.Path
+    #: variables of hosts that are not the task's own
+    others: Variables = dataclasses.field(default_factory=dict)
+
+    def __call__(
+        self, host: str, arguments: Variables | Closure, *options: str, **variables: object
+    ) -> dict[str, t.Any]:
+        """Copy to a host that is reached with these variables, and return the task's result."""
+        return self.played(host, arguments, *options, **variables).result(host)
+
+    def played(
+        self, host: str, arguments: Variables | Closure, *options: str, **variables: object
+    ) -> Played:
+        if isinstance(arguments, Closure):
+            arguments = {"path": arguments.path}
+        own = self.others | {host: variables}
+        hosts = {name: self.fleet.hosts[name] | more for name, more in own.items()}
+        inventory = self.directory / f"{secrets.token_hex(4)}.json"
+        inventory.write_text(json.dumps({"testbed": {"hosts": hosts}}))
+        tasks = [{"closure.nixos.nix_copy_closure": arguments}]
+        text = json.dumps([{"hosts": host, "gather_facts": False, "tasks": tasks}])
+        plugins = {"ANSIBLE_CONNECTION_PLUGINS": str(WIRE / "connection_plugins")}
+        return self.play(text, "-i", str(inventory), *options, env=plugins)
+
+    def enter(self, host: str) -> Variables:
+        """Variables for the connection plugin that does without a network."""
+        command = [str(TESTBED), "exec", "--fleet", self.fleet.name, host]
+        return {"ansible_connection": "testbed_nsenter", "testbed_enter": command}
+
+    def lacks(self, host: str, closure: Closure) -> list[str]:
+        """The paths of a closure that are not valid on a host, all others being whole."""
+        script = f"nix-store --check-validity --print-invalid {' '.join(closure.paths)}"
+        lacking = self.fleet.exec(host, script).split()
+        there = " ".join(set(closure.paths) - set(lacking))
+        if there:
+            self.fleet.exec(host, f"nix-store --verify-path {there}")
+        return lacking
+
+    def references(self, host: str, closure: Closure) -> list[str]:
+        """What the paths of a closure refer to, as a host's database has it."""
+        script = " ".join([*REFERENCES, *closure.paths])
+        return self.fleet.exec(host, script).split()
+
+    def leftovers(self, host: str) -> str:
+        """Files on their way that a host still has."""
+        return self.fleet.exec(host, "ls -d /var/tmp/closure-nixos-* 2>/dev/null", check=False)
+
+
+@pytest.fixture
+def roads(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> Roads:
+    return Roads(fleet, play, tmp_path)
+
+
+SUDO = {"ansible_user": "deploy", "ansible_become": True}
+
+
+@pytest.mark.parametrize(
+    ("host", "variables", "transport", "reason"),
+    [
+        ("node1", {}, "ssh", "the host trusts the login"),
+        ("node1", SUDO, "ssh", "sudo asks the login for no password"),
+        ("node3", SUDO, "archive", "Nix cannot become root as Ansible does"),
+        ("node2", None, "archive", "connection plugin testbed_nsenter"),
+    ],
+    ids=["root", "sudo", "sudo-with-password", "no-ssh"],
+)
+def test_auto_takes_a_road_that_the_host_accepts_and_says_why(
+    roads: Roads,
+    closure: MakeClosure,
+    host: str,
+    variables: Variables | None,
+    transport: str,
+    reason: str,
+) -> None:
+    new = closure()
+    variables = roads.enter(host) if variables is None else variables
+    checked = roads(host, new, "--check", **variables)
+    assert sorted(roads.lacks(host, new)) == checked["missing_paths"] == sorted(new.paths)
+    first = roads(host, new, **variables)
+    assert roads.lacks(host, new) == [], first
+    again = roads(host, new, **variables)
+    assert [result["changed"] for result in (checked, first, again)] == [True, True, False]
+    assert checked["transport"] == first["transport"] == transport
+    assert reason in checked["reason"] == first["reason"]
+    assert (again["transport"], again["missing_paths"]) == (None, [])
+    assert roads.leftovers(host) == ""
+
+
+def test_a_login_that_the_host_does_not_trust_is_refused_before_anything_is_copied(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    new = closure()
+    for options in (["--check"], []):
+        said = roads("node1", new, *options, ansible_user="deploy")
+        assert said["failed"] and new.path in said["msg"]
+        for way_out in ("become: true", "sign_key_file", "trusted-users"):
+            assert way_out in said["msg"]
+    assert sorted(roads.lacks("node1", new)) == sorted(new.paths)
+
+
+@pytest.fixture
+def key_file(fleet: Fleet, tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
+    """A secret key on the controller that node2 trusts."""
+    secret, public = tmp_path / "a key.secret", tmp_path / "a key.public"
+    nix("nix-store", "--generate-binary-cache-key", "testbed-1", str(secret), str(public))
+    fleet.exec(
+        "node2",
+        "cp /etc/nix/nix.conf /etc/nix/nix.conf.before;"
+        f"echo 'trusted-public-keys = {public.read_text().strip()}' >>/etc/nix/nix.conf;"
+        "systemctl restart nix-daemon",
+    )
+    yield secret
+    fleet.exec(
+        "node2", "mv /etc/nix/nix.conf.before /etc/nix/nix.conf; systemctl restart nix-daemon"
+    )
+
+
+def test_a_signed_closure_needs_no_trusted_login(
+    roads: Roads, closure: MakeClosure, key_file: pathlib.Path
+) -> None:
+    new = closure()
+    task = {"path": new.path, "sign_key_file": str(key_file)}
+    refused = roads("node1", task, ansible_user="deploy")
+    assert "sign_key_file" in refused["msg"], "node1 does not trust that key"
+    said = roads("node2", task, ansible_user="deploy")
+    assert (said["transport"], roads.lacks("node2", new)) == ("ssh-ng", []), said
+    assert "signatures" in said["reason"]
+    secret = key_file.read_text()
+    assert secret not in str(refused) + str(said)
+
+
+def test_without_a_check_of_signatures_the_faster_protocol_is_taken(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    for variables in ({}, SUDO):
+        new = closure()
+        task = {"path": new.path, "check_sigs": False, "compress": True}
+        said = roads("node1", task, **variables)
+        assert (said["transport"], roads.lacks("node1", new)) == ("ssh-ng", []), said
+
+
+def test_an_archive_carries_exactly_what_is_missing_large_paths_too(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    """First compressed, to a host whose sudo asks; then from there to one it has no key for."""
+    new = closure(count=3, large=1, size=65 * 1024 * 1024)
+    part = next(path for path in new.paths if path.endswith("part2"))
+    known = nix("nix-store", "--query", "--requisites", part).split()
+    packed = {"transport": "archive", "compress": True}
+    assert roads("node3", {"path": part} | packed, **SUDO)["missing_paths"] == sorted(known)
+    first = roads("node3", {"path": new.path} | packed, **SUDO)
+    assert set(first.get("missing_paths", ())) == set(new.paths) - set(known), first
+    assert (first["reason"], roads.lacks("node3", new)) == ("the task asks for it", [])
+    roads.others["node3"] = SUDO
+    second = roads("node1", {"path": new.path, "build_host": "node3"})
+    assert (second["transport"], roads.lacks("node1", new)) == ("archive", []), second
+    assert "gets no connection" in second["reason"]
+    assert [roads.leftovers(host) for host in ("node1", "node3")] == ["", ""]
+    own = nix(*REFERENCES, *new.paths).split()
+    assert roads.references("node1", new) == roads.references("node3", new) == own
+
+
+def test_an_altered_archive_is_refused_before_anything_is_imported(
+    roads: Roads, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """The way in loses the last byte of each file that it carries."""
+    new = closure(count=1)
+    enter = roads.enter("node1")
+    spoil = tmp_path / "spoil"
+    spoil.write_text(
+        '#!/bin/sh\ncase "$*" in *"cat >"*/archive) head -c -1 | "$@" ;; *) exec "$@" ;; esac\n'
+    )
+    spoil.chmod(0o755)
+    enter["testbed_enter"] = [str(spoil), *enter["testbed_enter"]]
+    said = roads("node1", new, **enter)
+    assert said["failed"] and "cut or altered" in said["msg"]
+    assert sorted(roads.lacks("node1", new)) == sorted(new.paths)
+    assert roads.leftovers("node1") == ""
+
+
+def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    """As after a copy that was cut while its server on the target lived on (NixOS/nix#2699)."""
+    new = closure()
+    hold = (
+        f"mkfifo /tmp/silence; systemd-run -q --unit=stale sh -c 'exec 9<>/tmp/silence 8>"
+        f"{new.paths[2]}.lock; flock 8; exec nix-store --serve --write <&9';"
+        f"while flock -n {new.paths[2]}.lock true; do sleep 0.1; done;"
+        "systemctl show -P MainPID stale"
+    )
+    pid = roads.fleet.exec("node1", hold).strip()
+    try:
+        said = roads("node1", {"path": new.path, "stall_timeout": 3})
+    finally:
+        roads.fleet.exec("node1", "systemctl stop stale; rm /tmp/silence")
+    assert said["failed"] and "made no progress for 3 s" in said["msg"]
+    assert f"kill {pid}" in said["msg"]
+    retried = roads("node1", new)
+    assert roads.lacks("node1", new) == []
+    assert len(retried["missing_paths"]) < len(new.paths), "a retry resumes"

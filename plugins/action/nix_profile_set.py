@@ -10,12 +10,16 @@ import dataclasses
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts
-from ansible_collections.closure.nixos.plugins.module_utils._generations import profile_path
+from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+    profile_diff,
+    profile_path,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_PROFILE_SET
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
     read_facts,
+    require_room,
     require_root,
     require_system,
     set_profile,
@@ -39,6 +43,7 @@ class ActionModule(ClosureAction):
         after = facts
         if changed and not self.check:
             require_root(host, facts)
+            require_room(host, facts)
             set_profile(host, profile, path)
             after = read_facts(host, profile)
         return _result(profile, path, facts, after) | {"changed": changed}
@@ -50,10 +55,5 @@ def _result(profile: str, path: str, before: Facts, after: Facts) -> dict[str, t
         "path": path,
         "generation_before": before.current and dataclasses.asdict(before.current),
         "generation": after.current and dataclasses.asdict(after.current),
-        "diff": {
-            "before_header": profile,
-            "after_header": profile,
-            "before": f"{before.profile}\n" if before.profile else "",
-            "after": f"{path}\n",
-        },
+        "diff": profile_diff(profile, before.profile, path),
     }

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 
 _PROFILES = "/nix/var/nix/profiles"
 
@@ -99,22 +100,85 @@ def next_set(generations: Sequence[Generation], path: str) -> Literal["unchanged
     return "relink" if highest is not None and highest.path == path else "new"
 
 
-def generation_to_roll_back(
-    generations: Sequence[Generation], number_or_path: int | str
-) -> Generation:
-    """The generation of that number, or the newest that holds that store path.
+@dataclass(frozen=True)
+class Target:
+    """What a rollback goes to; without a number when no generation holds the path."""
 
-    Raises ClosureError, naming what there is, when there is none.
+    number: int | None
+    path: str
+
+
+def rollback_target(
+    generations: Sequence[Generation], to: str | None, booted: str | None = None
+) -> Target:
+    """What `to` names: a generation's number, a store path, "booted", or the one before.
+
+    Raises ClosureError, naming what there is, for a generation that does not exist.
     """
-    wanted = str(number_or_path)
-    for generation in sorted(generations, key=lambda entry: entry.number, reverse=True):
-        if wanted in (str(generation.number), generation.path):
+    if to is None:
+        found = _generation_before(generations)
+        return Target(found.number, found.path)
+    if to.isdecimal():
+        found = _numbered(generations, int(to))
+        return Target(found.number, found.path)
+    path = _named_path(generations, to, booted)
+    holders = [entry for entry in generations if entry.path == path]
+    holder = max(holders, key=lambda entry: (entry.current, entry.number), default=None)
+    return Target(holder.number if holder else None, path)
+
+
+def _named_path(generations: Sequence[Generation], to: str, booted: str | None) -> str:
+    if to == "booted":
+        if booted:
+            return booted
+        raise ClosureError("It has no /run/booted-system, so it did not boot NixOS.")
+    if to.startswith("/"):
+        return check_store_path(to)
+    raise ClosureError(
+        f"to: {to} is neither the number of a generation, nor a store path, nor booted. "
+        + what_exists(generations)
+    )
+
+
+def _numbered(generations: Sequence[Generation], number: int) -> Generation:
+    for generation in generations:
+        if generation.number == number:
             return generation
-    what = f"is {wanted}" if wanted.isdigit() else f"holds {wanted}"
-    raise ClosureError(f"No generation of the profile {what}. {_what_exists(generations)}")
+    raise ClosureError(f"There is no generation {number}. {what_exists(generations)}")
 
 
-def _what_exists(generations: Sequence[Generation]) -> str:
+def _generation_before(generations: Sequence[Generation]) -> Generation:
+    """The newest that is older than the current one and holds another system."""
+    current = next((entry for entry in generations if entry.current), None)
+    if current is None:
+        raise ClosureError(
+            f"The profile points to none of its generations. {what_exists(generations)}"
+        )
+    older = [
+        entry
+        for entry in generations
+        if entry.number < current.number and entry.path != current.path
+    ]
+    if not older:
+        raise ClosureError(
+            f"No generation before {current.number} holds another system. "
+            + what_exists(generations)
+        )
+    return max(older, key=lambda entry: entry.number)
+
+
+def profile_diff(profile: str, before: str | None, after: str) -> dict[str, str]:
+    """What people see of a profile that points to another path."""
+    return {
+        "before_header": profile,
+        "after_header": profile,
+        "before": f"{before}\n" if before else "",
+        "after": f"{after}\n",
+    }
+
+
+def what_exists(generations: Sequence[Generation]) -> str:
+    """A sentence with the generations there are."""
     if not generations:
         return "It has no generations: deploy a system to the host first."
     entries = (

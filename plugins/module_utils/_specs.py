@@ -72,3 +72,12 @@ NIXOS_SWITCH: Spec = {
         "timeout": {"type": "int", "default": 3600},
     }
 }
+
+NIXOS_ROLLBACK: Spec = {
+    "argument_spec": {
+        "to": {"type": "str"},
+        "action": {"type": "str", "choices": ["switch", "boot"], "default": "switch"},
+        "profile": _PROFILE,
+        "timeout": {"type": "int", "default": 3600},
+    }
+}

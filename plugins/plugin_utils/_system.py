@@ -80,9 +80,12 @@ def require_root(host: Host, facts: Facts) -> None:
         )
 
 
-def set_profile(host: Host, profile: str, path: str) -> None:
-    """Point a profile at a path; a new generation, unless it points there."""
-    words = ("profile_set", profile, check_store_path(path))
+def set_profile(host: Host, profile: str, path: str, number: int | None = None) -> None:
+    """Point a profile at a path; a new generation, unless it points there.
+
+    :param number: of the generation to go back to, if it still holds the path
+    """
+    words = ("profile_set", profile, check_store_path(path), str(number or ""))
     reply = host.change(*words, sources=("profile",), request="profile-set")
     _check(host, reply, f"does not set {profile} to {path}")
 

@@ -14,10 +14,11 @@ import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
     Generation,
-    generation_to_roll_back,
+    Target,
     next_set,
     parse_generations,
     profile_path,
+    rollback_target,
 )
 
 SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "sh"
@@ -209,29 +210,63 @@ def test_what_setting_the_profile_takes(generations: list[Generation], expected:
 RECORDED = (generation(1), generation(3, holds=1), generation(10, current=True))
 
 
-@pytest.mark.parametrize(
-    ("wanted", "number"), [(3, 3), ("3", 3), (10, 10), (store_path(10), 10), (store_path(1), 3)]
-)
-def test_a_recorded_generation_is_found(wanted: int | str, number: int) -> None:
-    assert generation_to_roll_back(RECORDED, wanted).number == number
-    assert generation_to_roll_back(RECORDED[::-1], wanted).number == number
+def target(number: int | None, holds: int) -> Target:
+    return Target(number, store_path(holds))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sentence"),
-    [(2, "No generation of the profile is 2. "), ("/x", "No generation of the profile holds /x. ")],
+    ("to", "expected"),
+    [
+        pytest.param("3", target(3, 1), id="a number"),
+        pytest.param("10", target(10, 10), id="the current number"),
+        pytest.param(store_path(1), target(3, 1), id="the newest with that path"),
+        pytest.param(store_path(7), target(None, 7), id="a path of no generation"),
+        pytest.param("booted", target(3, 1), id="booted"),
+        pytest.param(None, target(3, 1), id="the one before"),
+    ],
 )
-def test_an_unknown_generation_is_answered_with_those_that_exist(
-    wanted: int | str, sentence: str
-) -> None:
+def test_what_a_rollback_goes_to(to: str | None, expected: Target) -> None:
+    for generations in (RECORDED, RECORDED[::-1]):
+        assert rollback_target(generations, to, store_path(1)) == expected
+
+
+def test_of_generations_with_the_same_path_the_current_one_is_meant() -> None:
+    generations = generation(1, current=True), generation(2, holds=1)
+    assert rollback_target(generations, store_path(1)) == target(1, 1)
+
+
+def test_the_one_before_is_older_and_another_system() -> None:
+    newer = generation(11), generation(10, current=True), generation(9, holds=10)
+    assert rollback_target((*newer, generation(4), generation(2)), None) == target(4, 4)
+    with pytest.raises(ClosureError, match="No generation before 10 holds another system"):
+        rollback_target(newer, None)
+
+
+@pytest.mark.parametrize(
+    ("to", "sentence"),
+    [
+        ("2", "There is no generation 2. "),
+        ("last", "to: last is neither the number of a generation, nor a store path, nor booted. "),
+    ],
+)
+def test_what_does_not_exist_is_answered_with_what_does(to: str, sentence: str) -> None:
     with pytest.raises(ClosureError) as caught:
-        generation_to_roll_back(RECORDED, wanted)
+        rollback_target(RECORDED, to)
     assert caught.value.message == (
         f"{sentence}Choose one of these: 1: {store_path(1)}, 3: {store_path(1)}, "
         f"10 (current): {store_path(10)}."
     )
 
 
-def test_a_host_without_generations_has_nothing_to_go_back_to() -> None:
-    with pytest.raises(ClosureError, match="deploy a system to the host first"):
-        generation_to_roll_back((), 1)
+@pytest.mark.parametrize(
+    ("to", "sentence"),
+    [
+        ("1", "deploy a system to the host first"),
+        (None, "The profile points to none of its generations"),
+        ("booted", "did not boot NixOS"),
+        ("/run/current-system", "is not a store path"),
+    ],
+)
+def test_there_is_nothing_to_go_back_to(to: str | None, sentence: str) -> None:
+    with pytest.raises(ClosureError, match=sentence):
+        rollback_target((), to)

@@ -4,13 +4,19 @@
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Profiles, on the target.
 
-# profile_set PROFILE PATH: points the profile at the path, unless it does: `nix-env --set` compares
-# with the highest generation, so after a rollback it would make a new one for the current path.
+# profile_set PROFILE PATH [NUMBER]: points the profile at the path, unless it does: `nix-env --set`
+# compares with the highest generation, so after a rollback it would make a new one for the current
+# path. Where the generation of that number still holds the path, the profile goes back to it;
+# numbers are given anew once their generation was deleted.
 profile_set() {
     [ "$(readlink -f "$1")" != "$2" ] || return 0
     umask 022
     mkdir -p "$(dirname "$1")"
-    nix-env --profile "$1" --set "$2" || return
+    if [ -n "${3-}" ] && [ "$(readlink "$1-$3-link")" = "$2" ]; then
+        nix-env --profile "$1" --switch-generation "$3" || return
+    else
+        nix-env --profile "$1" --set "$2" || return
+    fi
     incoming=/nix/var/nix/gcroots/closure-nixos/incoming
     # The profile holds it now.
     [ "$(readlink "$incoming")" != "$2" ] || rm -f "$incoming"

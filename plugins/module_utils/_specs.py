@@ -27,6 +27,17 @@ NIX_BUILD_SYSTEM: Spec = {
     }
 }
 
+NIXPKGS_PIN: Spec = {
+    "argument_spec": {
+        "path": {"type": "path", "required": True},
+        "ref": {"type": "str"},
+        "rev": {"type": "str"},
+        "github": {"type": "str", "default": "NixOS/nixpkgs"},
+        "url": {"type": "str"},
+        "timeout": {"type": "int", "default": 3600},
+    }
+}
+
 NIX_COPY_CLOSURE: Spec = {
     "argument_spec": {
         "path": {"type": "str", "required": True},

@@ -64,8 +64,9 @@ options:
       - The nixpkgs that O(configuration) is evaluated with.
       - Either a dictionary with C(url) and C(sha256), or the path of a pin file on the build host,
         or the path of a directory there.
-      - A pin file ends in C(.json). It holds C(url) and C(sha256), or is the C(sources.json) of
-        npins or niv with a pin C(nixpkgs).
+      - A pin file ends in C(.json). It holds C(url) and C(sha256), as
+        M(closure.nixos.nixpkgs_pin) writes it, or is the C(sources.json) of npins or niv with a
+        pin C(nixpkgs).
     type: raw
   flake:
     description:
@@ -188,6 +189,7 @@ notes:
     who evaluates it. In O(configuration) and O(flake) that is an error.
   - C(is not what was pinned) names both hashes and the command that pins what is there now.
 seealso:
+  - module: closure.nixos.nixpkgs_pin
   - module: closure.nixos.nix_copy_closure
   - module: closure.nixos.nix_profile_set
   - module: closure.nixos.nixos_switch

@@ -105,6 +105,10 @@ class Builder:
         plans = parse_plans(ended.stdout)
         return {host: _system(system, plans.get(host)) for host, system in systems.items()}
 
+    def ask(self, expression: str) -> Ended:
+        """Evaluate an expression to one line of JSON, without looking at ``NIX_PATH``."""
+        return self._evaluate(expression, search_path=False)
+
     def _evaluate_all(
         self, requests: Mapping[str, Request], search_path: bool
     ) -> dict[str, Evaluated | Outcome]:

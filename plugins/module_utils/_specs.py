@@ -15,16 +15,36 @@ Spec = dict[str, t.Any]
 
 _PROFILE: Spec = {"type": "str", "default": "system"}
 
+# What a system is made of, the same for all that evaluate one.
+_INPUTS: Spec = {
+    "file": {"type": "path"},
+    "expression": {"type": "str"},
+    "configuration": {"type": "list", "elements": "raw"},
+    "flake": {"type": "str"},
+    "attr": {"type": "list", "elements": "str", "default": []},
+    "nixpkgs": {"type": "raw"},
+    "args": {"type": "dict", "default": {}},
+}
+
 NIX_BUILD_SYSTEM: Spec = {
     "argument_spec": {
-        "file": {"type": "path", "required": True},
-        "attr": {"type": "list", "elements": "str", "default": []},
+        **_INPUTS,
+        "systems": {"type": "dict"},
         "hosts": {"type": "list", "elements": "str"},
         "build_host": {"type": "str"},
         "build_lease": {"type": "int", "default": 30},
         "roots": {"type": "path"},
         "timeout": {"type": "int", "default": 86400},
-    }
+        "check_build": {"type": "bool", "default": False},
+        "eval_memory_mb": {"type": "int", "default": 0},
+        "max_jobs": {"type": "str"},
+        "cores": {"type": "int"},
+        "builders": {"type": "str"},
+        "substituters": {"type": "list", "elements": "str"},
+        "keep_going": {"type": "bool", "default": True},
+        "nix_options": {"type": "dict", "default": {}},
+    },
+    "mutually_exclusive": [("file", "expression", "configuration", "flake")],
 }
 
 NIXPKGS_PIN: Spec = {

@@ -9,10 +9,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._generations import profile_path
+from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts
+from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+    Generation,
+    profile_path,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_FACTS
+from ansible_collections.closure.nixos.plugins.module_utils._toplevel import Toplevel
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._system import read_facts
+from ansible_collections.closure.nixos.plugins.plugin_utils._system import look_around
 
 
 class ActionModule(ClosureAction):
@@ -22,25 +27,50 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the facts; nothing changes."""
-        facts = read_facts(self.target(), profile_path())
-        running = facts.toplevels["/run/current-system"]
-        return {
-            "changed": False,
-            "ansible_facts": {
-                "nixos": {
-                    "running": facts.running,
-                    "booted": facts.booted,
-                    "profile": facts.profile,
-                    "boots": facts.profile if facts.boots(facts.profile or "") else None,
-                    "version": running.nixos_version if running else None,
-                    "platform": facts.platform,
-                    "generations": [dataclasses.asdict(entry) for entry in facts.generations],
-                    "reboot_required": bool(facts.reboot_reasons),
-                    "reboot_reasons": list(facts.reboot_reasons),
-                    "failed_units": list(facts.failed_units),
-                    "switching": facts.switcher is not None,
-                    "nix_version": facts.nix,
-                    "user": facts.user,
-                }
-            },
-        }
+        facts = look_around(self.target(), profile_path())
+        return {"changed": False, "ansible_facts": {"nixos": _result(facts)}}
+
+
+def _result(facts: Facts) -> dict[str, t.Any]:
+    links = {"running": "/run/current-system", "booted": "/run/booted-system"}
+    systems = links | {"profile": facts.path or ""}
+    running = facts.toplevels["/run/current-system"]
+    looked = facts.looked
+    return {
+        "running": facts.running,
+        "booted": facts.booted,
+        "profile": facts.profile,
+        "boots": facts.profile if facts.boots(facts.profile or "") else None,
+        "version": running.nixos_version if running else None,
+        "platform": facts.platform,
+        "systems": {name: _system(facts.toplevels.get(link)) for name, link in systems.items()},
+        "generations": [_generation(facts, entry) for entry in facts.generations],
+        "reboot_required": bool(facts.reboot_reasons),
+        "reboot_reasons": list(facts.reboot_reasons),
+        "failed_units": list(facts.failed_units),
+        "system_state": facts.state,
+        "switching": facts.switcher is not None,
+        "switcher": facts.switcher,
+        "kernel": looked and looked.kernel,
+        "nix_version": facts.nix,
+        "nix_trusted": looked and looked.trusted,
+        "nix_trusted_keys": list(looked.trusted_keys) if looked else [],
+        "nix_free": looked and looked.nix_free,
+        "boot_free": facts.boot_free,
+        "user": facts.user,
+    }
+
+
+def _system(toplevel: Toplevel | None) -> dict[str, t.Any] | None:
+    if toplevel is None:
+        return None
+    return {
+        "path": toplevel.path,
+        "version": toplevel.nixos_version,
+        "platform": toplevel.system,
+        "kernel": toplevel.kernel_version,
+    }
+
+
+def _generation(facts: Facts, entry: Generation) -> dict[str, t.Any]:
+    return dataclasses.asdict(entry) | {"booted": entry.path == facts.booted}

@@ -16,6 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     Step,
     check_specialisation,
     needed_steps,
+    standing,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._generations import profile_path
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
@@ -47,6 +48,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
     look_at,
     plan,
     read_facts,
+    require_room,
     require_root,
     require_system,
 )
@@ -167,6 +169,9 @@ class ActionModule(ClosureAction):
         require_system(host, facts, str(facts.path))
         if steps[0].action != "test":
             _require_profile(host, facts, profile)
+            require_room(host, facts)
+        if facts.in_maintenance:
+            self.progress().warn(f"{host.name} {standing(facts)}")
         planned = self._plan(host, facts, steps) if self.diff else {}
         install, limit = args["install_bootloader"], args["timeout"]
         ended = activate(host, steps, install, limit, self.progress())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
@@ -35,6 +36,22 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
+class Looked:
+    """What only those ask who look at a host; None where it does not say.
+
+    :param kernel: the release of the kernel that runs
+    :param trusted: whether the login is one of Nix's trusted users
+    :param trusted_keys: the public keys whose signatures Nix accepts
+    :param nix_free: bytes that are free for the store
+    """
+
+    kernel: str
+    trusted: bool | None
+    trusted_keys: tuple[str, ...]
+    nix_free: int | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """A NixOS host's state; paths are store paths, ``None`` where there is none.
 
@@ -45,6 +62,10 @@ class Facts:
     :param activation: what our last activation does or did, until somebody has heard of its end
     :param path: the system that was asked for, else the profile's
     :param valid: whether that is in the host's store
+    :param state: what systemd says of the host as a whole, such as "running" or "maintenance"
+    :param loader_boots: what the loader's files say that it boots, where they can be read
+    :param boot_needed: bytes that the system's boot files will take in /boot
+    :param looked: what else ``host_facts`` says
     :param specialisation: the name of the specialisation that was asked for
     """
 
@@ -63,6 +84,11 @@ class Facts:
     toplevels: dict[str, Toplevel | None]
     path: str | None
     valid: bool
+    state: str | None = None
+    loader_boots: str | None = None
+    boot_free: int | None = None
+    boot_needed: int | None = None
+    looked: Looked | None = None
     specialisation: str | None = None
 
     @property
@@ -70,6 +96,11 @@ class Facts:
         """The system that is to run: the one that was asked for, or its specialisation."""
         special = f"/specialisation/{self.specialisation}" if self.specialisation else ""
         return self.toplevels.get(f"{self.path}{special}")
+
+    @property
+    def in_maintenance(self) -> bool:
+        """Whether the host is in rescue or emergency mode."""
+        return self.state == "maintenance"
 
     @property
     def current(self) -> Generation | None:
@@ -141,6 +172,25 @@ def check_specialisation(facts: Facts) -> None:
     )
 
 
+def check_room(facts: Facts) -> None:
+    """Raise ClosureError when the system's boot files do not fit into /boot."""
+    if facts.boot_free is None or (facts.boot_needed or 0) <= facts.boot_free:
+        return
+    raise ClosureError(
+        f"/boot has {facts.boot_free} bytes left, and the kernel and initrd of {facts.path} need "
+        f"{facts.boot_needed}. Delete generations that nobody needs, for example with `nix-env "
+        "--profile /nix/var/nix/profiles/system --delete-generations +5`, then clear /boot with "
+        "`/run/current-system/bin/switch-to-configuration boot`, and run the task again."
+    )
+
+
+def standing(facts: Facts) -> str:
+    """What a host runs and boots, for those who have to repair it; ends a sentence about it."""
+    rescue = ", and is in maintenance mode, which `systemctl default` ends"
+    boots = facts.loader_boots or facts.loader_default or "what it did"
+    return f"runs {facts.running} and boots {boots}{rescue if facts.in_maintenance else ''}."
+
+
 def parse_facts(text: str, profile: str) -> Facts:
     """Read the answer of ``system_facts PROFILE [PATH [SPECIALISATION]]``.
 
@@ -165,6 +215,11 @@ def parse_facts(text: str, profile: str) -> Facts:
         toplevels=parse_toplevels(text),
         path=one["path_asked"] or None,
         valid="valid" in one,
+        state=one["state"] or None,
+        loader_boots=one["loader_boots"] or None,
+        boot_free=_bytes(one, "boot_free"),
+        boot_needed=_bytes(one, "boot_needed"),
+        looked=_parse_looked(one) if "kernel_release" in one else None,
         specialisation=one["specialisation_asked"] or None,
     )
 
@@ -173,3 +228,14 @@ def _parse_steps(words: str) -> tuple[Step, ...]:
     """Read the call of ``activate`` in ``sh/system.sh``: INSTALL, then actions and paths."""
     steps = shlex.split(words)[2:]
     return tuple(map(Step, steps[::2], steps[1::2]))
+
+
+def _parse_looked(one: Mapping[str, str]) -> Looked:
+    # Nix says 1, and true since 2.30. One too old to say it says nothing.
+    trusted = {"1": True, "true": True, "0": False, "false": False}.get(one["nix_trusted"])
+    keys = tuple(one["nix_keys"].split())
+    return Looked(one["kernel_release"], trusted, keys, _bytes(one, "nix_free"))
+
+
+def _bytes(one: Mapping[str, str], name: str) -> int | None:
+    return int(one[name]) if one.get(name) else None

@@ -34,6 +34,7 @@ class Toplevel:
     kernel: str | None = None
     initrd: str | None = None
     kernel_modules: str | None = None
+    kernel_version: str | None = None
     firmware: str | None = None
     kernel_params: str | None = None
     init_interface_version: str | None = None

@@ -12,7 +12,8 @@ short_description: Gather facts about a NixOS host
 version_added: 0.1.0
 description:
   - Says which system a NixOS host runs, which it booted and which it will boot, the generations of
-    its system profile, whether it needs a reboot, and which units have failed.
+    its system profile, whether it needs a reboot, which units have failed, whom its Nix trusts, and
+    how much room it has.
   - Asks all of it in one round trip.
 author:
   - closure.nixos contributors (@closure-nixos)
@@ -54,6 +55,10 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "Reboot for {{ nixos.reboot_reasons | join(', ') }}"
   when: nixos.reboot_required
+
+- name: Stop before a host whose /boot is full
+  ansible.builtin.assert:
+    that: nixos.boot_free > 100000000
 
 - name: Stop before a host that has failed units
   ansible.builtin.assert:
@@ -105,6 +110,52 @@ ansible_facts:
           returned: success
           type: str
           sample: x86_64-linux
+        systems:
+          description:
+            - What C(running), C(booted) and C(profile) are, by these names. V(null) where there is
+              none.
+          returned: success
+          type: dict
+          contains:
+            running:
+              description: System that runs now.
+              returned: success
+              type: dict
+              contains: &system
+                path:
+                  description: Its store path.
+                  returned: success
+                  type: str
+                version:
+                  description: Its NixOS version.
+                  returned: success
+                  type: str
+                platform:
+                  description: Platform that it is built for.
+                  returned: success
+                  type: str
+                kernel:
+                  description: Version of its kernel. V(null) for a container.
+                  returned: success
+                  type: str
+            booted:
+              description: System that was booted.
+              returned: success
+              type: dict
+              contains: *system
+            profile:
+              description: System that the system profile points to.
+              returned: success
+              type: dict
+              contains: *system
+          sample:
+            running: &sample
+              path: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+              version: 26.05.standin
+              platform: x86_64-linux
+              kernel: 6.12.30
+            booted: *sample
+            profile: *sample
         generations:
           description: Generations of the system profile, oldest first.
           returned: success
@@ -131,6 +182,11 @@ ansible_facts:
               returned: success
               type: bool
               sample: true
+            booted:
+              description: Whether the host has booted its system.
+              returned: success
+              type: bool
+              sample: false
         reboot_required:
           description: Whether something of the profile's system takes effect only after a reboot.
           returned: success
@@ -150,16 +206,56 @@ ansible_facts:
           type: list
           elements: str
           sample: []
+        system_state:
+          description:
+            - What C(systemctl is-system-running) says. V(maintenance) is rescue or emergency mode.
+          returned: success
+          type: str
+          sample: running
         switching:
           description: Whether a switch runs now, by this collection or by C(nixos-rebuild).
           returned: success
           type: bool
           sample: false
+        switcher:
+          description:
+            - The unit or the process that switches, of which only root sees a process. V(null) when
+              none does.
+          returned: success
+          type: str
+          sample: nixos-rebuild-switch-to-configuration.service
+        kernel:
+          description: Release of the kernel that runs.
+          returned: success
+          type: str
+          sample: 6.12.30
         nix_version:
           description: Version of Nix on the host. V(null) when the login does not find it.
           returned: success
           type: str
           sample: 2.26.3
+        nix_trusted:
+          description:
+            - Whether that user is one of Nix's trusted users. V(null) when Nix does not say.
+          returned: success
+          type: bool
+          sample: true
+        nix_trusted_keys:
+          description: Public keys whose signatures Nix accepts on the host.
+          returned: success
+          type: list
+          elements: str
+          sample: ["cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="]
+        nix_free:
+          description: Bytes that are free for the Nix store.
+          returned: success
+          type: int
+          sample: 80619077632
+        boot_free:
+          description: Bytes that are free in C(/boot). V(null) when there is no such directory.
+          returned: success
+          type: int
+          sample: 412340224
         user:
           description: User that the module was on the host, so after becoming another.
           returned: success

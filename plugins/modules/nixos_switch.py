@@ -128,6 +128,10 @@ notes:
   - C(has no specialisation) and C(knows no specialisation) mean O(specialisation).
   - C(is still busy with another switch) means that O(lock_timeout) has passed. The unit or the
     process that switches is named.
+  - C(/boot has ... bytes left) means that the system's kernel and initrd do not fit there, and that
+    nothing was changed. It is only found where systemd-boot is used.
+  - C(is in maintenance mode) means that the host is in rescue or emergency mode, before the
+    activation as a warning, after it as the reason for more to fail.
   - C(is still activating) means that O(timeout) has passed. What runs there goes on. See
     C(systemctl status nixos-rebuild-switch-to-configuration) on the host, and run the task again
     for the result.

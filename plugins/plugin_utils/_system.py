@@ -10,6 +10,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     Facts,
     Step,
+    check_room,
     parse_facts,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
@@ -51,6 +52,24 @@ def read_facts(
     reply = host.read(script(function, profile, path, specialisation, sources=_FACTS))
     _check(host, reply, "does not say what it is")
     return parse_facts(reply.text, profile)
+
+
+def look_around(host: Host, profile: str) -> Facts:
+    """Ask a host all that it says of itself, in one round trip."""
+    reply = host.read(script("host_facts", profile, sources=_FACTS))
+    _check(host, reply, "does not say what it is")
+    return parse_facts(reply.text, profile)
+
+
+def require_room(host: Host, facts: Facts) -> None:
+    """Refuse a system for which /boot is too full.
+
+    :raises ClosureError: its kernel and initrd do not fit
+    """
+    try:
+        check_room(facts)
+    except ClosureError as error:
+        raise ClosureError(f"{host.name}: {error.message}", path=facts.path) from error
 
 
 def require_system(host: Host, facts: Facts, path: str) -> Toplevel:

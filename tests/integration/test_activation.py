@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     build,
     playbook,
     quartet,
+    recorded,
     running,
     started,
     switch,
@@ -123,3 +124,49 @@ def test_only_units_that_fail_now_and_go_on_failing_count(
     assert again.rc == 0 and before["outcome"] == "failed-units", again.text
     assert before["failed_units_before"] == before["failed_units"] == ["t-broken.service"]
     assert play(playbook(*quartet(write_systems(tmp_path)))).rc == 0
+
+
+def test_a_full_boot_is_found_before_anything_changes(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, hosts=["node3"])
+    copied = play(playbook(build(file), COPY, hosts="node3"))
+    assert copied.rc == 0, copied.text
+    small = "mount -t tmpfs -o size=64k tmpfs /boot && mkdir -p /boot/EFI/nixos"
+    fleet.exec("node3", f"{small} && head -c 1000000 /dev/zero >/boot/full || :")
+    before = recorded(fleet, "node3"), running(fleet, "node3")
+    try:
+        played = play(playbook(build(file), PROFILE_SET, hosts="node3"))
+        after = recorded(fleet, "node3"), running(fleet, "node3")
+    finally:
+        fleet.exec("node3", "umount /boot")
+    said = played.result("node3", "nix_profile_set")
+    assert said["failed"] and said["msg"].startswith("node3: /boot has 0 bytes left"), said
+    assert after == before
+
+
+def test_facts_say_whom_a_host_trusts_and_what_room_it_has(fleet: Fleet, play: Play) -> None:
+    facts = {"name": "nixos_facts", "closure.nixos.nixos_facts": {}}
+    holder = "flock /run/nixos/switch-to-configuration.lock sleep 60"
+    fleet.exec("node2", f"mkdir -p /run/nixos; systemd-run --unit=t-holder {holder}")
+    try:
+        rooted = play(playbook(facts))
+    finally:
+        fleet.exec("node2", "systemctl stop t-holder")
+    plain = play(playbook(facts), "-e", "ansible_user=deploy")
+    for host in HOSTS:
+        said, login = (it.result(host)["ansible_facts"]["nixos"] for it in (rooted, plain))
+        assert (said["nix_trusted"], login["nix_trusted"]) == (True, False)
+        assert said["nix_trusted_keys"] == login["nix_trusted_keys"] != []
+        assert said["nix_free"] > 0 and said["boot_free"] > 0
+        assert said["kernel"] == fleet.exec(host, "uname -r").strip()
+        assert said["systems"]["running"] == {
+            "path": running(fleet, host),
+            "version": "26.05.standin",
+            "platform": said["platform"],
+            "kernel": "6.12.30",
+        }
+        booted = {entry["path"] for entry in said["generations"] if entry["booted"]}
+        assert booted == {said["booted"]}
+        assert (said["switcher"] or "").endswith(f"{holder} )" if host == "node2" else "")
+    assert rooted.result("node2")["ansible_facts"]["nixos"]["switching"] is True

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     Facts,
     Step,
+    check_room,
     check_specialisation,
     needed_steps,
+    standing,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._generations import Generation
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import Toplevel
@@ -104,3 +107,28 @@ def test_an_unknown_specialisation_is_answered_with_those_that_exist(
 ) -> None:
     with pytest.raises(ClosureError, match=said):
         check_specialisation(facts(system, special="c"))
+
+
+@pytest.mark.parametrize(("free", "needed"), [(None, None), (100, None), (100, 0), (100, 100)])
+def test_a_system_that_fits_into_boot_passes(free: int | None, needed: int | None) -> None:
+    check_room(dataclasses.replace(facts(NEW), boot_free=free, boot_needed=needed))
+
+
+def test_a_system_that_does_not_fit_into_boot_is_refused() -> None:
+    full = dataclasses.replace(facts(NEW), boot_free=99, boot_needed=100)
+    with pytest.raises(ClosureError, match=r"99 bytes left.* /nix/store/new need 100\."):
+        check_room(full)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "runs /nix/store/old and boots /nix/store/old."),
+        ({"loader_boots": "/nix/store/other"}, "and boots /nix/store/other."),
+        ({"loader_default": None}, "and boots what it did."),
+        ({"state": "maintenance"}, "is in maintenance mode, which `systemctl default` ends."),
+        ({"state": "degraded"}, "runs /nix/store/old and boots /nix/store/old."),
+    ],
+)
+def test_where_a_host_stands_is_said(changes: dict[str, t.Any], said: str) -> None:
+    assert standing(dataclasses.replace(facts(NEW), **changes)).endswith(said)

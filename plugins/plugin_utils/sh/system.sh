@@ -22,6 +22,8 @@ system_facts() {
     printf 'running=%s\n' "$(resolve /run/current-system)"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
     printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
+    printf 'loader_boots=%s\n' "$(loader_boots)"
+    printf 'state=%s\n' "$(systemctl is-system-running 2>/dev/null)"
     printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
     printf 'switching=%s\n' "$(switching)"
     printf 'activation=%s\n' "$(untold_activation)"
@@ -31,6 +33,47 @@ system_facts() {
     toplevel_facts /run/booted-system
     [ -z "$path" ] || path_facts "$path"
     [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
+}
+
+# host_facts PROFILE: the system_facts, and what only those ask who look at a host.
+host_facts() {
+    printf 'kernel_release=%s\n' "$(uname -r)"
+    printf 'nix_trusted=%s\n' "$(nix_says store ping --json | sed -n 's/.*"trusted": *\([a-z0-9]*\).*/\1/p')"
+    printf 'nix_keys=%s\n' "$(nix_says show-config | sed -n 's/^trusted-public-keys = //p')"
+    printf 'nix_free=%s\n' "$(room /nix/store)"
+    printf 'boot_free=%s\n' "$(room /boot)"
+    system_facts "$1"
+}
+
+nix_says() {
+    nix --extra-experimental-features nix-command "$@" 2>/dev/null
+}
+
+# room DIRECTORY: the bytes that are free there.
+room() {
+    [ ! -d "$1" ] || df -Pk "$1" | { read -r _ && read -r _ _ _ free _ && echo $((free * 1024)); }
+}
+
+# boot_room PATH: where systemd-boot is used, what room /boot has, and what the kernel and the initrd
+# take that are not there yet. Their names: nixpkgs, systemd-boot-builder.py.
+boot_room() {
+    images=/boot/EFI/nixos
+    [ -d "$images" ] || return 0
+    needed=0
+    for file in "$1/kernel" "$1/initrd"; do
+        [ -e "$file" ] || continue
+        file=$(readlink -f "$file")
+        name=$(printf '%s\n' "${file#/nix/store/}" | tr / -).efi
+        [ -e "$images/$name" ] || [ -e "$images/store-$name" ] || needed=$((needed + $(wc -c <"$file")))
+    done
+    printf 'boot_free=%s\nboot_needed=%s\n' "$(room /boot)" "$needed"
+}
+
+# What systemd-boot boots next, where we may read its files.
+loader_boots() {
+    entry=$(sed -n 's/^default //p' /boot/loader/loader.conf 2>/dev/null)
+    [ -z "$entry" ] || sed -n 's,^options \(.* \)\{0\,1\}init=\([^ ]*\)/init\( .*\)\{0\,1\}$,\2,p' \
+        "/boot/loader/entries/${entry%.conf}.conf" 2>/dev/null
 }
 
 resolve() {
@@ -117,6 +160,7 @@ unit_states() {
 
 path_facts() {
     if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
+    boot_room "$1"
     toplevel_facts "$1"
 }
 

@@ -13,6 +13,7 @@
 #     system=, nixos_version=, init_interface_version=, kernel_params=,
 #     switch_inhibitors=, reboot_triggers=
 #                             the content of the file of that name (with "-"), newlines as blanks
+#     kernel_version=         the version that its modules are for
 #     specialisations=NAME    one line for each
 #     toplevel_end=DIR        ends the block; without it the output was cut
 #
@@ -40,6 +41,12 @@ toplevel_dbus_broker() {
     fi
 }
 
+toplevel_kernel_version() {
+    for toplevel_modules in "$1"/kernel-modules/lib/modules/*; do
+        [ ! -d "$toplevel_modules" ] || printf 'kernel_version=%s\n' "${toplevel_modules##*/}"
+    done
+}
+
 toplevel_specialisations() {
     for toplevel_special in "$1"/specialisation/*; do
         [ -e "$toplevel_special" ] || continue
@@ -62,6 +69,7 @@ toplevel_facts() {
     toplevel_text kernel_params "$1/kernel-params"
     toplevel_text switch_inhibitors "$1/switch-inhibitors"
     toplevel_text reboot_triggers "$1/reboot-triggers"
+    toplevel_kernel_version "$1"
     toplevel_specialisations "$1"
     printf 'toplevel_end=%s\n' "$1"
 }

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._copy import Road
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COPY_CLOSURE
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
     check_store_path,
@@ -17,13 +19,19 @@ from ansible_collections.closure.nixos.plugins.module_utils._store import (
     render_diff,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._archive import (
+    Archive,
+    holds,
+    read_manifest,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
     Copy,
     closure_of,
     has_path,
+    without,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._roads import Roads
+from ansible_collections.closure.nixos.plugins.plugin_utils._roads import FromFile, Roads
 
 _UNKNOWN: dict[str, t.Any] = {
     "missing_paths": None,
@@ -32,25 +40,30 @@ _UNKNOWN: dict[str, t.Any] = {
     "closure_bytes": None,
     "transport": None,
     "reason": None,
-    "seconds": 0,
 }
 
 
 class ActionModule(ClosureAction):
-    """Ask the target what it lacks, and bring it that from the build host."""
+    """Ask the target what it lacks, and bring it that from the build host or from an archive."""
 
     spec = NIX_COPY_CLOSURE
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Copy what is missing."""
+        """Copy what is missing, or write it to a file."""
         start = time.monotonic()
+        result = self._import(args) if args["src_archive"] else self._from_host(args)
+        return result | {"seconds": round(time.monotonic() - start, 3)}
+
+    def _from_host(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         path = check_store_path(args["path"])
         source = self.builder(args["build_host"])
-        copy = Copy(source, self.target(), path, self.progress())
         if self.check and not has_path(source, path):
             message = f"{path} is not built yet, so its missing paths are not known."
             return {**_UNKNOWN, "path": path, "changed": True, "msg": message}
         closure = closure_of(source, path)
+        if args["dest_archive"]:
+            return self._export(source, closure, args)
+        copy = Copy(source, self.target(), path, self.progress())
         roads = Roads(copy, closure, self._connection, args)
         answer = roads.ask(root=not self.check)
         road = None
@@ -58,25 +71,55 @@ class ActionModule(ClosureAction):
             road = roads.choose(answer, signing=bool(args["sign_key_file"]))
         elif answer.missing:
             road = roads.bring(answer)
-        size = format_bytes(sum(answer.missing.values()))
+        return self._result(path, closure, answer.missing, road)
+
+    def _import(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        file = self._file(args["src_archive"])
+        manifest = read_manifest(file)
+        target, timeout = self.target(), args["timeout"]
+        way = FromFile(file, manifest, target, self._connection, self.progress(), timeout)
+        answer = way.ask(root=not self.check)
+        road = None
+        if answer.missing:
+            road = way.choose(answer) if self.check else way.bring(answer)
+        return self._result(manifest.path, manifest.closure, answer.missing, road)
+
+    def _export(
+        self, source: Host, closure: dict[str, int], args: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        file, path = self._file(args["dest_archive"]), args["path"]
+        packed = without(source, closure, args["exclude"])
+        road = Road("archive", f"the task asks for the file {file}")
+        there = file.exists() and holds(file, path, packed)
+        if not (there or self.check):
+            archive = Archive(path, source.name, self.progress(), args["timeout"])
+            archive.write(file, closure, archive.pack(source, packed, args["compress"]))
+        return self._result(path, closure, packed, road) | {"changed": not there}
+
+    def _file(self, path: str) -> pathlib.Path:
+        return pathlib.Path(self._loader.path_dwim(path))
+
+    def _result(
+        self, path: str, closure: dict[str, int], missing: dict[str, int], road: Road | None
+    ) -> dict[str, t.Any]:
+        size = format_bytes(sum(missing.values()))
+        how = f", by {road.transport}: {road.reason}" if road else ""
         return {
-            "changed": bool(answer.missing),
+            "changed": bool(missing),
             "path": path,
-            "missing_paths": sorted(answer.missing),
-            "missing_bytes": sum(answer.missing.values()),
+            "missing_paths": sorted(missing),
+            "missing_bytes": sum(missing.values()),
             "closure_paths": len(closure),
             "closure_bytes": sum(closure.values()),
             "transport": road and road.transport,
             "reason": road and road.reason,
-            "seconds": round(time.monotonic() - start, 3),
-            "diff": {"prepared": self._difference(copy.target, closure) if road else ""},
-            "msg": f"{len(answer.missing)} of {len(closure)} paths, {size}"
-            + (f", by {road.transport}: {road.reason}" if road else ""),
+            "diff": {"prepared": self._difference(closure) if missing else ""},
+            "msg": f"{len(missing)} of {len(closure)} paths, {size}{how}",
         }
 
-    def _difference(self, target: Host, closure: dict[str, int]) -> str:
+    def _difference(self, closure: dict[str, int]) -> str:
         """Show what the closure would change; in a real run nixos_switch does, from the target."""
-        if not (self.diff and self.check):
+        if not (self.diff and self.check) or self._task.args.get("dest_archive"):
             return ""
         running = "/run/current-system"
-        return render_diff(closure_diff(closure_of(target, running), closure))
+        return render_diff(closure_diff(closure_of(self.target(), running), closure))

@@ -129,16 +129,18 @@ def choose_road(way: Way, trusted: bool, signed: bool, check_sigs: bool) -> Road
     :raises ClosureError: no road does
     """
     if way.obstacle:
-        return _archive(way, trusted, signed, way.obstacle)
+        return archive_road(way, trusted, way.obstacle)
     if signed:
         sudo = way.root_by == "sudo" and not trusted
         return Road("ssh-ng", "the host trusts the closure's signatures", sudo)
+    if not trusted and not way.root_by:
+        raise ClosureError(f"the host trusts neither this login nor a signature. {WAYS_OUT}")
     if trusted or way.root_by == "sudo":
         who = "the host trusts the login" if trusted else "sudo asks the login for no password"
         if check_sigs:
             return Road("ssh", f"{who}; the closure is not signed", sudo=not trusted)
         return Road("ssh-ng", f"{who}; check_sigs is false", sudo=not trusted)
-    return _archive(way, trusted, signed, "Nix cannot become root as Ansible does")
+    return archive_road(way, trusted, "Nix cannot become root as Ansible does")
 
 
 def fall_back(road: Road, way: Way, trusted: bool, stderr: str) -> Road | None:
@@ -153,12 +155,14 @@ def fall_back(road: Road, way: Way, trusted: bool, stderr: str) -> Road | None:
     return Road("archive", f"{road.transport} gets no connection: {refused[0].strip()}")
 
 
-def _archive(way: Way, trusted: bool, signed: bool, reason: str) -> Road:
-    # What is imported has no signatures any more, so `signed` does not help.
+def archive_road(way: Way, trusted: bool, reason: str) -> Road:
+    """Return the road by files, which have no signatures: only root or a trusted login takes it.
+
+    :raises ClosureError: the target would not accept them
+    """
     if trusted or way.root_by:
         return Road("archive", reason)
-    hint = " It is signed, but not for this road." if signed and way.obstacle else ""
-    raise ClosureError(f"the host would not accept the closure.{hint} {WAYS_OUT}")
+    raise ClosureError(f"the host would not accept it, because {reason}. {WAYS_OUT}")
 
 
 WAYS_OUT = (

@@ -60,8 +60,11 @@ NIXPKGS_PIN: Spec = {
 
 NIX_COPY_CLOSURE: Spec = {
     "argument_spec": {
-        "path": {"type": "str", "required": True},
+        "path": {"type": "str"},
         "build_host": {"type": "str", "default": "localhost"},
+        "src_archive": {"type": "path"},
+        "dest_archive": {"type": "path"},
+        "exclude": {"type": "list", "elements": "str", "default": []},
         "transport": {
             "type": "str",
             "choices": ["auto", "ssh-ng", "ssh", "archive"],
@@ -73,7 +76,10 @@ NIX_COPY_CLOSURE: Spec = {
         "sign_key_file": {"type": "path", "no_log": False},
         "stall_timeout": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 86400},
-    }
+    },
+    "required_one_of": [("path", "src_archive")],
+    "mutually_exclusive": [("path", "src_archive")],
+    "required_by": {"dest_archive": ("path",)},
 }
 
 NIX_PROFILE_SET: Spec = {

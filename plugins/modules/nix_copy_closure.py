@@ -41,8 +41,8 @@ attributes:
   become:
     support: full
     details:
-      - Where sudo asks for no password, Nix's side on the host is started with C(sudo -n) for a login
-        that the host's Nix does not trust. Everything else that becomes root goes by C(archive).
+      - Where sudo asks for no password, Nix's side on the host is started with C(sudo -n) for a
+        login that the host's Nix does not trust. All else that becomes root goes by C(archive).
       - The keywords of the task count for the task's host. For O(build_host) its own variables
         count, such as C(ansible_become).
   connection:
@@ -53,20 +53,42 @@ options:
   path:
     description:
       - Store path whose closure to copy, such as RV(closure.nixos.nix_build_system#module:path).
+      - Required, unless there is O(src_archive).
     type: str
-    required: true
   build_host:
     description:
       - Inventory host that has the closure, or V(localhost) for the controller.
       - Its C(ssh) connects to the task's host, so a key file is looked for on the build host.
     type: str
     default: localhost
+  dest_archive:
+    description:
+      - File on the controller to write the closure to, with checksums, for a host that nothing here
+        can reach. The task's host is not contacted.
+      - The file holds the whole closure but for O(exclude). It is written anew when it is not a
+        whole archive of just these paths.
+      - A relative path is looked for beside the playbook.
+    type: path
+  src_archive:
+    description:
+      - File on the controller, written with O(dest_archive), to import what the task's host lacks
+        from. It goes through Ansible's connection, in parts.
+      - A file that was cut or altered is refused before anything is imported, by its checksums.
+        They do not say who wrote it, so keep it where only you can write.
+    type: path
+  exclude:
+    description:
+      - Store paths to leave out of O(dest_archive). Of those that O(build_host) has, their whole
+        closures are left out, such as that of the system which the host runs.
+    type: list
+    elements: str
+    default: []
   transport:
     description:
       - The road that the closure takes.
-      - V(ssh-ng) is Nix's newer protocol. It is the fastest one on a line with latency. Its receiver
-        accepts what is signed by a key that it trusts, and with O(check_sigs=false) also takes the
-        word of a login that it trusts.
+      - V(ssh-ng) is Nix's newer protocol. It is fast on a line with latency. Its receiver accepts
+        what is signed by a key that it trusts, and with O(check_sigs=false) also takes the word of
+        a login that it trusts.
       - V(ssh) is the older protocol. It waits for the host after each path, and takes the word of
         root and of a login that the host trusts.
       - V(archive) goes through Ansible's connections, as files of at most 128 MiB or one path each,
@@ -79,7 +101,7 @@ options:
     default: auto
   substitute_on_destination:
     description:
-      - Whether the host first fetches from its own binary caches what they have of the missing paths.
+      - Whether the host first fetches what its own binary caches have of the missing paths.
       - A host without C(substituters) in its C(nix.conf) is not asked to.
     type: bool
     default: true
@@ -92,8 +114,8 @@ options:
   check_sigs:
     description:
       - Whether Nix's C(ssh-ng) checks signatures also where the login is trusted.
-      - With V(false), V(transport=auto) can take C(ssh-ng) for closures that nobody signed. The host
-        still refuses them from a login that it does not trust.
+      - With V(false), O(transport=auto) can take C(ssh-ng) for closures that nobody signed. The
+        host still refuses them from a login that it does not trust.
     type: bool
     default: true
   sign_key_file:
@@ -105,8 +127,8 @@ options:
     type: path
   stall_timeout:
     description:
-      - Seconds that a copy by C(ssh) or C(ssh-ng) may go on without any progress. Then it is stopped,
-        and the task's message names what may hold it on the host.
+      - Seconds that a copy by C(ssh) or C(ssh-ng) may go on without any progress. Then it is
+        stopped, and the task's message names what may hold it on the host.
     type: int
     default: 300
   timeout:
@@ -120,10 +142,10 @@ notes:
   - The host accepts a closure from root, from a user in its C(trusted-users), or when the closure
     is signed with a key in its C(trusted-public-keys). When it refuses, the task's message names
     these three ways.
-  - C(sudo asks for a password there) means that Nix cannot become root and O(transport) does not let
-    it go another way.
-  - C(made no progress) names the processes on the host that serve a Nix which may be gone. They can
-    hold locks for ever (L(NixOS/nix#2699, https://github.com/NixOS/nix/issues/2699)).
+  - C(sudo asks for a password there) means that Nix cannot become root and that O(transport) does
+    not let it go another way.
+  - C(made no progress) names the processes on the host that serve a Nix which may be gone. They
+    can hold locks for ever (L(NixOS/nix#2699, https://github.com/NixOS/nix/issues/2699)).
   - What has arrived stays when a copy is cut. Running the task again copies what is left.
   - C(does not have PATH in its store) names O(build_host), which did not build the path.
   - A copy that nobody asks after for 30 seconds ends itself.
@@ -153,6 +175,18 @@ EXAMPLES = r"""
     build_host: builder1
     sign_key_file: /etc/nix/builder1.secret
 
+- name: Write what a host lacks to a file, knowing only which system it runs
+  closure.nixos.nix_copy_closure:
+    path: "{{ built.path }}"
+    exclude: ["{{ running_there }}"]
+    dest_archive: /media/stick/web1.tar
+    compress: true
+
+- name: Import the file, on a controller beside that host
+  closure.nixos.nix_copy_closure:
+    src_archive: /media/stick/web1.tar
+  become: true
+
 - name: Copy over a slow line
   closure.nixos.nix_copy_closure:
     path: "{{ built.path }}"
@@ -169,7 +203,8 @@ path:
   sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
 missing_paths:
   description:
-    - Store paths that the host lacked, and that were copied unless in check mode.
+    - Store paths that the host lacked, and that were copied unless in check mode. With
+      O(dest_archive), those in the file.
     - V(null) in check mode when the path is not built yet.
   returned: success
   type: list
@@ -181,7 +216,7 @@ missing_paths:
     - /nix/store/x86an3ll9lhig2ylaz3d6b9kpfql6kim-etc
 missing_bytes:
   description:
-    - Size of the missing paths, unpacked. V(null) when they are not known.
+    - Size of RV(missing_paths), unpacked. V(null) when they are not known.
   returned: success
   type: int
   sample: 31056

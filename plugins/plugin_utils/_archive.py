@@ -2,17 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to the collection: store paths as files through Ansible's own connections.
+"""Private to the collection: store paths as files, through Ansible's own connections.
 
-For hosts that Nix's ssh cannot reach, or where it cannot become root. A part at a time, so that no
-host needs much room for files, and what has arrived stays when the copy is cut.
+For hosts that Nix's ssh cannot reach or where it cannot become root, and for hosts without any
+network. A part at a time, so that no host needs much room for files, and what has arrived stays
+when the copy is cut.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import io
+import pathlib
+import tarfile
 import tempfile
-from collections.abc import Mapping
+import typing as t
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._copy import (
     batches,
@@ -20,66 +27,153 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy import (
     is_large,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._manifest import (
+    MANIFEST,
+    Manifest,
+    Part,
+    parse_manifest,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._store import format_bytes
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy import Copy
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import run_leased
+from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 
 _SOURCES = ("archive",)
 
+# Where parts come from: each with its file on the controller, for as long as it is needed.
+Parts = t.Iterator[tuple[Part, str]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """The road from one host to another by files.
+    """Store paths on their way by files.
 
-    :param compress: whether the files are compressed
+    :param path: whose closure they are of, :param origin: where they come from, for messages
     :param timeout: seconds for one step
     """
 
-    way: Copy
-    compress: bool
+    path: str
+    origin: str
+    progress: Progress
     timeout: float
 
-    def copy(self, missing: Mapping[str, int]) -> None:
-        """Bring exactly these paths to the target, their references before them.
+    def pack(self, source: Host, missing: Mapping[str, int], compress: bool) -> Parts:
+        """Give exactly these paths of a host as parts, references before what refers to them."""
+        compression = "gzip" if compress else ""
+        for number, batch in enumerate(batches(missing)):
+            large = "_large" if is_large(batch) else ""
+            with source.directory() as directory:
+                file = f"{directory}/archive"
+                said = self._run(source, "pack", f"pack{large}", file, compression, *batch)
+                checksum, _, info = said.partition("\n")
+                part = Part(f"part-{number}", checksum, compression, tuple(batch), info)
+                with self._here(source, file) as local:
+                    yield part, local
 
-        :raises ClosureError: they were not packed, or the target did not take them
-        """
-        done = 0
-        for batch in batches(missing):
-            self._copy(batch)
-            done += len(batch)
-            size = format_bytes(sum(list(missing.values())[:done]))
-            total = f"{len(missing)} paths, {size} of {format_bytes(sum(missing.values()))}"
-            self.way.progress.say(f"copied {done} of {total}")
+    def unpack(self, target: Host, parts: Parts, missing: Mapping[str, int]) -> None:
+        """Add parts to a host's store, those that hold something it lacks."""
+        left = dict(missing)
+        for part, local in parts:
+            if left.keys().isdisjoint(part.paths):
+                continue
+            with target.directory() as directory:
+                file = f"{directory}/archive"
+                target.send(local, file, self.timeout)
+                words = [file, part.checksum, part.compression]
+                words += [*part.paths, part.info.rstrip("\n")] if part.info else []
+                self._run(target, "import", "unpack_large" if part.info else "unpack", *words)
+            left = {path: size for path, size in left.items() if path not in part.paths}
+            self._say(len(missing) - len(left), missing, left)
 
-    def _copy(self, batch: Mapping[str, int]) -> None:
-        suffix = "_large" if is_large(batch) else ""
-        gzip = "gzip" if self.compress else ""
-        with self.way.source.directory() as packed, self.way.target.directory() as arrived:
-            words = (f"pack{suffix}", f"{packed}/archive", gzip, *batch)
-            checksum, _, info = self._run(self.way.source, "pack", *words).partition("\n")
-            self._carry(f"{packed}/archive", f"{arrived}/archive")
-            more = (*batch, info.rstrip("\n")) if suffix else ()
-            words = (f"unpack{suffix}", f"{arrived}/archive", checksum, gzip, *more)
-            self._run(self.way.target, "import", *words)
+    def write(
+        self, file: pathlib.Path, closure: Mapping[str, int], parts: Iterable[tuple[Part, str]]
+    ) -> Manifest:
+        """Write parts and their manifest to a file on the controller, all of it or nothing."""
+        new = file.with_name(f".{file.name}.new")
+        packed: list[Part] = []
+        try:
+            with tarfile.open(new, "w", format=tarfile.PAX_FORMAT) as tar:
+                for part, local in parts:
+                    tar.add(local, part.name)
+                    packed.append(part)
+                manifest = Manifest(self.path, dict(closure), tuple(packed))
+                text = manifest.dump().encode()
+                entry = tarfile.TarInfo(MANIFEST)
+                entry.size = len(text)
+                tar.addfile(entry, io.BytesIO(text))
+            new.replace(file)
+        finally:
+            new.unlink(missing_ok=True)
+        return manifest
 
-    def _carry(self, packed: str, arrived: str) -> None:
-        if self.way.source.is_here:
-            self.way.target.send(packed, arrived, self.timeout)
+    @contextlib.contextmanager
+    def _here(self, source: Host, file: str) -> t.Iterator[str]:
+        if source.is_here:
+            yield file
             return
         # Not Ansible's own directory, which may be in memory with /tmp.
         with tempfile.TemporaryDirectory(prefix="closure-nixos-", dir="/var/tmp") as directory:
-            local = f"{directory}/archive"
-            self.way.source.fetch(packed, local, self.timeout)
-            self.way.target.send(local, arrived, self.timeout)
+            source.fetch(file, f"{directory}/archive", self.timeout)
+            yield f"{directory}/archive"
 
     def _run(self, host: Host, what: str, *words: str) -> str:
         command = script(*words, sources=_SOURCES)
         ended = run_leased(host, what, command, self.timeout, lambda out, err: None)
         if ended.exit_code != 0:
-            way = self.way
-            message = explain_copy(ended.stderr, way.path, way.source.name, way.target.name)
+            place = host.name if what == "import" else "a file"
+            message = explain_copy(ended.stderr, self.path, self.origin, place)
             raise ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
         return ended.stdout
+
+    def _say(self, done: int, missing: Mapping[str, int], left: Mapping[str, int]) -> None:
+        total = sum(missing.values())
+        size = f"{format_bytes(total - sum(left.values()))} of {format_bytes(total)}"
+        self.progress.say(f"copied {done} of {len(missing)} paths, {size}")
+
+
+def read_manifest(file: pathlib.Path) -> Manifest:
+    """Read an archive's manifest and compare the checksums of all its parts.
+
+    :raises ClosureError: it is no archive, or was cut or altered
+    """
+    try:
+        with tarfile.open(file, "r:") as tar:
+            text = _member(tar, MANIFEST).read()
+            manifest = parse_manifest(text, str(file))
+            for part in manifest.parts:
+                digest = hashlib.file_digest(_member(tar, part.name), "sha256").hexdigest()
+                if digest != part.checksum:
+                    raise ClosureError(f"{file} was altered: {part.name} has another checksum.")
+    except (OSError, tarfile.TarError, KeyError) as error:
+        message = f"{file} is no archive, or was cut: {error}. Make it again with dest_archive."
+        raise ClosureError(message) from error
+    return manifest
+
+
+def holds(file: pathlib.Path, path: str, paths: Iterable[str]) -> bool:
+    """Say whether a file is a whole archive of just these paths."""
+    try:
+        manifest = read_manifest(file)
+    except ClosureError:
+        return False
+    return manifest.path == path and manifest.carried == set(paths)
+
+
+def read_parts(file: pathlib.Path, manifest: Manifest) -> Parts:
+    """Give the parts of an archive as files."""
+    with tarfile.open(file, "r:") as tar:
+        for part in manifest.parts:
+            with tempfile.NamedTemporaryFile(prefix="closure-nixos-", dir="/var/tmp") as local:
+                stream = _member(tar, part.name)
+                while block := stream.read(1 << 20):
+                    local.write(block)
+                local.flush()
+                yield part, local.name
+
+
+def _member(tar: tarfile.TarFile, name: str) -> io.BufferedIOBase:
+    stream = tar.extractfile(name)
+    if stream is None:
+        raise KeyError(f"{name} is no file")
+    return t.cast(io.BufferedIOBase, stream)

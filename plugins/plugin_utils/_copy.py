@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy import (
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
+    check_store_path,
     format_bytes,
     parse_path_infos,
 )
@@ -33,19 +34,24 @@ _COPYING = re.compile(rb"^copying path '", re.MULTILINE)
 
 def has_path(host: Host, path: str) -> bool:
     """Say whether a host's store has a path."""
-    return not host.read(script("missing", path, sources=_SOURCES)).text.strip()
+    return not lacks(host, [path])
 
 
-def closure_of(host: Host, path: str) -> dict[str, int]:
-    """Return the paths of a closure on a host with their sizes in bytes.
+def lacks(host: Host, paths: Iterable[str]) -> set[str]:
+    """Return those of the paths that a host's store does not have."""
+    return set(host.read(script("missing", *paths, sources=_SOURCES)).text.split())
 
-    :raises ClosureError: the host does not have the path
+
+def closure_of(host: Host, *paths: str) -> dict[str, int]:
+    """Return the paths of closures on a host with their sizes in bytes, references first.
+
+    :raises ClosureError: the host does not have a path
     """
-    reply = host.read(script("closure", path, sources=_SOURCES), deadline=120)
+    reply = host.read(script("closure", *paths, sources=_SOURCES), deadline=120)
     if reply.rc != 0:
         raise ClosureError(
-            f"{host.name} does not have {path} in its store: {reply.stderr.strip()}",
-            path=path,
+            f"{host.name} does not have {' '.join(paths)} in its store: {reply.stderr.strip()}",
+            path=paths[0],
             stderr=reply.stderr,
         )
     return parse_path_infos(reply.text)
@@ -66,6 +72,33 @@ def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
         )
 
 
+def without(host: Host, closure: dict[str, int], exclude: list[str]) -> dict[str, int]:
+    """Return a closure without some paths, and without the closures of those that the host has."""
+    known = [check_store_path(path) for path in exclude]
+    lacking = lacks(host, known) if known else set()
+    closures = [path for path in known if path not in lacking]
+    left_out = {*known, *(closure_of(host, *closures) if closures else ())}
+    return {path: size for path, size in closure.items() if path not in left_out}
+
+
+def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: str) -> Answer:
+    """Ask a target which paths of a closure it lacks, and what there is to know about the way.
+
+    :param root: have the target root the closure from now on
+    :param login: who logs in there
+    """
+    words = ("expect", "root" if root else "", login, path, *closure)
+    reply = target.read(script(*words, sources=_SOURCES), deadline=120)
+    if reply.rc != 0:
+        raise ClosureError(
+            f"{target.name} does not say which store paths it has: {reply.stderr.strip()}. "
+            "Is Nix on that login's PATH, and may it use the store?",
+            rc=reply.rc,
+            stderr=reply.stderr,
+        )
+    return parse_answer(reply.text, closure)
+
+
 class _StalledError(Exception):
     """A copy makes no progress."""
 
@@ -78,23 +111,6 @@ class Copy:
     target: Host
     path: str
     progress: Progress
-
-    def ask(self, closure: Mapping[str, int], root: bool, login: str) -> Answer:
-        """Ask the target which paths it does not have, and what there is to know about the way.
-
-        :param root: have the target root the closure from now on
-        :param login: who logs in there
-        """
-        words = ("expect", "root" if root else "", login, self.path, *closure)
-        reply = self.target.read(script(*words, sources=_SOURCES), deadline=120)
-        if reply.rc != 0:
-            raise ClosureError(
-                f"{self.target.name} does not say which store paths it has: "
-                f"{reply.stderr.strip()}. Is Nix on that login's PATH, and may it use the store?",
-                rc=reply.rc,
-                stderr=reply.stderr,
-            )
-        return parse_answer(reply.text, closure)
 
     def signed(self, answer: Answer) -> bool:
         """Say whether the target trusts the signatures of all that it lacks."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import typing as t
 from collections.abc import Mapping
 
@@ -14,21 +15,30 @@ from ansible.plugins.connection import ConnectionBase
 from ansible_collections.closure.nixos.plugins.module_utils._copy import (
     Answer,
     Road,
+    archive_road,
     check_room,
     choose_road,
     explain_copy,
     fall_back,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._manifest import Manifest
 from ansible_collections.closure.nixos.plugins.module_utils._ssh_config import alias, ssh_config
-from ansible_collections.closure.nixos.plugins.plugin_utils._archive import Archive
+from ansible_collections.closure.nixos.plugins.plugin_utils._archive import (
+    Archive,
+    read_parts,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
     Copy,
     Limits,
+    ask,
     sign,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended
+from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._ssh import (
+    login_of,
     remote_program,
     ssh_options,
     way_to,
@@ -50,9 +60,8 @@ class Roads:
 
     def ask(self, root: bool) -> Answer:
         """Ask the target what it lacks."""
-        known = "remote_user" in self.connection.option_definitions
-        login = self.connection.get_option("remote_user") if known else None
-        return self.copy.ask(self.closure, root, login or "")
+        login = login_of(self.connection)
+        return ask(self.copy.target, self.copy.path, self.closure, root, login)
 
     def choose(self, answer: Answer, signing: bool = False) -> Road:
         """Choose the road of what is missing.
@@ -109,12 +118,59 @@ class Roads:
         return self.copy.run(url, ssh_config(options), flags, answer, limits)
 
     def _by_archive(self, answer: Answer) -> None:
-        archive = Archive(self.copy, self.args["compress"], self.args["timeout"])
         try:
-            archive.copy(answer.missing)
+            self._pass(answer)
         except ClosureError:
             again = self.ask(root=True)
             if again.missing.keys() <= answer.missing.keys():
                 raise
             # The target has collected a path since it was asked.
-            archive.copy(again.missing)
+            self._pass(again)
+
+    def _pass(self, answer: Answer) -> None:
+        copy = self.copy
+        archive = Archive(copy.path, copy.source.name, copy.progress, self.args["timeout"])
+        parts = archive.pack(copy.source, answer.missing, self.args["compress"])
+        archive.unpack(copy.target, parts, answer.missing)
+
+
+@dataclasses.dataclass
+class FromFile:
+    """The road of a closure from an archive on the controller to a target."""
+
+    file: pathlib.Path
+    manifest: Manifest
+    target: Host
+    connection: ConnectionBase
+    progress: Progress
+    timeout: float
+
+    def ask(self, root: bool) -> Answer:
+        """Ask the target what it lacks.
+
+        :raises ClosureError: it lacks something that the archive leaves out
+        """
+        login = login_of(self.connection)
+        answer = ask(self.target, self.manifest.path, self.manifest.closure, root, login)
+        if absent := sorted(answer.missing.keys() - self.manifest.carried):
+            raise ClosureError(
+                f"{self.target.name} lacks {len(absent)} paths that {self.file} leaves out, the "
+                f"first {absent[0]}. Make the archive with a shorter list of exclude."
+            )
+        return answer
+
+    def choose(self, answer: Answer) -> Road:
+        """Say whether the target would accept it.
+
+        :raises ClosureError: it would not
+        """
+        reason = f"the closure comes from {self.file}"
+        return archive_road(way_to(self.connection), answer.trusted, reason)
+
+    def bring(self, answer: Answer) -> Road:
+        """Bring the target what it lacks."""
+        road = self.choose(answer)
+        check_room(answer, road.transport, self.target.name)
+        archive = Archive(self.manifest.path, str(self.file), self.progress, self.timeout)
+        archive.unpack(self.target, read_parts(self.file, self.manifest), answer.missing)
+        return road

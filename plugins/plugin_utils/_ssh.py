@@ -29,13 +29,15 @@ def _obstacle(connection: ConnectionBase) -> str:
     return ""
 
 
+def login_of(connection: ConnectionBase) -> str:
+    """Return who logs in, empty where the plugin or ssh's own configuration decides."""
+    known = "remote_user" in connection.option_definitions
+    return (connection.get_option("remote_user") if known else "") or ""
+
+
 def _root_by(connection: ConnectionBase) -> str:
     become = connection.become
-    if "remote_user" in connection.option_definitions:
-        login = connection.get_option("remote_user")
-    else:
-        login = None
-    if login == "root":
+    if login_of(connection) == "root":
         return "login"
     if not become or become.get_option("become_user") not in (None, "root"):
         return ""

@@ -283,3 +283,42 @@ def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
     retried = roads("node1", new)
     assert roads.lacks("node1", new) == []
     assert len(retried["missing_paths"]) < len(new.paths), "a retry resumes"
+
+
+def test_an_archive_file_brings_a_closure_to_a_host_without_a_network(
+    roads: Roads, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    new, file = closure(count=3, large=1, size=65 * 1024 * 1024), tmp_path / "closure.tar"
+    part = next(path for path in new.paths if path.endswith("part1"))
+    nowhere = {"ansible_host": "192.0.2.1"}
+    write = {"path": new.path, "dest_archive": str(file), "exclude": [part], "compress": True}
+    checked = roads("node2", write, "--check", **nowhere)
+    assert checked["changed"] and not file.exists()
+    written = roads("node2", write, **nowhere)
+    assert written["missing_paths"] == checked["missing_paths"] and part not in written["msg"]
+    assert [roads("node2", write, **nowhere)["changed"], file.stat().st_size < 1 << 20] == [0, 1]
+
+    read, enter = {"src_archive": str(file)}, roads.enter("node2")
+    refused = roads("node2", read, **enter)
+    assert f"lacks 2 paths that {file} leaves out" in refused["msg"]
+    roads("node2", {"path": part})
+    checked = roads("node2", read, "--check", **enter)
+    first, again = (roads("node2", read, **enter) for _time in range(2))
+    assert checked["missing_paths"] == first["missing_paths"] == written["missing_paths"]
+    assert [result["changed"] for result in (checked, first, again)] == [True, True, False]
+    assert (roads.lacks("node2", new), first["path"]) == ([], new.path)
+
+
+def test_an_archive_file_that_was_cut_or_altered_is_refused_before_anything_is_imported(
+    roads: Roads, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    new, file = closure(), tmp_path / "closure.tar"
+    roads("node1", {"path": new.path, "dest_archive": str(file)})
+    whole = file.read_bytes()
+    altered = whole.replace(b"road-part0", b"road-part9", 1)
+    assert altered != whole
+    for content, message in ((whole[: len(whole) // 2], "was cut"), (altered, "was altered")):
+        file.write_bytes(content)
+        said = roads("node1", {"src_archive": str(file)})
+        assert said["failed"] and message in said["msg"]
+    assert sorted(roads.lacks("node1", new)) == sorted(new.paths)

@@ -4,9 +4,9 @@
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Copying closures: what the build host knows, what the target lacks, and the copy itself.
 
-# closure PATH: prints "PATH SIZE" for each path of its closure, sizes in bytes of NAR.
+# closure PATH...: prints "PATH SIZE" for each path of their closure, sizes in bytes of NAR.
 closure() {
-    paths=$(nix-store --query --requisites "$1") || exit
+    paths=$(nix-store --query --requisites "$@") || exit
     # shellcheck disable=SC2086 # store paths have no blanks
     { printf '%s\n' "$paths" && printf '%s\n' $paths | xargs nix-store --query --size; } |
         awk '/^\// { path[n++] = $1; next } { print path[i++], $1 }'

@@ -47,13 +47,25 @@ class ActionModule(Switch):
         self._goal = _target(host, facts, args["to"])
         result = super().act(_switch_arguments(args, self._goal.path))
         if facts.profile != self._goal.path:
-            result = _moved(result, profile, facts, self._goal)
+            result |= {
+                "changed": True,
+                "diff": _difference(result, profile, facts, self._goal),
+                "msg": self._sentence(result, facts, args["action"]),
+            }
         if result.get("failed") and args["to"] is None:
             result["msg"] += f" To try again, set to: {self._goal.number}."
         return result | {
             "from": facts.current and dataclasses.asdict(facts.current),
             "to": dataclasses.asdict(self._goal),
         }
+
+    def _sentence(self, result: dict[str, t.Any], before: Facts, action: str) -> str:
+        origin = f"generation {before.current.number}" if before.current else "no generation"
+        way = f"from {origin} to {_named(self._goal.number, self._goal.path)}"
+        if result.get("failed"):
+            return f"{way}: {result['msg']}"
+        verb = "would go back" if self.check else "went back"
+        return f"{verb} {way}" + (", which boots from now on" if action == "boot" else "")
 
     def _plan(self, host: Host, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
         self._require_there(host, facts)
@@ -103,16 +115,14 @@ def _switch_arguments(args: dict[str, t.Any], path: str) -> dict[str, t.Any]:
     return t.cast(dict[str, t.Any], result.validated_parameters)
 
 
-def _moved(
-    result: dict[str, t.Any], profile: str, before: Facts, target: Target
-) -> dict[str, t.Any]:
-    """Add what became of the profile to the result of a switch."""
+def _difference(
+    result: dict[str, t.Any], profile: str, before: Facts, goal: Target
+) -> list[dict[str, str]]:
     units = [result["diff"]] if "diff" in result else []
-    origin = f"generation {before.current.number}" if before.current else "no generation"
-    goal = f"generation {target.number}" if target.number else target.path
-    return {
-        **result,
-        "changed": True,
-        "diff": [profile_diff(profile, before.profile, target.path), *units],
-        "msg": f"From {origin} to {goal}: {result['msg']}",
-    }
+    return [profile_diff(profile, before.profile, goal.path), *units]
+
+
+def _named(number: int | None, path: str) -> str:
+    """Name a system for people: its generation, and the name in its path without the hash."""
+    name = path.rpartition("/")[2].partition("-")[2]
+    return f"generation {number}, {name}" if number else name

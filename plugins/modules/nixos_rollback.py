@@ -297,8 +297,7 @@ msg:
   returned: always
   type: str
   sample: >-
-    From generation 42 to generation 41: now runs generation 41, nixos-system-node1-26.05.standin,
-    ran nixos-system-node1-26.05.standin
+    went back from generation 42 to generation 41, nixos-system-node1-26.05.standin
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -31,7 +31,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
 )
 
 HOST = "node1"
-ALL_MODULES = ("nixos_facts", *MODULES)
+ALL_MODULES = ("nixos_facts", "nixos_rollback", *MODULES)
 PLUGINS = pathlib.Path(__file__).parents[2] / "plugins/modules"
 SERVICE = """{
   systemd.services.sleeper = { wantedBy = [ "multi-user.target" ]; script = "sleep infinity"; };
@@ -135,7 +135,7 @@ def test_all_that_the_modules_return_is_documented_and_all_they_promise_is_retur
         play(text),
     )
     assert first.stats[HOST]["changed"] > again.stats[HOST]["changed"] == 0, again.text
-    for name in ALL_MODULES:
+    for name in ("nixos_facts", *MODULES):
         documented = docs[name]["return"]
         for played in (checked, first, checked_again, again):
             assert played.rc == 0, played.text
@@ -164,6 +164,8 @@ def failures(directory: pathlib.Path) -> list[tuple[Task, set[str]]]:
         (module("nixos_switch", {"path": ABSENT}), {"path"}),
         (module("nixos_switch", {"path": "{{ broken.path }}"}), {"path"}),
         (module("nixos_switch", {"profile": "absent"}), set()),
+        (module("nixos_rollback", {"to": ABSENT}), {"path"}),
+        (module("nixos_rollback", {"to": 999999}), set()),
         (
             module("nixos_switch", {"path": "{{ broken.path }}", "action": "test"}),
             {"outcome", "report", "system_before", "system_after", "failed_units"},

@@ -111,9 +111,9 @@ def test_the_playbook_goes_back_by_one_and_check_mode_says_where_to(
         assert would["to"] == did["to"] == {"number": current(fleet, host), "path": old}
         assert would["from"] == did["from"] == would["generation"]
         assert (did["from"]["path"], did["generation"]["path"]) == (new, old)
-        number = did["to"]["number"]
-        assert f"to generation {number}: would switch to" in would["msg"]
-        assert f"to generation {number}: now runs generation {number}" in did["msg"]
+        name = old.partition("-")[2]
+        way = f"from generation {did['from']['number']} to generation {did['to']['number']}, {name}"
+        assert (would["msg"], did["msg"]) == (f"would go back {way}", f"went back {way}")
         assert would["plan"] == did["plan"] and did["report"]["stopped"] == ["greeter.service"]
         for said in (would, did):
             assert_documented(said)
@@ -152,6 +152,7 @@ def test_a_number_a_path_without_a_generation_and_what_booted(
 
     forward = play(playbook(rollback(number + 1, action="boot"), hosts="node1"))
     assert result(forward, "node1")["actions"] == ["boot"]
+    assert result(forward, "node1")["msg"].endswith(", which boots from now on")
     assert running(fleet, "node1") == goals["node1"]
     assert recorded(fleet, "node1") == booted_next(fleet, "node1") == two["node1"][1]
 
@@ -180,7 +181,7 @@ def test_back_from_a_deployment_that_failed(
     said = result(forward, "node2")
     assert_documented(said)
     assert (said["failed"], said["outcome"]) == (True, "not-activated")
-    assert f"to generation {number}: " in said["msg"] and "refuses" in said["msg"]
+    assert f"to generation {number}, " in said["msg"] and "refuses" in said["msg"]
     assert (said["changed"], said["generation"]["number"]) == (True, number)
     assert result(home, "node2")["from"]["number"] == number
     for host in HOSTS[:2]:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pathlib
 import secrets
+import sys
 import typing as t
 
 import pytest
@@ -22,6 +23,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
 WIRE = pathlib.Path(__file__).with_name("wire")
+PROXY = pathlib.Path(__file__).with_name("_proxy.py")
 # A closure that no store has: small files that refer to one another in a chain, and large ones.
 CLOSURE = """
 let
@@ -35,7 +37,7 @@ let
   };
   chain = n: make "part${toString n}" (if n == 0 then [ ] else [ (chain (n - 1)) ])
     "echo $inputs $nonce ${toString n} >$out";
-  large = n: make "large${toString n}" [ ] "{ echo $nonce; head -c @size@ /dev/zero; } >$out";
+  large = n: make "large${toString n}" [ ] "{ echo $nonce; head -c @size@ /dev/@content@; } >$out";
 in make "top" [ (chain @count@) (map large (builtins.genList (n: n) @large@)) ] "echo $inputs >$out"
 """
 
@@ -60,8 +62,14 @@ class Closure:
 def closure(tmp_path: pathlib.Path) -> t.Callable[..., Closure]:
     """Build a closure of ``count + large + 2`` paths."""
 
-    def make(count: int = 5, large: int = 0, size: int = 0) -> Closure:
-        values = {"nonce": secrets.token_hex(8), "count": count, "large": large, "size": size}
+    def make(count: int = 5, large: int = 0, size: int = 0, content: str = "zero") -> Closure:
+        values: Variables = {
+            "nonce": secrets.token_hex(8),
+            "count": count,
+            "large": large,
+            "size": size,
+        }
+        values["content"] = content
         text = CLOSURE
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
@@ -105,6 +113,18 @@ class Roads:
         text = json.dumps([{"hosts": host, "gather_facts": False, "tasks": tasks}])
         plugins = {"ANSIBLE_CONNECTION_PLUGINS": str(WIRE / "connection_plugins")}
         return self.play(text, "-i", str(inventory), *options, env=plugins)
+
+    @property
+    def known_hosts(self) -> str:
+        """The fleet's host keys, a file on the controller."""
+        described = json.loads(self.fleet.inventory.with_name("testbed.json").read_text())
+        return str(described["known_hosts"])
+
+    @property
+    def ssh_arguments(self) -> str:
+        """The arguments that the fleet's inventory gives to ssh."""
+        files = f"-o UserKnownHostsFile={self.known_hosts} -o GlobalKnownHostsFile=/dev/null"
+        return f"{files} -o IdentitiesOnly=yes"
 
     def enter(self, host: str) -> Variables:
         """Variables for the connection plugin that does without a network."""
@@ -321,4 +341,98 @@ def test_an_archive_file_that_was_cut_or_altered_is_refused_before_anything_is_i
         file.write_bytes(content)
         said = roads("node1", {"src_archive": str(file)})
         assert said["failed"] and message in said["msg"]
+    assert sorted(roads.lacks("node1", new)) == sorted(new.paths)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scissors:
+    """A line to a host that is cut once, after so many bytes."""
+
+    roads: Roads
+
+    def __call__(self, sent: int) -> Variables:
+        """Variables for a host that has such a line."""
+        self.mark.touch()
+        proxy = f"{sys.executable} {PROXY} %h %p --cut {sent} --once {self.mark}"
+        arguments = self.roads.ssh_arguments
+        return {"ansible_ssh_common_args": f"{arguments} -o 'ProxyCommand {proxy}'"}
+
+    @property
+    def mark(self) -> pathlib.Path:
+        return self.roads.directory / "not-cut"
+
+
+@pytest.mark.parametrize("transport", ["ssh", "ssh-ng"])
+def test_a_copy_that_is_cut_leaves_a_whole_store_and_the_next_one_goes_on_from_there(
+    roads: Roads, closure: MakeClosure, transport: str
+) -> None:
+    new, cut = closure(3, 6, 1 << 20, "urandom"), Scissors(roads)
+    task = {"path": new.path, "transport": transport, "check_sigs": False}
+    left = [len(new.paths)]
+    for sent in (1 << 15, 5 << 19, 5 << 19):
+        said = roads("node1", task, **cut(sent))
+        assert said["failed"] and new.path in said["msg"] and not cut.mark.exists()
+        left.append(len(roads.lacks("node1", new)))
+    assert left[0] == left[1] > left[2] > left[3] > 0
+    said = roads("node1", task)
+    assert (len(said["missing_paths"]), roads.lacks("node1", new)) == (left[3], [])
+
+
+def test_a_cut_line_costs_an_archive_nothing_but_time(roads: Roads, closure: MakeClosure) -> None:
+    """A closure of 150 paths; the line is cut in the middle of the file."""
+    new, cut = closure(146, 2, 4 << 20, "urandom"), Scissors(roads)
+    assert len(new.paths) == 150
+    said = roads("node1", {"path": new.path, "transport": "archive"}, **cut(5 << 20))
+    assert (said.get("changed"), cut.mark.exists()) == (True, False), said
+    assert roads.lacks("node1", new) == []
+    assert roads.leftovers("node1") == ""
+
+
+def second_sshd(fleet: Fleet, options: str) -> None:
+    """Have node1 listen on port 2222 too."""
+    fleet.exec("node1", f"systemd-run -q --unit=second-sshd /usr/sbin/sshd -D -p 2222 {options}")
+
+
+def test_nix_takes_the_same_way_as_ansible(roads: Roads, closure: MakeClosure) -> None:
+    """Through a jump host, to an odd port, with host keys that are looked up by an alias."""
+    fleet, new = roads.fleet, closure()
+    address, jump = (fleet.hosts[host]["ansible_host"] for host in ("node1", "node2"))
+    described = json.loads(fleet.inventory.with_name("testbed.json").read_text())
+    command = f"ssh -i {described['private_key']} {roads.ssh_arguments} -W [%h]:%p root@{jump}"
+    variables = {
+        "ansible_port": 2222,
+        "ansible_ssh_common_args": f'{roads.ssh_arguments} -o ProxyCommand="{command}"',
+        "ansible_ssh_extra_args": f"-o HostKeyAlias={address}",
+    }
+    second_sshd(fleet, f"-o 'AllowUsers root@{jump}'")
+    try:
+        said = roads("node1", new, **variables)
+        straight = roads("node1", new, ansible_port=2222)
+    finally:
+        fleet.exec("node1", "systemctl stop second-sshd")
+    assert (said["transport"], roads.lacks("node1", new)) == ("ssh", []), said
+    assert straight["unreachable"], "the jump host is the only way"
+
+
+def test_a_host_key_that_changed_is_refused_and_not_gone_around(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    """node2 copies to node1, for which it knows another key; Ansible itself knows the right one."""
+    fleet, new = roads.fleet, closure()
+    assert roads("node2", new)["changed"]
+    address = fleet.hosts["node1"]["ansible_host"]
+    # The first file is only on the controller, the second one is in anybody's home.
+    known = f"UserKnownHostsFile={roads.known_hosts} ~/.ssh/known_hosts_2"
+    arguments = f"-o '{known}' -o GlobalKnownHostsFile=/dev/null -o IdentitiesOnly=yes"
+    fleet.exec(
+        "node2",
+        "mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f /tmp/other &&"
+        f"echo {address} $(cut -d ' ' -f 1,2 /tmp/other.pub) >~/.ssh/known_hosts_2",
+    )
+    try:
+        task = {"path": new.path, "build_host": "node2"}
+        said = roads("node1", task, ansible_ssh_common_args=arguments)
+    finally:
+        fleet.exec("node2", "rm /tmp/other /tmp/other.pub ~/.ssh/known_hosts_2")
+    assert said["failed"] and "correct known_hosts on node2" in said["msg"], said
     assert sorted(roads.lacks("node1", new)) == sorted(new.paths)

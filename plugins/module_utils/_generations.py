@@ -11,7 +11,7 @@ which generation a rollback goes back to.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -98,6 +98,26 @@ def next_set(generations: Sequence[Generation], path: str) -> Literal["unchanged
         return "unchanged"
     highest = max(generations, key=lambda generation: generation.number, default=None)
     return "relink" if highest is not None and highest.path == path else "new"
+
+
+def surplus(
+    generations: Sequence[Generation], keep: int | None, set_to: str, spared: Collection[str | None]
+) -> tuple[Generation, ...]:
+    """The generations that go, so that the `keep` newest stay once the profile is set to a path.
+
+    Those that hold this path or one of the `spared` stay as well.
+    """
+    if keep is None:
+        return ()
+    numbers = sorted(entry.number for entry in generations)
+    if next_set(generations, set_to) == "new":
+        numbers.append(numbers[-1] + 1 if numbers else 1)
+    stay = {set_to, *spared}
+    return tuple(
+        entry
+        for entry in generations
+        if entry.number not in numbers[-keep:] and entry.path not in stay
+    )
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,13 @@ NIX_COPY_CLOSURE: Spec = {
 
 NIX_PROFILE_SET: Spec = {
     "argument_spec": {
-        "path": {"type": "str", "required": True},
+        "path": {"type": "str"},
+        "generation": {"type": "int"},
+        "keep": {"type": "int"},
         "profile": _PROFILE,
-    }
+    },
+    "mutually_exclusive": [("path", "generation")],
+    "required_one_of": [("path", "generation", "keep")],
 }
 
 NIXOS_FACTS: Spec = {"argument_spec": {}}

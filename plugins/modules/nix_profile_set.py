@@ -30,7 +30,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the system that the profile pointed to and the one that it points to now.
+      - Shows the system that the profile pointed to and the one that it points to now, and the
+        generations that are deleted.
   idempotent:
     support: full
     details:
@@ -42,8 +43,19 @@ options:
   path:
     description:
       - Store path of the system, such as RV(closure.nixos.nix_build_system#module:path).
+      - Without it and without O(generation), the profile goes on to point where it does.
     type: str
-    required: true
+  generation:
+    description:
+      - Number of a generation of the profile, to which it goes back or forth.
+    type: int
+  keep:
+    description:
+      - How many of the newest generations to keep. The others are deleted, but for those that the
+        profile points to, that run, that were booted and that the host will boot.
+      - Their store paths go with the next garbage collection, their entries in the boot menu with
+        the next M(closure.nixos.nixos_switch) that writes it.
+    type: int
   profile:
     description:
       - Name of the profile. V(system) is C(/nix/var/nix/profiles/system), any other name is below
@@ -51,6 +63,7 @@ options:
     type: str
     default: system
 notes:
+  - C(has no generation) means O(generation). Those that exist are named.
   - C(does not have PATH in its store) means that M(closure.nixos.nix_copy_closure) did not run
     before, or that a garbage collection took the path since.
   - C(is built for PLATFORM, but the host is PLATFORM) means that C(nixpkgs.hostPlatform) in the
@@ -65,6 +78,16 @@ EXAMPLES = r"""
 - name: Record the system that was copied
   closure.nixos.nix_profile_set:
     path: "{{ built.path }}"
+  become: true
+
+- name: Go back to generation 12, and switch there
+  closure.nixos.nix_profile_set:
+    generation: 12
+  become: true
+
+- name: Keep ten generations
+  closure.nixos.nix_profile_set:
+    keep: 10
   become: true
 
 - name: Record it in a profile of its own, beside the one that the host boots
@@ -83,7 +106,7 @@ profile:
   sample: /nix/var/nix/profiles/system
 path:
   description:
-    - Store path of the system that was asked for.
+    - Store path of the system that the profile is to point to.
   returned: success, and when the host cannot take it
   type: str
   sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
@@ -125,6 +148,28 @@ generation:
     path: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
     date: "2026-11-22T17:01:25Z"
     current: true
+generations_before:
+  description:
+    - Generations of the profile before the task, oldest first.
+  returned: success
+  type: list
+  elements: dict
+  contains: *generation
+generations:
+  description:
+    - Generations of the profile after the task, oldest first. In check mode they are the same as
+      RV(generations_before).
+  returned: success
+  type: list
+  elements: dict
+  contains: *generation
+deleted:
+  description:
+    - Numbers of the generations that were deleted, or in check mode would be.
+  returned: success
+  type: list
+  elements: int
+  sample: [1, 2]
 msg:
   description:
     - Why the profile was not set.

@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     Facts,
     Step,
     check_room,
     parse_facts,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+    Generation,
+    parse_generations,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 from ansible_collections.closure.nixos.plugins.module_utils._switch import (
@@ -45,7 +51,8 @@ def read_facts(
     """Ask a host what it is, in one round trip.
 
     :param profile: the path of the profile whose generations to list
-    :param path: a store path to look at as well, and at its specialisation of that name
+    :param path: a store path or a link to one, to look at as well, and at its specialisation of
+        that name
     :param told: whether we have heard how our last activation ended
     """
     function = "told_facts" if told else "system_facts"
@@ -99,14 +106,23 @@ def require_root(host: Host, facts: Facts) -> None:
         )
 
 
-def set_profile(host: Host, profile: str, path: str, number: int | None = None) -> None:
-    """Point a profile at a path; a new generation, unless it points there.
+def set_profile(
+    host: Host,
+    profile: str,
+    path: str,
+    number: int | None = None,
+    surplus: Iterable[Generation] = (),
+) -> tuple[Generation, ...]:
+    """Point a profile at a path, a new generation unless it points there; return its generations.
 
     :param number: of the generation to go back to, if it still holds the path
+    :param surplus: generations to delete then
     """
-    words = ("profile_set", profile, check_store_path(path), str(number or ""))
-    reply = host.change(*words, sources=("profile",), request="profile-set")
+    old = [word for entry in surplus for word in (str(entry.number), entry.path)]
+    words = ("profile_update", profile, check_store_path(path), str(number or ""), *old)
+    reply = host.change(*words, sources=("profile", "generations"), request="profile-set")
     _check(host, reply, f"does not set {profile} to {path}")
+    return parse_generations(reply.text, profile)
 
 
 def plan(host: Host, path: str) -> Plan:

@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._generations import 
     parse_generations,
     profile_path,
     rollback_target,
+    surplus,
 )
 
 SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "sh"
@@ -270,3 +271,34 @@ def test_what_does_not_exist_is_answered_with_what_does(to: str, sentence: str) 
 def test_there_is_nothing_to_go_back_to(to: str | None, sentence: str) -> None:
     with pytest.raises(ClosureError, match=sentence):
         rollback_target((), to)
+
+
+FIVE = tuple(
+    Generation(number, f"/nix/store/system-{number}", None, current=number == 4)
+    for number in (1, 2, 3, 4, 7)
+)
+
+
+@pytest.mark.parametrize(
+    ("keep", "path", "spared", "gone"),
+    [
+        (None, "system-4", [], []),
+        (9, "system-4", [], []),
+        (2, "system-4", [], [1, 2, 3]),
+        (1, "system-4", [], [1, 2, 3]),
+        (1, "system-4", ["system-2", None], [1, 3]),
+        (2, "system-9", [], [1, 2, 3, 4]),
+        (2, "system-7", [], [1, 2, 3]),
+        (2, "system-2", [], [1, 3, 4]),
+    ],
+)
+def test_the_newest_generations_stay_and_those_in_use(
+    keep: int | None, path: str, spared: list[str | None], gone: list[int]
+) -> None:
+    full = [f"/nix/store/{name}" if name else None for name in spared]
+    old = surplus(FIVE, keep, f"/nix/store/{path}", full)
+    assert [entry.number for entry in old] == gone
+
+
+def test_a_profile_without_generations_has_none_too_many() -> None:
+    assert surplus((), 1, "/nix/store/new", ()) == ()

@@ -4,6 +4,22 @@
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Profiles, on the target.
 
+# profile_update PROFILE PATH NUMBER [OLD OLDPATH]...: profile_set, then deletes the generations OLD,
+# then prints those that there are.
+profile_update() {
+    profile_set "$1" "$2" "$3" || return
+    profile=$1 numbers=
+    shift 3
+    while [ $# -gt 0 ]; do
+        # Numbers are given anew once their generation was deleted.
+        [ "$(readlink "$profile-$1-link")" != "$2" ] || numbers="$numbers $1"
+        shift 2
+    done
+    # shellcheck disable=SC2086 # one word for each
+    [ -z "$numbers" ] || nix-env --profile "$profile" --delete-generations $numbers || return
+    generations "$profile"
+}
+
 # profile_set PROFILE PATH [NUMBER]: points the profile at the path, unless it does: `nix-env --set`
 # compares with the highest generation, so after a rollback it would make a new one for the current
 # path. Where the generation of that number still holds the path, the profile goes back to it;

@@ -12,7 +12,9 @@ record=/var/lib/closure-nixos
 # toplevel_facts and generations, for the running and the booted system and for PATH, or else the
 # profile's system, and its specialisation.
 system_facts() {
-    path=${2:-$(resolve "$1")}
+    path=${2:-$1}
+    # What is in the store need not be there yet.
+    case $path in /nix/store/*) ;; *) path=$(resolve "$path") ;; esac
     printf 'path_asked=%s\n' "$path"
     printf 'specialisation_asked=%s\n' "${3-}"
     printf 'user=%s\n' "$(id -un)"

@@ -27,6 +27,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._specs import (
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
     read_facts,
+    require_room,
     require_root,
     require_system,
     set_profile,
@@ -84,6 +85,7 @@ class ActionModule(Switch):
         self._require_there(host, facts)
         require_root(host, facts)
         require_system(host, facts, path)
+        require_room(host, facts)
         if facts.profile != path:
             set_profile(host, profile, path, self._goal.number)
             facts = read_facts(host, profile, path)

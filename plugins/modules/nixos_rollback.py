@@ -16,7 +16,7 @@ description:
   - Deletes nothing. The generation that the host leaves stays, so that O(to) can name it to go
     forward again.
   - Needs nothing but the host. Nothing is evaluated, built or copied.
-  - Waits for another switch before it changes anything.
+  - Waits up to ten minutes for another switch before it changes anything.
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:

@@ -172,16 +172,19 @@ def test_back_from_a_deployment_that_failed(
     assert outcomes == ["activation-failed", "not-activated"]
     number = current(fleet, "node2")
     back = play(playbook(rollback(), hosts="node1:node2"))
-    forward = play(playbook(rollback(number), hosts="node2"))
+    # With a newer generation, the one before is the one that refuses.
+    fleet.exec("node2", f"nix-env --profile {PROFILE} --set $(readlink -f /run/booted-system)")
+    refused = play(playbook(rollback(), hosts="node2"))
     home = play(playbook(rollback(), hosts="node2"))
     assert back.rc == 0, back.text
     # The one that was not activated runs its old system, so that only the boot default goes back.
     actions = [result(back, host)["actions"] for host in HOSTS[:2]]
     assert actions == [["switch"], ["boot"]]
-    said = result(forward, "node2")
+    said = result(refused, "node2")
     assert_documented(said)
     assert (said["failed"], said["outcome"]) == (True, "not-activated")
     assert f"to generation {number}, " in said["msg"] and "refuses" in said["msg"]
+    assert said["msg"].endswith(f" To try again, set to: {number}.")
     assert (said["changed"], said["generation"]["number"]) == (True, number)
     assert result(home, "node2")["from"]["number"] == number
     for host in HOSTS[:2]:

@@ -20,8 +20,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 
 # `call` is nix-build's rule: a function is called with its defaults, and with those arguments that
-# it names (nix, libexpr/eval.cc, autoCallFunction). `toplevel` takes what nixpkgs'
-# nixos/default.nix and lib.nixosSystem return.
+# it names (nix, libexpr/eval.cc, autoCallFunction).
 _EVALUATE = """
 let
   sources = [@sources@
@@ -51,20 +50,23 @@ let
       if special == { } then system
       else if system ? extendModules then system.extendModules { specialArgs = special; }
       else throw "closure.nixos: no extendModules";
-  evaluate = request:
-    let
-      system = systemOf request;
-      toplevel = system.config.system.build.toplevel or system;
-    in
-      if toplevel.type or null == "derivation"
-      then { drv = toplevel.drvPath; out = toplevel.outPath; }
-      else throw "closure.nixos: not a derivation";
+  evaluate = request: let system = systemOf request; in (@goal@);
   attempt = request:
-    let tried = builtins.tryEval (let system = evaluate request; in builtins.deepSeq system system);
+    let tried = builtins.tryEval (let found = evaluate request; in builtins.deepSeq found found);
     in if tried.success then tried.value else null;
   named = host: builtins.addErrorContext "closure.nixos: in ${builtins.toJSON host}";
 in builtins.mapAttrs (host: request: named host (@how@ request)) requests
 """
+
+# What nixpkgs' nixos/default.nix and lib.nixosSystem return, or the toplevel itself.
+_SYSTEM = """
+  let toplevel = system.config.system.build.toplevel or system; in
+  if toplevel.type or null == "derivation"
+  then { drv = toplevel.drvPath; out = toplevel.outPath; }
+  else throw "closure.nixos: not a derivation"
+"""
+
+Found = t.TypeVar("Found")
 
 _PLACE = re.compile("@([a-z]+)@")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -84,13 +86,15 @@ _HASH_MISMATCH = re.compile(
 _ADVICE = {
     "closure.nixos: not a derivation": "{name}: {attr} is not a NixOS system. Name an attribute "
     "that is one, such as web1.system.",
+    "closure.nixos: no options": "{name}: {attr} has no options, because it is not what nixpkgs' "
+    "nixos/default.nix or lib.nixosSystem returns. Name such an attribute.",
     "closure.nixos: no extendModules": "{name}: {attr} takes no args, because it is not what "
     "lib.nixosSystem returns. Name such an attribute, or leave args out.",
     "closure.nixos: no pin in": "{name} is not evaluated: its nixpkgs is a file without url and "
     "hash. It has to be of npins, of niv (both with a pin nixpkgs), or of "
     "closure.nixos.nixpkgs_pin.",
-    "requires lock file changes": "{name} is not evaluated: its flake.lock does not pin all inputs. "
-    "Run nix flake lock there and commit flake.lock.",
+    "requires lock file changes": "{name} is not evaluated: its flake.lock does not pin all "
+    "inputs. Run nix flake lock there and commit flake.lock.",
     "has an unsupported attribute `pkgs'": "{name} does not evaluate: it is no module. It holds a "
     "whole system (pkgs, config and options), which goes into the option file or expression; or it "
     "sets pkgs beside config, and in a module pkgs is an argument: {{ pkgs, ... }}: {{ }}.",
@@ -131,6 +135,23 @@ class Evaluated:
     out: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Goal(t.Generic[Found]):
+    """What is asked of each system.
+
+    :param expression: in Nix, of the variable ``system``
+    :param read: makes of its JSON what we call it
+    """
+
+    expression: str
+    read: t.Callable[[t.Any], Found]
+
+
+SYSTEM = Goal(
+    _SYSTEM, lambda it: Evaluated(check_store_path(it["drv"]), check_store_path(it["out"]))
+)
+
+
 def parse_attr(text: str) -> tuple[str, ...]:
     """Split an attribute path as ``nix-build -A`` does: ``nodes."web1.example.org".system``.
 
@@ -161,7 +182,9 @@ def nix_string(text: str) -> str:
     return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
 
 
-def evaluation(requests: Mapping[str, Request], alone: bool = False) -> str:
+def evaluation(
+    requests: Mapping[str, Request], goal: Goal[t.Any] = SYSTEM, alone: bool = False
+) -> str:
     """Return the Nix expression that evaluates the requests to JSON, one entry a host.
 
     :param alone: have an error end the evaluation with its message; else a host whose error Nix
@@ -181,17 +204,16 @@ def evaluation(requests: Mapping[str, Request], alone: bool = False) -> str:
     words = {
         "sources": "".join(f"\n(\n{source}\n)" for source in sources),
         "requests": nix_string(json.dumps(data)),
+        "goal": goal.expression,
         "how": "evaluate" if alone else "attempt",
     }
     return _PLACE.sub(lambda place: words[place[1]], _EVALUATE)
 
 
-def parse_evaluation(text: str) -> dict[str, Evaluated | None]:
-    """Read what ``evaluate`` printed: the systems by host, ``None`` where a host failed."""
-    return {
-        host: system and Evaluated(check_store_path(system["drv"]), check_store_path(system["out"]))
-        for host, system in json.loads(text.partition("\n")[0]).items()
-    }
+def parse_evaluation(text: str, goal: Goal[Found]) -> dict[str, Found | None]:
+    """Read what ``evaluate`` printed: what was found by host, ``None`` where a host failed."""
+    found = json.loads(text.partition("\n")[0])
+    return {host: None if it is None else goal.read(it) for host, it in found.items()}
 
 
 def failed_host(stderr: str) -> str | None:
@@ -288,7 +310,11 @@ def explain_build(stderr: str, drv: str, planned: Sequence[str]) -> str:
 
 
 def warnings_in(stderr: str) -> list[str]:
-    """Return the warnings of an evaluation: Nix's own and those of modules (``trace: warning``)."""
+    """Return the warnings of an evaluation: Nix's own and those of modules (``trace: warning``).
+
+    But that Nix waits for another Nix is nothing to warn of.
+    """
     lines = _ANSI.sub("", stderr).splitlines()
     found = (line.removeprefix("evaluation ").removeprefix("trace: ") for line in lines)
-    return [line.removeprefix("warning: ") for line in found if line.startswith("warning: ")]
+    warnings = [line.removeprefix("warning: ") for line in found if line.startswith("warning: ")]
+    return [warning for warning in warnings if "SQLite database" not in warning]

@@ -47,6 +47,19 @@ NIX_BUILD_SYSTEM: Spec = {
     "mutually_exclusive": [("file", "expression", "configuration", "flake")],
 }
 
+NIXOS_OPTION_INFO: Spec = {
+    "argument_spec": {
+        **_INPUTS,
+        "systems": {"type": "dict"},
+        "hosts": {"type": "list", "elements": "str"},
+        "build_host": {"type": "str"},
+        "options": {"type": "list", "elements": "str", "required": True},
+        "details": {"type": "bool", "default": False},
+        "timeout": {"type": "int", "default": 3600},
+    },
+    "mutually_exclusive": [("file", "expression", "configuration", "flake")],
+}
+
 NIXPKGS_PIN: Spec = {
     "argument_spec": {
         "path": {"type": "path", "required": True},

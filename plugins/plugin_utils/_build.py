@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
     Evaluated,
+    Found,
+    Goal,
     Request,
     chunks,
     evaluation,
@@ -68,16 +70,18 @@ class Builder:
     timeout: float = 86400
     memory: int = 0
 
-    def evaluate(self, requests: Mapping[str, Request]) -> dict[str, Evaluated | Outcome]:
+    def evaluate(
+        self, requests: Mapping[str, Request], goal: Goal[Found]
+    ) -> dict[str, Found | Outcome]:
         """Evaluate all requests at once; where one fails, that host has its failure as result."""
         pure = {host: it for host, it in requests.items() if not it.search_path}
         other = {host: it for host, it in requests.items() if it.search_path}
-        systems = self._evaluate_all(pure, search_path=False)
+        systems = self._evaluate_all(pure, goal, search_path=False)
         try:
-            return systems | self._evaluate_all(other, search_path=False)
+            return systems | self._evaluate_all(other, goal, search_path=False)
         except _SearchPathUsedError as use:
             self.progress.warn(str(use))
-            return systems | self._evaluate_all(other, search_path=True)
+            return systems | self._evaluate_all(other, goal, search_path=True)
 
     def build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
         """Build all systems together; where one fails, that host has its failure as result."""
@@ -110,45 +114,52 @@ class Builder:
         return self._evaluate(expression, search_path=False)
 
     def _evaluate_all(
-        self, requests: Mapping[str, Request], search_path: bool
-    ) -> dict[str, Evaluated | Outcome]:
+        self, requests: Mapping[str, Request], goal: Goal[Found], search_path: bool
+    ) -> dict[str, Found | Outcome]:
         """Evaluate in as many turns as the memory takes; the first host tells what one takes."""
-        systems: dict[str, Evaluated | Outcome] = {}
+        systems: dict[str, Found | Outcome] = {}
         hosts, heap = list(requests), 0
         while hosts:
             now, hosts = chunks(hosts, self.memory, heap)
-            found, heap = self._evaluate_some({host: requests[host] for host in now}, search_path)
+            some = {host: requests[host] for host in now}
+            found, heap = self._evaluate_some(some, goal, search_path)
             heap //= len(now)
             systems |= found
         return systems
 
     def _evaluate_some(
-        self, requests: dict[str, Request], search_path: bool
-    ) -> tuple[dict[str, Evaluated | Outcome], int]:
+        self, requests: dict[str, Request], goal: Goal[Found], search_path: bool
+    ) -> tuple[dict[str, Found | Outcome], int]:
         """Evaluate together; without the host that ends the evaluation, when one does."""
-        systems: dict[str, Evaluated | Outcome] = {}
+        systems: dict[str, Found | Outcome] = {}
         left = dict(requests)
         while True:
-            ended = self._evaluate(evaluation(left), search_path, "--show-trace")
+            ended = self._evaluate(evaluation(left, goal), search_path, "--show-trace")
             if ended.exit_code == 0:
                 break
             culprit = failed_host(ended.stderr)
             for host in [culprit] if culprit in left else list(left):
-                systems[host] = self._evaluate_alone(host, left.pop(host), search_path)
+                alone = self._evaluate_alone(host, left.pop(host), goal, search_path)
+                systems[host] = alone
             if not left:
                 return systems, 0
         for warning in warnings_in(ended.stderr):
             self.progress.warn(warning)
-        for host, system in parse_evaluation(ended.stdout).items():
-            systems[host] = system or self._evaluate_alone(host, left[host], search_path)
+        for host, system in parse_evaluation(ended.stdout, goal).items():
+            if system is None:
+                alone = self._evaluate_alone(host, left[host], goal, search_path)
+                systems[host] = alone
+            else:
+                systems[host] = system
         return systems, heap_bytes(ended.stdout)
 
     def _evaluate_alone(
-        self, host: str, request: Request, search_path: bool
-    ) -> Evaluated | Outcome:
-        ended = self._evaluate(evaluation({host: request}, alone=True), search_path)
-        if ended.exit_code == 0 and (system := parse_evaluation(ended.stdout)[host]):
-            return system
+        self, host: str, request: Request, goal: Goal[Found], search_path: bool
+    ) -> Found | Outcome:
+        ended = self._evaluate(evaluation({host: request}, goal, alone=True), search_path)
+        found = parse_evaluation(ended.stdout, goal)[host] if ended.exit_code == 0 else None
+        if found is not None:
+            return found
         use = search_path_use(ended.stderr)
         if use and request.search_path and not search_path:
             raise _SearchPathUsedError(

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: what actions share that evaluate systems, once for many hosts."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import hashlib
+import json
+import typing as t
+
+from ansible.template import Templar
+from ansible_collections.closure.nixos.plugins.module_utils._inputs import (
+    INPUTS,
+    request_of,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._nix import Request
+from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder, Outcome
+from ansible_collections.closure.nixos.plugins.plugin_utils._connections import variables_of
+
+Outcomes = dict[str, Outcome]
+
+
+class RequestsAction(ClosureAction):
+    """Ask for all hosts that are named, once in a run, and return what is this host's."""
+
+    def act(self, args: dict[str, t.Any]) -> Outcome:
+        """Return this host's outcome, or those of `systems`.
+
+        The first task of a run that gets the lock asks for all; the others find its result, a
+        failure as well. The key is what was asked, so every host computes the same.
+        """
+        requests = self._named(args) if args["systems"] else self._for_hosts(args)
+        builder = self.evaluator(args)
+        key = _key(type(self).__module__, builder.host.name, self.check, _shared(args), requests)
+        with self.task_run.locked(f"systems-{key}") as kept:
+            if not kept.exists():
+                outcomes = self._answer(builder, args, requests)
+                kept.write_text(json.dumps(outcomes), encoding="utf-8")
+            outcomes = json.loads(kept.read_text(encoding="utf-8"))
+        return _together(outcomes) if args["systems"] else outcomes[self._name]
+
+    @abc.abstractmethod
+    def answer(
+        self, builder: Builder, args: dict[str, t.Any], requests: dict[str, Request]
+    ) -> Outcomes:
+        """Return the outcome of each host; a host that fails has its failure as outcome."""
+
+    @abc.abstractmethod
+    def evaluator(self, args: dict[str, t.Any]) -> Builder:
+        """Return what evaluates."""
+
+    def _answer(
+        self, builder: Builder, args: dict[str, t.Any], requests: dict[str, Request | str]
+    ) -> Outcomes:
+        asked = {host: it for host, it in requests.items() if isinstance(it, Request)}
+        unasked = {host: it for host, it in requests.items() if isinstance(it, str)}
+        failures: Outcomes = {host: {"failed": True, "msg": it} for host, it in unasked.items()}
+        return failures | self.answer(builder, args, asked)
+
+    @property
+    def _name(self) -> str:
+        return str(self.task_vars["inventory_hostname"])
+
+    def _for_hosts(self, args: dict[str, t.Any]) -> dict[str, Request | str]:
+        hosts = [host for host in args["hosts"] or [] if host != self._name]
+        own = request_of(args, self._name, self._loader.path_dwim)
+        return {self._name: own} | {host: self._request_of(host) for host in hosts}
+
+    def _named(self, args: dict[str, t.Any]) -> dict[str, Request | str]:
+        """Return the requests of `systems`: what the task says, and each of them for itself."""
+        common = {key: value for key, value in args.items() if key != "systems" and value}
+        return {
+            name: request_of(self.validated(common | own), name, self._loader.path_dwim)
+            for name, own in args["systems"].items()
+        }
+
+    def _request_of(self, host: str) -> Request | str:
+        """Return what this task would ask on another host, or why that cannot be told."""
+        templar = Templar(loader=self._loader, variables=variables_of(self, self.task_vars, host))
+        try:
+            args = self._task.args | templar.template(self._written_args())
+            return request_of(self.validated(args), host, self._loader.path_dwim)
+        except Exception as error:  # whatever a host's variables hold: it is that host's failure
+            return f"{host}: {error}"
+
+    def _written_args(self) -> dict[str, t.Any]:
+        """Return the task's arguments as they were written, not templated for its own host."""
+        written = self._task.get_ds()
+        name = str(self._task.resolved_action or self._task.action)
+        names = {self._task.action, name, name.rpartition(".")[2]}
+        blocks = [written[key] for key in ("args", *names) if written.get(key)]
+        return {option: value for block in blocks for option, value in block.items()}
+
+
+def _shared(args: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options that are not in the requests."""
+    own = {*INPUTS, "attr", "nixpkgs", "args", "systems", "hosts"}
+    return {key: value for key, value in args.items() if key not in own}
+
+
+def _key(*words: t.Any) -> str:
+    text = json.dumps(words, sort_keys=True, default=dataclasses.asdict)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _together(outcomes: Outcomes) -> Outcome:
+    """Return one result for many systems; it fails when one does, and has the others in it."""
+    failures = [f"{name}: {it['msg']}" for name, it in outcomes.items() if it.get("failed")]
+    changed = any(it.get("changed") for it in outcomes.values())
+    result: Outcome = {"systems": outcomes, "changed": changed}
+    return result | ({"failed": True, "msg": "\n".join(failures)} if failures else {})

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""nixos_option_info and the lookup option: what a configuration says of its hosts."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+from ansible_collections.closure.nixos.tests.integration._harness import TESTBED, Play
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    HOSTS,
+    Task,
+    module,
+    playbook,
+    write_systems,
+)
+
+NIXPKGS = str(TESTBED.with_name("nixpkgs"))
+LOCAL: dict[str, t.Any] = {"hosts": "localhost", "connection": "local"}
+SYSTEM = """{ pkgs, ... }: {
+  networking.firewall.allowedTCPPorts = [ 443 22 ];
+  fileSystems."/" = { device = "/dev/sda1"; };
+  nixpkgs.overlays = [ (final: prev: { }) ];
+  environment.systemPackages = [ pkgs.hello ];
+}"""
+VALUES = {
+    "networking.firewall.allowedTCPPorts": [22, 443],
+    'fileSystems."/".device': "/dev/sda1",
+    "networking.domain": None,
+    "networking.hostName": "node1",
+}
+
+
+def info(name: str, file: pathlib.Path, *options: str, **more: t.Any) -> Task:
+    arguments = {"file": str(file), "attr": ["node1"], "options": options} | more
+    return module("nixos_option_info", arguments) | {"name": name, "ignore_errors": True}
+
+
+def test_options_have_their_final_values(play: Play, tmp_path: pathlib.Path) -> None:
+    file = write_systems(tmp_path, SYSTEM, ["node1"])
+    one = "networking.hostName"
+    tasks = [
+        info("values", file, *VALUES),
+        info("details", file, one, "nix.package", details=True),
+        info("bad", file, one, "networking.hostNam", "networking", "nixpkgs.overlays"),
+        info("throws", file, "networking.fqdn"),
+        info("toplevel", file, one, attr=["node1.system"]),
+    ]
+    played = play(playbook(*tasks, **LOCAL))
+    assert "Traceback" not in played.text
+    assert played.result("localhost", "values")["option_values"] == VALUES
+
+    details = played.result("localhost", "details")["option_details"]
+    assert details[one]["value"] == "node1"
+    assert details[one]["default"] == "nixos"
+    assert details[one]["description"] == "The name of the host."
+    assert details[one]["declared_in"][0].endswith("nixos/modules/config/host.nix")
+    assert details[one]["defined_in"] and details[one]["type"]
+    assert details["nix.package"]["value"].startswith("/nix/store/")
+
+    bad = played.result("localhost", "bad")
+    assert bad["failed"] and bad["option_values"] == {one: "node1"}
+    assert "Did you mean networking.hostName?" in bad["msg"]
+    assert "networking is not an option but a set of them: " in bad["msg"]
+    assert "nixpkgs.overlays has no form in JSON: it holds a function at .0" in bad["msg"]
+    assert "The FQDN needs `networking.domain'" in played.result("localhost", "throws")["msg"]
+    assert "has no options" in played.result("localhost", "toplevel")["msg"]
+
+
+def test_each_host_has_its_own_values_from_one_evaluation(
+    play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, SYSTEM, node2="throw ''broken''")
+    attr = ["{{ inventory_hostname }}"]
+    hosts = {"hosts": "{{ ansible_play_hosts_all }}", "build_host": "localhost"}
+    task = info("names", file, "networking.hostName", attr=attr, **hosts)
+    played = play(playbook(task), "--check")
+    results = {host: played.result(host, "names") for host in HOSTS}
+    assert [results[host]["failed"] for host in HOSTS] == [False, True, False]
+    assert "broken" in results["node2"]["msg"]
+    for host in ("node1", "node3"):
+        assert results[host]["option_values"] == {"networking.hostName": host}
+
+
+def test_the_lookup_gives_the_values_in_their_order(play: Play, tmp_path: pathlib.Path) -> None:
+    variables = {
+        "inputs": {"configuration": [{"users": {"motd": "${x}"}}], "nixpkgs": NIXPKGS},
+        "names": ["users.motd", "networking.hostName"],
+        "found": "{{ query('closure.nixos.option', *names, **inputs) }}",
+        "bad": "{{ lookup('closure.nixos.option', 'users.mott', **inputs) }}",
+    }
+    tasks: list[Task] = [
+        {"name": name, "ansible.builtin.debug": {"msg": f"{{{{ {name} }}}}"}, "ignore_errors": True}
+        for name in ("found", "bad")
+    ]
+    played = play(playbook(*tasks, **LOCAL, vars=json.loads(json.dumps(variables))))
+    assert played.result("localhost", "found")["msg"] == ["${x}", "nixos"]
+    assert "Did you mean users.motd?" in str(played.result("localhost", "bad")["msg"])

@@ -221,7 +221,11 @@ def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
     said = _ANSI.sub("", stderr).strip()
     what = f"{path} was not copied from {source} to {target}"
     if "lacks a signature by a trusted key" in said or "lacks a valid signature" in said:
-        return f"{what}: {target} trusts neither this login nor the closure's signature. {WAYS_OUT}"
+        return (
+            f"{what}: {target} trusts neither this login nor the closure's signature. {WAYS_OUT} "
+            "Where the login is one or is root, ssh-ng and cache still check without "
+            "check_sigs: false."
+        )
     if "sudo: " in said:
         return (
             f"{what}: sudo asks for a password there, and Nix cannot give one. "

@@ -80,10 +80,12 @@ NIX_COPY_CLOSURE: Spec = {
         "exclude": {"type": "list", "elements": "str", "default": []},
         "transport": {
             "type": "str",
-            "choices": ["auto", "ssh-ng", "ssh", "archive"],
+            "choices": ["auto", "ssh-ng", "ssh", "archive", "cache"],
             "default": "auto",
         },
         "substitute_on_destination": {"type": "bool", "default": True},
+        "cache": {"type": "str"},
+        "cache_upload": {"type": "str"},
         "compress": {"type": "bool", "default": False},
         "check_sigs": {"type": "bool", "default": True},
         "sign_key_file": {"type": "path", "no_log": False},
@@ -91,6 +93,7 @@ NIX_COPY_CLOSURE: Spec = {
         "timeout": {"type": "int", "default": 86400},
     },
     "required_one_of": [("path", "src_archive")],
+    "required_if": [("transport", "cache", ("cache",))],
     "mutually_exclusive": [("path", "src_archive")],
     "required_by": {"dest_archive": ("path",)},
 }

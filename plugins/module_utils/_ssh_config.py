@@ -88,7 +88,8 @@ def ssh_config(options: SshOptions) -> str:
 
 def _from_plugin(options: SshOptions) -> list[str]:
     settings = {
-        "HostName": options.host,
+        # Of an IPv6 address with a zone; there it would begin a token.
+        "HostName": options.host.replace("%", "%%"),
         "Port": options.port,
         "User": options.user and f'"{options.user}"',
         "IdentityFile": options.key_file and f'"{options.key_file}"',

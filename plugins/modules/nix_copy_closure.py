@@ -93,12 +93,26 @@ options:
         root and of a login that the host trusts.
       - V(archive) goes through Ansible's connections, as files of at most 128 MiB or one path each,
         by way of the controller. It needs root or a trusted login, and no SSH.
+      - With V(cache), the build host writes the closure to a binary cache, once for all hosts of
+        the run, and the hosts fetch from there what they lack. It is the road for very many hosts.
       - V(auto) takes V(archive) where Nix's own C(ssh) cannot go or cannot become root, or where it
         gets no connection from O(build_host). Else it takes V(ssh-ng) if the host accepts the
         closure by it, and otherwise V(ssh).
     type: str
-    choices: [auto, ssh-ng, ssh, archive]
+    choices: [auto, ssh-ng, ssh, archive, cache]
     default: auto
+  cache:
+    description:
+      - URL of the binary cache that the hosts fetch from with O(transport=cache), as Nix takes it,
+        such as C(https://cache.example.org) or C(s3://bucket?region=eu-central-1).
+      - The host checks the signatures, also for root, unless O(check_sigs=false). Sign with
+        O(sign_key_file).
+    type: str
+  cache_upload:
+    description:
+      - URL of the same cache as O(build_host) writes to it, such as C(file:///srv/cache).
+      - By default that of O(cache). An C(https) one then has to take PUT requests.
+    type: str
   substitute_on_destination:
     description:
       - Whether the host first fetches what its own binary caches have of the missing paths.
@@ -113,7 +127,7 @@ options:
     default: false
   check_sigs:
     description:
-      - Whether Nix's C(ssh-ng) checks signatures also where the login is trusted.
+      - Whether the host checks signatures by C(ssh-ng) and C(cache) also where it trusts the login.
       - With V(false), O(transport=auto) can take C(ssh-ng) for closures that nobody signed. The
         host still refuses them from a login that it does not trust.
     type: bool
@@ -185,6 +199,16 @@ EXAMPLES = r"""
 - name: Import the file, on a controller beside that host
   closure.nixos.nix_copy_closure:
     src_archive: /media/stick/web1.tar
+  become: true
+
+- name: Have a thousand hosts fetch from a cache
+  closure.nixos.nix_copy_closure:
+    path: "{{ built.path }}"
+    build_host: builder1
+    transport: cache
+    cache: https://cache.example.org
+    cache_upload: file:///srv/cache?compression=zstd
+    sign_key_file: /etc/nix/builder1.secret
   become: true
 
 - name: Copy over a slow line

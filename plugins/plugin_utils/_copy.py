@@ -28,7 +28,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, r
 from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 
-_SOURCES = ("store", "copy")
+_SOURCES = ("store", "copy", "cache")
 _COPYING = re.compile(rb"^copying path '", re.MULTILINE)
 
 
@@ -136,6 +136,17 @@ class Copy:
             serving = self.target.read(script("serving", sources=_SOURCES)).text
             message = explain_stall(limits.stall, self.path, self.target.name, serving)
             raise ClosureError(message) from error
+
+    def push(self, url: str, limit: float) -> Ended:
+        """Write the closure to a binary cache, from the build host."""
+        return self._cached(self.source, "push", limit, url, self.path)
+
+    def pull(self, url: str, flags: list[str], limit: float) -> Ended:
+        """Fetch the closure from a binary cache, on the target."""
+        return self._cached(self.target, "pull", limit, url, self.path, *flags)
+
+    def _cached(self, host: Host, verb: str, limit: float, *words: str) -> Ended:
+        return run_leased(host, verb, script(verb, *words, sources=_SOURCES), limit, self._repeat)
 
     def _repeat(self, _out: bytes, err: bytes) -> None:
         if lines := err.decode(errors="replace").splitlines():

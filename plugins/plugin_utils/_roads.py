@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 import typing as t
 from collections.abc import Mapping
@@ -82,7 +83,9 @@ class Roads:
 
     def bring(self, answer: Answer) -> Road:
         """Bring the target what it lacks, and say by which road."""
-        if self.args["sign_key_file"]:
+        if self.args["transport"] == "cache":
+            self._fill_cache()
+        elif self.args["sign_key_file"]:
             sign(self.copy.source, self.args["sign_key_file"], answer.missing)
         road = self.choose(answer)
         if self.args["substitute_on_destination"] and answer.said.get("substituters"):
@@ -97,15 +100,35 @@ class Roads:
         if road.transport == "archive":
             self._by_archive(answer)
             return road
-        ended = self._by_ssh(road, answer)
+        ended = self._by_cache() if road.transport == "cache" else self._by_ssh(road, answer)
         if ended.exit_code == 0:
             return road
         way, auto = way_to(self.connection), self.args["transport"] == "auto"
         if auto and (other := fall_back(road, way, answer.trusted, ended.stderr)):
             return self._take(other, answer)
-        copy = self.copy
-        message = explain_copy(ended.stderr, copy.path, copy.source.name, copy.target.name)
-        raise ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
+        raise self._failure(ended, self.copy.source.name, self.copy.target.name)
+
+    def _failure(self, ended: Ended, source: str, target: str) -> ClosureError:
+        message = explain_copy(ended.stderr, self.copy.path, source, target)
+        return ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
+
+    def _fill_cache(self) -> None:
+        """Write the closure to the binary cache, once for all hosts of the run that get it."""
+        url = self.args["cache_upload"] or self.args["cache"]
+        name = hashlib.sha256(f"{url} {self.copy.path}".encode()).hexdigest()
+        with self.copy.source.run.locked(f"cache-{name}") as done:
+            if done.exists():
+                return
+            if self.args["sign_key_file"]:
+                sign(self.copy.source, self.args["sign_key_file"], self.closure)
+            ended = self.copy.push(url, self.args["timeout"])
+            if ended.exit_code != 0:
+                raise self._failure(ended, self.copy.source.name, url)
+            done.touch()
+
+    def _by_cache(self) -> Ended:
+        flags = [] if self.args["check_sigs"] else ["--no-check-sigs"]
+        return self.copy.pull(self.args["cache"], flags, self.args["timeout"])
 
     def _by_ssh(self, road: Road, answer: Answer) -> Ended:
         options = ssh_options(self.connection, self.copy.target.name)

@@ -10,6 +10,8 @@ import dataclasses
 import json
 import pathlib
 import secrets
+import socket
+import subprocess
 import sys
 import typing as t
 
@@ -19,6 +21,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
     Played,
+    until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
@@ -436,3 +439,56 @@ def test_a_host_key_that_changed_is_refused_and_not_gone_around(
         fleet.exec("node2", "rm /tmp/other /tmp/other.pub ~/.ssh/known_hosts_2")
     assert said["failed"] and "correct known_hosts on node2" in said["msg"], said
     assert sorted(roads.lacks("node1", new)) == sorted(new.paths)
+
+
+@pytest.fixture
+def web(fleet: Fleet, tmp_path: pathlib.Path) -> t.Iterator[str]:
+    """An nginx on the controller that takes PUT requests, by its URL."""
+    route = nix("ip", "-o", "route", "get", fleet.hosts["node1"]["ansible_host"]).split()
+    address = route[route.index("src") + 1]
+    with socket.create_server((address, 0)) as listener:
+        place = ":".join(map(str, listener.getsockname()))
+    names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = " ".join(f"{name}_temp_path {tmp_path}/{name};" for name in names)
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        f"daemon off; user root; pid {tmp_path}/pid; error_log stderr; events {{ }} http {{"
+        f"{temporary} access_log off; server {{ listen {place}; root {tmp_path}/web;"
+        "location / { dav_methods PUT; create_full_put_path on; client_max_body_size 0; } } }"
+    )
+    (tmp_path / "web").mkdir()
+    server = subprocess.Popen(["/usr/sbin/nginx", "-c", str(configuration)])
+    until(lambda: (tmp_path / "pid").exists())
+    yield f"http://{place}"
+    server.terminate()
+    server.wait()
+
+
+def test_hosts_fetch_from_a_binary_cache_that_the_build_host_fills(
+    roads: Roads, closure: MakeClosure, web: str, key_file: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    new = closure()
+    task = {"path": new.path, "transport": "cache", "cache": web}
+    unsigned = roads("node2", task)
+    assert "sign_key_file" in unsigned["msg"] and "check_sigs: false" in unsigned["msg"]
+    said = roads("node2", task | {"check_sigs": False})
+    assert (said["transport"], roads.lacks("node2", new)) == ("cache", []), said
+    # Signed, for a login that the host does not trust, and filled by its other end.
+    signed = closure()
+    upload = {"cache_upload": f"file://{tmp_path}/web", "sign_key_file": str(key_file)}
+    said = roads("node2", task | upload | {"path": signed.path}, ansible_user="deploy")
+    assert (said["transport"], roads.lacks("node2", signed)) == ("cache", []), said
+    assert roads("node2", task)["changed"] is False
+
+
+def test_nix_takes_an_ipv6_address_with_its_zone(roads: Roads, closure: MakeClosure) -> None:
+    new, address = closure(), roads.fleet.hosts["node1"]["ansible_host"]
+    route = nix("ip", "-o", "route", "get", address).split()
+    local = roads.fleet.exec("node1", "ip -6 -o addr show dev host0 scope link").split()
+    said = roads(
+        "node1",
+        new,
+        ansible_host=f"{local[3].split('/')[0]}%{route[route.index('dev') + 1]}",
+        ansible_ssh_extra_args=f"-o HostKeyAlias={address}",
+    )
+    assert (said["transport"], roads.lacks("node1", new)) == ("ssh", []), said

@@ -48,9 +48,13 @@ class ActionModule(ClosureAction):
 
     spec = NIX_COPY_CLOSURE
 
+    #: whether nothing may be copied
+    _dry: bool
+
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Copy what is missing, or write it to a file."""
         start = time.monotonic()
+        self._dry = self.check and not args["check_copy"]
         result = self._import(args) if args["src_archive"] else self._from_host(args)
         return result | {"seconds": round(time.monotonic() - start, 3)}
 
@@ -65,9 +69,9 @@ class ActionModule(ClosureAction):
             return self._export(source, closure, args)
         copy = Copy(source, self.target(), path, self.progress())
         roads = Roads(copy, closure, self._connection, args)
-        answer = roads.ask(root=not self.check)
+        answer = roads.ask(root=not self._dry)
         road = None
-        if answer.missing and self.check:
+        if answer.missing and self._dry:
             road = roads.choose(answer, signing=bool(args["sign_key_file"]))
         elif answer.missing:
             road = roads.bring(answer)
@@ -78,10 +82,10 @@ class ActionModule(ClosureAction):
         manifest = read_manifest(file)
         target, timeout = self.target(), args["timeout"]
         way = FromFile(file, manifest, target, self._connection, self.progress(), timeout)
-        answer = way.ask(root=not self.check)
+        answer = way.ask(root=not self._dry)
         road = None
         if answer.missing:
-            road = way.choose(answer) if self.check else way.bring(answer)
+            road = way.choose(answer) if self._dry else way.bring(answer)
         return self._result(manifest.path, manifest.closure, answer.missing, road)
 
     def _export(

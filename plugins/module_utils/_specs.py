@@ -89,6 +89,7 @@ NIX_COPY_CLOSURE: Spec = {
         "compress": {"type": "bool", "default": False},
         "check_sigs": {"type": "bool", "default": True},
         "sign_key_file": {"type": "path", "no_log": False},
+        "check_copy": {"type": "bool", "default": False},
         "stall_timeout": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 86400},
     },

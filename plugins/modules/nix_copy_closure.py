@@ -28,7 +28,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Asks the host what it lacks, copies nothing and plants no link.
+      - Asks the host what it lacks, copies nothing and plants no link, unless there is
+        O(check_copy).
       - When O(path) is not built yet, it reports a change and says that what is missing is not
         known.
   diff_mode:
@@ -139,6 +140,12 @@ options:
       - Make one with C(nix-store --generate-binary-cache-key NAME SECRET-FILE PUBLIC-FILE), and put
         the content of PUBLIC-FILE into the hosts' C(nix.settings.trusted-public-keys).
     type: path
+  check_copy:
+    description:
+      - Whether the closure is copied in check mode too. That changes the host's store alone, and
+        lets M(closure.nixos.nixos_switch) tell in check mode which units would change.
+    type: bool
+    default: false
   stall_timeout:
     description:
       - Seconds that a copy by C(ssh) or C(ssh-ng) may go on without any progress. Then it is

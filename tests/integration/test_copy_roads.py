@@ -44,6 +44,7 @@ let
 in make "top" [ (chain @count@) (map large (builtins.genList (n: n) @large@)) ] "echo $inputs >$out"
 """
 
+NIX = ("nix", "--extra-experimental-features", "nix-command")
 REFERENCES = ("nix-store", "--query", "--references")
 
 Variables = dict[str, t.Any]
@@ -492,3 +493,28 @@ def test_nix_takes_an_ipv6_address_with_its_zone(roads: Roads, closure: MakeClos
         ansible_ssh_extra_args=f"-o HostKeyAlias={address}",
     )
     assert (said["transport"], roads.lacks("node1", new)) == ("ssh", []), said
+
+
+def test_what_the_hosts_own_caches_have_does_not_cross_the_line(
+    roads: Roads, closure: MakeClosure, web: str, key_file: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """node2's cache has all of one closure, and of the other only a part."""
+    whole, new = closure(), closure()
+    part = next(path for path in new.paths if path.endswith("part3"))
+    cache = f"file://{tmp_path}/web?secret-key={key_file}"
+    nix(*NIX, "copy", "--to", cache, whole.path, part)
+    roads.fleet.exec("node2", f"echo 'substituters = {web}' >>/etc/nix/nix.conf")
+    roads.fleet.exec("node2", "systemctl restart nix-daemon")
+    assert roads("node2", whole)["transport"] == "substituted"
+    assert roads("node2", new)["transport"] == "ssh"
+    assert roads.lacks("node2", whole) == roads.lacks("node2", new) == []
+    said = roads.fleet.exec("node2", f"{' '.join(NIX)} path-info --sigs {' '.join(new.paths)}")
+    fetched = {line.split()[0] for line in said.splitlines() if "testbed-1:" in line}
+    assert fetched == set(nix("nix-store", "--query", "--requisites", part).split())
+
+
+def test_check_mode_copies_when_it_is_asked_to(roads: Roads, closure: MakeClosure) -> None:
+    new = closure()
+    task = {"path": new.path, "check_copy": True}
+    first, again = (roads("node1", task, "--check") for _time in range(2))
+    assert [first["changed"], again["changed"], roads.lacks("node1", new)] == [True, False, []]

@@ -43,10 +43,9 @@ class ActionModule(RequestsAction):
         return Builder(
             self.builder(args["build_host"]),
             self.progress(),
-            self._loader.get_basedir(),
-            nix_config(args),
-            args["roots"] or "",
-            args["build_lease"],
-            args["timeout"],
-            args["eval_memory_mb"] * 1000**2,
+            settings=nix_config(args),
+            roots=args["roots"] or "",
+            lease=args["build_lease"],
+            timeout=args["timeout"],
+            memory=args["eval_memory_mb"] * 1000**2,
         )

@@ -40,12 +40,7 @@ class ActionModule(RequestsAction):
 
     def evaluator(self, args: dict[str, t.Any]) -> Builder:
         """Return what evaluates."""
-        return Builder(
-            self.builder(args["build_host"]),
-            self.progress(),
-            self._loader.get_basedir(),
-            timeout=args["timeout"],
-        )
+        return Builder(self.builder(args["build_host"]), self.progress(), timeout=args["timeout"])
 
 
 def _outcome(found: Options, details: bool) -> Outcome:

@@ -44,7 +44,8 @@ options:
     description:
       - Nix file that holds the systems, on the build host.
       - A relative path starts from the playbook's directory. The path is made absolute on the
-        controller, so another build host must have the file at that same path.
+        controller, so another build host must have the file at that same path, or get it by
+        O(source).
     type: path
   expression:
     description:
@@ -117,6 +118,15 @@ options:
       - Inventory host that evaluates and builds, or V(localhost) for the controller.
       - Without it the task's own host does. So the task may be delegated to the build host instead.
     type: str
+  source:
+    description:
+      - Directory on the controller with the Nix code, to bring to a build host that is another
+        host. Paths below it in O(file), O(configuration), O(nixpkgs), O(flake) and O(expression)
+        then mean what was brought.
+      - Of a Git tree only what Git tracks is brought. It goes into the build host's store, once in
+        a run.
+      - Without it the build host must have the files itself, at the same paths.
+    type: path
   build_lease:
     description:
       - Seconds that a build goes on when the controller no longer asks after it. Then it ends, and
@@ -179,6 +189,7 @@ options:
     type: dict
     default: {}
 notes:
+  - C(does not take the source) means that the build host has no C(tar) or no room.
   - Warnings of the evaluation are shown as Ansible's warnings.
   - C(FILE does not evaluate) is followed by Nix's own error, and C(FILE has no attribute) by the
     names that there are.
@@ -236,6 +247,15 @@ EXAMPLES = r"""
     flake: .
     hosts: "{{ ansible_play_hosts_all }}"
     build_host: localhost
+  register: built
+
+- name: Build on a build host from the Nix code that is beside the playbook
+  closure.nixos.nix_build_system:
+    file: nixos.nix
+    attr: "{{ inventory_hostname }}.system"
+    source: .
+    hosts: "{{ ansible_play_hosts_all }}"
+    build_host: builder1
   register: built
 
 - name: Build what an expression says

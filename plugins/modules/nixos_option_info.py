@@ -92,6 +92,10 @@ options:
       - Inventory host that evaluates, or V(localhost) for the controller. Without it the task's own
         host does.
     type: str
+  source:
+    description:
+      - See O(closure.nixos.nix_build_system#module:source).
+    type: path
   timeout:
     description:
       - Seconds that the evaluation may take. Then it is stopped.

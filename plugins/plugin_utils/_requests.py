@@ -10,17 +10,22 @@ import abc
 import dataclasses
 import hashlib
 import json
+import os
+import pathlib
 import typing as t
 
 from ansible.template import Templar
 from ansible_collections.closure.nixos.plugins.module_utils._inputs import (
     INPUTS,
+    Absolute,
     request_of,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._nix import Request
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder, Outcome
 from ansible_collections.closure.nixos.plugins.plugin_utils._connections import variables_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._source import bring_source
 
 Outcomes = dict[str, Outcome]
 
@@ -34,8 +39,11 @@ class RequestsAction(ClosureAction):
         The first task of a run that gets the lock asks for all; the others find its result, a
         failure as well. The key is what was asked, so every host computes the same.
         """
-        requests = self._named(args) if args["systems"] else self._for_hosts(args)
         builder = self.evaluator(args)
+        absolute = self._absolute(builder.host, args["source"])
+        builder = dataclasses.replace(builder, directory=absolute(self._loader.get_basedir()))
+        make = self._named if args["systems"] else self._for_hosts
+        requests = make(args, absolute)
         key = _key(type(self).__module__, builder.host.name, self.check, _shared(args), requests)
         with self.task_run.locked(f"systems-{key}") as kept:
             if not kept.exists():
@@ -66,25 +74,47 @@ class RequestsAction(ClosureAction):
     def _name(self) -> str:
         return str(self.task_vars["inventory_hostname"])
 
-    def _for_hosts(self, args: dict[str, t.Any]) -> dict[str, Request | str]:
-        hosts = [host for host in args["hosts"] or [] if host != self._name]
-        own = request_of(args, self._name, self._loader.path_dwim)
-        return {self._name: own} | {host: self._request_of(host) for host in hosts}
+    def _absolute(self, host: Host, source: str | None) -> Absolute:
+        """Return what makes a path of the task one of the build host, which gets the source."""
+        here = self._loader.path_dwim
+        if not source or host.is_here:
+            return here
+        root = pathlib.Path(here(source))
+        there = self._brought(host, root)
 
-    def _named(self, args: dict[str, t.Any]) -> dict[str, Request | str]:
+        def absolute(path: str) -> str:
+            full = pathlib.Path(os.path.normpath(here(path)))
+            inside = full.is_relative_to(root)
+            return str(there / full.relative_to(root)) if inside else str(full)
+
+        return absolute
+
+    def _brought(self, host: Host, root: pathlib.Path) -> pathlib.Path:
+        """Return where the source is on the build host, brought there once in a run."""
+        with self.task_run.locked(f"source-{_key(host.name, str(root))}") as kept:
+            if not kept.exists():
+                kept.write_text(bring_source(host, root), encoding="utf-8")
+            return pathlib.Path(kept.read_text(encoding="utf-8"))
+
+    def _for_hosts(self, args: dict[str, t.Any], absolute: Absolute) -> dict[str, Request | str]:
+        hosts = [host for host in args["hosts"] or [] if host != self._name]
+        own = request_of(args, self._name, absolute)
+        return {self._name: own} | {host: self._request_of(host, absolute) for host in hosts}
+
+    def _named(self, args: dict[str, t.Any], absolute: Absolute) -> dict[str, Request | str]:
         """Return the requests of `systems`: what the task says, and each of them for itself."""
         common = {key: value for key, value in args.items() if key != "systems" and value}
         return {
-            name: request_of(self.validated(common | own), name, self._loader.path_dwim)
+            name: request_of(self.validated(common | own), name, absolute)
             for name, own in args["systems"].items()
         }
 
-    def _request_of(self, host: str) -> Request | str:
+    def _request_of(self, host: str, absolute: Absolute) -> Request | str:
         """Return what this task would ask on another host, or why that cannot be told."""
         templar = Templar(loader=self._loader, variables=variables_of(self, self.task_vars, host))
         try:
             args = self._task.args | templar.template(self._written_args())
-            return request_of(self.validated(args), host, self._loader.path_dwim)
+            return request_of(self.validated(args), host, absolute)
         except Exception as error:  # whatever a host's variables hold: it is that host's failure
             return f"{host}: {error}"
 

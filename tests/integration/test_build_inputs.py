@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import pathlib
 import secrets
+import shutil
 import subprocess
 import typing as t
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
+    Fleet,
     Play,
     Played,
 )
@@ -257,3 +259,48 @@ def test_progress_is_seen_in_runners_events_while_it_builds(
     assert "slow-1.0" in lines[0]["stdout"]
     end = next(e for e in played.events if e["event"] == "runner_on_ok")
     assert all(e["counter"] < end["counter"] for e in lines)
+
+
+@pytest.fixture
+def tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A Git tree with a nixpkgs and a module, and a file that Git does not track."""
+    directory = tmp_path / "tree"
+    shutil.copytree(NIXPKGS, directory / "nixpkgs")
+    tracked = 'if builtins.pathExists ./untracked then "untracked" else "tracked"'
+    (directory / "tagged.nix").write_text(TAGGED.replace("= tag", f"= tag + ({tracked})"))
+    for command in ("git init -q", "git add -f ."):
+        subprocess.run(command.split(), cwd=directory, check=True)
+    (directory / "untracked").touch()
+    return directory
+
+
+def test_the_source_comes_to_a_build_host_without_python(
+    play: Play, fleet: Fleet, tree: pathlib.Path
+) -> None:
+    """And is built there; relative paths mean the same there."""
+    expression = """{ name, tag }: (import ./nixpkgs/nixos { configuration = {
+      imports = [ ./tagged.nix ]; _module.args.tag = tag; networking.hostName = name;
+    }; }).system"""
+    there = {"source": ".", "build_host": "node1", "substituters": []}
+    hosts = {"hosts": "{{ ansible_play_hosts_all }}"}
+    own = {"name": "{{ inventory_hostname }}", "tag": "x"}
+    tasks = (
+        task("expression", expression=expression, args=own, **there, **hosts),
+        task(
+            "modules", configuration=["tagged.nix"], nixpkgs="nixpkgs", args={"tag": "y"}, **there
+        ),
+    )
+    file = tree / "play.yml"
+    file.write_text(playbook(*tasks, hosts="node1:node2"))
+    played = play(file)
+    assert "Traceback" not in played.text
+    paths = {}
+    for host in ("node1", "node2"):
+        for name, text in {"expression": "xtracked", "modules": "ytracked"}.items():
+            said = played.result(host, name)
+            assert not said["failed"], said["msg"]
+            paths[host, name] = said["path"]
+            tag = f"{said['path']}/etc/closure-testbed/tag"
+            assert fleet.exec("node1", f"cat {tag}") == text
+    assert "-node2-" in paths["node2", "expression"]
+    assert paths["node1", "modules"] == paths["node2", "modules"]

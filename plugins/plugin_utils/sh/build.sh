@@ -15,6 +15,15 @@ $1"
     "$@"
 }
 
+# add_source DIRECTORY: adds the tree in DIRECTORY/source.tar to the store, roots it until the next
+# one, and prints its path.
+add_source() {
+    mkdir "$1/source" && tar -xf "$1/source.tar" -C "$1/source" || return
+    mkdir -p "$state/roots" && path=$(nix-store --add "$1/source") || return
+    nix-store --realise "$path" --add-root "$state/roots/source" >/dev/null || return
+    printf '%s\n' "$path"
+}
+
 # evaluate DIRECTORY SEARCH_PATH EXPRESSION [OPTION...]: prints what it evaluates to as JSON, and a
 # line with the bytes of memory that took. The derivations are written to the store, which --eval
 # alone would not do. NIX_PATH counts only where SEARCH_PATH is true: set and empty it also shuts

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._source import source_files
+
+
+def git(directory: pathlib.Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=directory, check=True, capture_output=True)
+
+
+def test_of_a_git_tree_only_what_is_tracked_is_taken(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "below"
+    directory.mkdir()
+    for name in ("a b\nc.nix", "gone.nix", ".hidden", "untracked"):
+        (directory / name).touch()
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "below/a b\nc.nix", "below/gone.nix", "below/.hidden")
+    (directory / "gone.nix").unlink()
+    assert sorted(source_files(directory)) == [".hidden", "a b\nc.nix"]
+
+
+def test_without_a_git_tree_all_is_taken(tmp_path: pathlib.Path) -> None:
+    assert source_files(tmp_path) == ["."]
+
+
+def test_where_git_does_not_answer_nothing_is_taken(tmp_path: pathlib.Path) -> None:
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(ClosureError, match="Git does not say"):
+        source_files(tmp_path)
+
+
+def test_a_source_has_to_be_there(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ClosureError, match="There is no directory"):
+        source_files(tmp_path / "missing")

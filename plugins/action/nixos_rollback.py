@@ -87,8 +87,8 @@ class ActionModule(Switch):
         require_system(host, facts, path)
         require_room(host, facts)
         if facts.profile != path:
-            set_profile(host, profile, path, self._goal.number)
-            facts = read_facts(host, profile, path)
+            generations = set_profile(host, profile, path, self._goal.number)
+            facts = dataclasses.replace(facts, generations=generations)
         return super()._activate(host, facts, steps, profile, args)
 
     def _require_there(self, host: Host, facts: Facts) -> None:

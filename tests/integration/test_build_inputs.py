@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pathlib
 import secrets
@@ -304,3 +305,26 @@ def test_the_source_comes_to_a_build_host_without_python(
             assert fleet.exec("node1", f"cat {tag}") == text
     assert "-node2-" in paths["node2", "expression"]
     assert paths["node1", "modules"] == paths["node2", "modules"]
+
+
+def test_nix_builds_on_its_own_remote_builder(
+    play: Play, fleet: Fleet, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "where.nix"
+    script = f"uname -n >$out # {secrets.token_hex(4)}"
+    file.write_text(
+        "{ pkgs, ... }: { environment.etc.where.source ="
+        f' pkgs.runCommand "where" {{ }} "{script}"; }}'
+    )
+    described = json.loads(fleet.inventory.with_name("testbed.json").read_text())
+    address = described["hosts"]["node2"]["ansible_host"]
+    known = pathlib.Path(described["known_hosts"]).read_text().splitlines()
+    key = next(line.partition(" ")[2] for line in known if address in line.split()[0].split(","))
+    host_key = base64.b64encode(key.encode()).decode()
+    # URL, platforms, key, jobs, speed, features, required features, host key.
+    builder = f"ssh://root@{address} x86_64-linux {described['private_key']} 2 1 - - {host_key}"
+    remotely = {"builders": builder, "max_jobs": "0"}
+    arguments = {"configuration": [str(file)], "nixpkgs": str(NIXPKGS)} | remotely
+    said = locally(play, task("remote", **arguments)).result("localhost", "remote")
+    assert not said["failed"], said["msg"]
+    assert (pathlib.Path(said["path"]) / "etc/where").read_text() == "node2\n"

@@ -207,9 +207,8 @@ class ActionModule(ClosureAction):
                 return result
             if args["failed_units"] == "warn":
                 return result | {"warnings": [f"{host.name}: {verdict.sentence}"]}
-        truth = (
-            f"{host.name} runs {after.running} and boots {after.loader_default or 'what it did'}."
-        )
+        holder = f"It is {after.switcher}. " if after.switcher else ""
+        truth = f"{holder}{host.name} {standing(after)}"
         return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
 
     def _difference(self, host: Host, facts: Facts, path: str, units: Plan) -> str:

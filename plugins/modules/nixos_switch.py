@@ -51,8 +51,8 @@ attributes:
     details:
       - Everything but finding that nothing is left to do needs root.
 requirements:
-  - systemd on the host, for an activation that outlives its connection. Without it, the activation
-    is a process of its own.
+  - systemd on the host. Without it, as in a container or a chroot, NixOS can make a system the boot
+    default and cannot activate one.
 options:
   path:
     description:
@@ -123,6 +123,8 @@ options:
     type: int
     default: 3600
 notes:
+  - Takes one round trip to the host when nothing is left to do. An activation takes one for its
+    start, one for its end, and one for each five seconds of silence or each piece of news.
   - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
     that someone else has set the profile since.
   - C(has no specialisation) and C(knows no specialisation) mean O(specialisation).

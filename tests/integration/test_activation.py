@@ -6,10 +6,19 @@
 
 from __future__ import annotations
 
+import concurrent.futures as futures
+import functools
 import pathlib
+import subprocess
+import time
 import typing as t
 
-from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    Play,
+    Played,
+    until,
+)
 from ansible_collections.closure.nixos.tests.integration._systems import (
     COPY,
     HOSTS,
@@ -170,3 +179,90 @@ def test_facts_say_whom_a_host_trusts_and_what_room_it_has(fleet: Fleet, play: P
         assert booted == {said["booted"]}
         assert (said["switcher"] or "").endswith(f"{holder} )" if host == "node2" else "")
     assert rooted.result("node2")["ansible_facts"]["nixos"]["switching"] is True
+
+
+COUNTER = "/var/tmp/t-activations"
+
+
+def test_cut_lines_moved_addresses_and_a_broken_shell_hide_no_result(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    loop = "mv /bin/sh /bin/t-kept && ln -s sh.loop /bin/sh && ln -s sh /bin/sh.loop;"
+    text = "{ system.activationScripts.test = ''touch %s.began; %s echo x >>%s''; }"
+    file = write_systems(
+        tmp_path,
+        node1=text % (COUNTER, "sleep 10;", COUNTER),
+        node2=text % (COUNTER, "sleep 10;", COUNTER),
+        node3=text % (COUNTER, loop, COUNTER),
+    )
+    for host in HOSTS:
+        fleet.exec(host, f"rm -f {COUNTER}*")
+    try:
+        with futures.ThreadPoolExecutor(1) as executor:
+            retries = {"ANSIBLE_SSH_RETRIES": "3"}
+            playing = executor.submit(play, playbook(*quartet(file)), env=retries)
+            began = f"ls {COUNTER}.began 2>/dev/null"
+            for host in HOSTS:
+                until(functools.partial(fleet.exec, host, began, check=False), 90)
+            fleet.link("node1", "down")
+            move_address(fleet, "node2", "del")
+            time.sleep(20)
+            fleet.link("node1", "up")
+            move_address(fleet, "node2", "add")
+            played = playing.result()
+        assert played.rc == 0, played.text
+    finally:
+        fleet.exec("node3", "[ ! -e /bin/t-kept ] || mv -T /bin/t-kept /bin/sh; rm -f /bin/sh.loop")
+    for host in HOSTS:
+        said = result(played, host)
+        assert (said["outcome"], said["changed"]) == ("ok", True), said
+        assert running(fleet, host) == booted_next(fleet, host) == said["path"]
+        assert fleet.exec(host, f"cat {COUNTER}") == "x\n"
+
+
+def move_address(fleet: Fleet, host: str, verb: str) -> None:
+    """Take a host's address away, or give it back."""
+    here = fleet.hosts[host]
+    where = f"{here['testbed_address']}/24", "dev", "host0"
+    subprocess.run(["ip", "-n", here["testbed_netns"], "addr", verb, *where], check=True)
+
+
+def test_without_systemd_a_process_activates_and_the_truth_is_told(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, hosts=["node1"])
+    old = running(fleet, "node1")
+    failing = switch("switch") | {"ignore_errors": True}
+    tasks = build(file), COPY, PROFILE_SET, failing, switch("boot"), switch("boot")
+    fleet.exec("node1", "mv /run/systemd/system /run/systemd/t-system")
+    try:
+        played = play(playbook(*tasks, hosts="node1"))
+    finally:
+        fleet.exec("node1", "mv /run/systemd/t-system /run/systemd/system")
+    failed, booted, again = played.results("node1", "nixos_switch")
+    # NixOS writes the boot loader's files before it finds that there is no systemd to talk to.
+    assert failed["outcome"] == "not-activated" and failed["failed"]
+    assert failed["msg"].endswith(f"node1 runs {old} and boots {failed['path']}.")
+    assert (booted["outcome"], booted["actions"]) == ("ok", ["boot"]), booted
+    assert (again["changed"], again["actions"]) == (False, [])
+    assert booted_next(fleet, "node1") == booted["path"] != running(fleet, "node1") == old
+    assert fleet.exec("node1", f"cat {booted['logs']}/unit").strip() == ""
+
+
+def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
+    file = write_systems(tmp_path, hosts=["node1"])
+    assert play(playbook(build(file), COPY, hosts="node1")).rc == 0
+    facts = {"name": "nixos_facts", "closure.nixos.nixos_facts": {}}
+    tasks = build(file), facts, PROFILE_SET, switch("switch")
+    first, again = (play(playbook(*tasks, hosts="node1"), "-vvv") for _ in range(2))
+    address = fleet.hosts["node1"]["ansible_host"]
+
+    def trips(played: Played, name: str) -> int:
+        section = played.text.split(f"TASK [{name}]")[1].split("TASK [")[0]
+        return section.count(f"<{address}> SSH: EXEC")
+
+    assert trips(first, "nixos_facts") == trips(again, "nixos_facts") == 1
+    assert trips(first, "nix_profile_set") == 2
+    # Facts, the start, the facts again; and what it takes to wait.
+    assert trips(first, "nixos_switch") >= 4
+    assert trips(again, "nix_profile_set") == trips(again, "nixos_switch") == 1

@@ -10,6 +10,8 @@ import json
 import pathlib
 import subprocess
 
+import yaml
+from ansible_collections.closure.nixos.plugins.modules import nixpkgs_pin
 from ansible_collections.closure.nixos.tests.integration._harness import TESTBED, Play, Played
 from ansible_collections.closure.nixos.tests.integration._systems import Task, module, playbook
 
@@ -42,6 +44,8 @@ def test_a_pin_is_written_kept_and_updated(play: Play, tmp_path: pathlib.Path) -
     first = pinned(play(text, "--diff"))
     assert checked["diff"] == first["diff"] and first["diff"]["after"] == file.read_text()
     assert file.stat().st_mode & 0o777 == 0o644
+    assert set(yaml.safe_load(nixpkgs_pin.RETURN)) - {"rc", "stderr"} <= first.keys()
+    assert checked.keys() == first.keys()
 
     file.chmod(0o640)
     again = pinned(play(text))

@@ -10,6 +10,8 @@ import json
 import pathlib
 import typing as t
 
+import yaml
+from ansible_collections.closure.nixos.plugins.modules import nixos_option_info
 from ansible_collections.closure.nixos.tests.integration._harness import TESTBED, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
@@ -61,6 +63,10 @@ def test_options_have_their_final_values(play: Play, tmp_path: pathlib.Path) -> 
     assert details[one]["declared_in"][0].endswith("nixos/modules/config/host.nix")
     assert details[one]["defined_in"] and details[one]["type"]
     assert details["nix.package"]["value"].startswith("/nix/store/")
+    returned = {
+        key for name in ("details", "bad", "throws") for key in played.result("localhost", name)
+    }
+    assert set(yaml.safe_load(nixos_option_info.RETURN)) - {"systems"} <= returned
 
     bad = played.result("localhost", "bad")
     assert bad["failed"] and bad["option_values"] == {one: "node1"}

@@ -170,6 +170,8 @@ class ActionModule(ClosureAction):
         if steps[0].action != "test":
             _require_profile(host, facts, profile)
             require_room(host, facts)
+        if steps[-1].action != "boot":
+            _require_no_inhibitors(host, facts)
         if facts.in_maintenance:
             self.progress().warn(f"{host.name} {standing(facts)}")
         planned = self._plan(host, facts, steps) if self.diff else {}
@@ -236,6 +238,17 @@ def _require_profile(host: Host, facts: Facts, profile: str) -> None:
             f"{host.name}: {profile} does not hold {facts.path}, so the host would go on to boot "
             "its old system. Set it first, with closure.nixos.nix_profile_set.",
             path=facts.path,
+        )
+
+
+def _require_no_inhibitors(host: Host, facts: Facts) -> None:
+    if facts.unchecked_inhibitors:
+        raise ClosureError(
+            f"{host.name}: a running host cannot change {' and '.join(facts.unchecked_inhibitors)} "
+            "safely, and the NixOS that runs is too old to refuse it itself. Use action: auto or "
+            "boot, and reboot the host.",
+            path=facts.path,
+            outcome="inhibited",
         )
 
 

@@ -125,6 +125,18 @@ class Facts:
         return live_switch_blockers(running, self.system) if running and self.system else ()
 
     @property
+    def unchecked_inhibitors(self) -> tuple[str, ...]:
+        """What cannot change while the host runs, and NixOS there does not look at.
+
+        A running system older than 26.05 has no list of its inhibitors to compare with (nixpkgs
+        PR 473282); the init interface is looked at by all.
+        """
+        running = self.toplevels.get("/run/current-system")
+        if running is None or running.switch_inhibitors is not None:
+            return ()
+        return tuple(each for each in self.live_blockers if not each.startswith("init-interface"))
+
+    @property
     def needs_boot(self) -> bool:
         """Whether only a reboot brings the running system to the one that was asked for."""
         running = self.toplevels.get("/run/current-system")

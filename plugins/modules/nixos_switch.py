@@ -127,6 +127,9 @@ notes:
     start, one for its end, and one for each five seconds of silence or each piece of news.
   - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
     that someone else has set the profile since.
+  - C(is too old to refuse it itself) means that the new system has another D-Bus implementation
+    than a running one of NixOS 25.11 or older. NixOS 26.05 and newer find that themselves, see
+    RV(outcome).
   - C(has no specialisation) and C(knows no specialisation) mean O(specialisation).
   - C(is still busy with another switch) means that O(lock_timeout) has passed. The unit or the
     process that switches is named.

@@ -89,6 +89,27 @@ def test_only_what_is_left_to_do_is_done(action: str, host: Facts, steps: list[s
     assert named == steps
 
 
+LISTED = {"dbus-implementation": "broker"}
+
+
+@pytest.mark.parametrize(
+    ("running", "new", "unchecked"),
+    [
+        (OLD, NEW, ()),
+        (OLD, BROKER, ("dbus-implementation: dbus -> broker",)),
+        (OLD, dataclasses.replace(BROKER, switch_inhibitors=LISTED), ("dbus-implementation: ",)),
+        (dataclasses.replace(OLD, switch_inhibitors={}), BROKER, ()),
+        (OLD, dataclasses.replace(NEW, init_interface_version="systemd 3"), ()),
+    ],
+)
+def test_inhibitors_that_an_old_host_does_not_know_are_found(
+    running: Toplevel, new: Toplevel, unchecked: tuple[str, ...]
+) -> None:
+    found = facts(new, running=running).unchecked_inhibitors
+    assert len(found) == len(unchecked)
+    assert all(one.startswith(start) for one, start in zip(found, unchecked, strict=True))
+
+
 @pytest.mark.parametrize("action", ["switch", "boot", "test", "dry-activate"])
 def test_force_does_it_again(action: str) -> None:
     done = facts(NEW, running=NEW, boots=NEW)

@@ -266,3 +266,15 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     # Facts, the start, the facts again; and what it takes to wait.
     assert trips(first, "nixos_switch") >= 4
     assert trips(again, "nix_profile_set") == trips(again, "nixos_switch") == 1
+
+
+def test_the_role_takes_auto(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
+    file = write_systems(tmp_path, hosts=HOSTS[:2], node1='{ boot.kernelVersion = "7.7.7"; }')
+    roles = [{"role": "closure.nixos.deploy", "nixos_file": str(file), "deploy_action": "auto"}]
+    text = playbook(hosts="node1:node2", roles=roles)
+    old = running(fleet, "node1")
+    first, again = play(text), play(text)
+    new = {host: first.result(host, "Activate the system")["path"] for host in HOSTS[:2]}
+    assert {host: booted_next(fleet, host) for host in new} == new
+    assert (running(fleet, "node1"), running(fleet, "node2")) == (old, new["node2"])
+    assert [again.stats[host]["changed"] for host in new] == [0, 0]

@@ -80,7 +80,9 @@ def parse_answer(text: str, closure: Mapping[str, int]) -> Answer:
     if strangers := sorted(lacking - closure.keys()):
         raise ClosureError(f"{strangers[0]} was not asked for, and the host says that it lacks it.")
     missing = {path: size for path, size in closure.items() if path in lacking}
-    return Answer(missing, {n: v for n, _, v in (line.partition("=") for line in facts)})
+    return Answer(
+        missing, {name: value for name, _equals, value in (line.partition("=") for line in facts)}
+    )
 
 
 def parse_signatures(text: str) -> dict[str, frozenset[str]]:

@@ -66,7 +66,7 @@ class Archive:
             with source.directory() as directory:
                 file = f"{directory}/archive"
                 said = self._run(source, "pack", f"pack{large}", file, compression, *batch)
-                checksum, _, info = said.partition("\n")
+                checksum, _newline, info = said.partition("\n")
                 part = Part(f"part-{number}", checksum, compression, tuple(batch), info)
                 with self._here(source, file) as local:
                     yield part, local
@@ -109,13 +109,16 @@ class Archive:
 
     @contextlib.contextmanager
     def _here(self, source: Host, file: str) -> t.Iterator[str]:
-        if source.is_here:
-            yield file
-            return
         # Not Ansible's own directory, which may be in memory with /tmp.
-        with tempfile.TemporaryDirectory(prefix="closure-nixos-", dir="/var/tmp") as directory:
-            source.fetch(file, f"{directory}/archive", self.timeout)
-            yield f"{directory}/archive"
+        directory = tempfile.TemporaryDirectory(prefix="closure-nixos-", dir="/var/tmp")
+        try:
+            if source.is_here:
+                yield file
+            else:
+                source.fetch(file, f"{directory.name}/archive", self.timeout)
+                yield f"{directory.name}/archive"
+        finally:
+            directory.cleanup()
 
     def _run(self, host: Host, what: str, *words: str) -> str:
         command = script(*words, sources=_SOURCES)

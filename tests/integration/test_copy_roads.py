@@ -189,7 +189,8 @@ def test_auto_takes_a_road_that_the_host_accepts_and_says_why(
     again = roads(host, new, **variables)
     assert [result["changed"] for result in (checked, first, again)] == [True, True, False]
     assert checked["transport"] == first["transport"] == transport
-    assert reason in checked["reason"] == first["reason"]
+    assert checked["reason"] == first["reason"]
+    assert reason in first["reason"]
     assert (again["transport"], again["missing_paths"]) == (None, [])
     assert roads.leftovers(host) == ""
 
@@ -459,7 +460,7 @@ def web(fleet: Fleet, tmp_path: pathlib.Path) -> t.Iterator[str]:
     )
     (tmp_path / "web").mkdir()
     server = subprocess.Popen(["/usr/sbin/nginx", "-c", str(configuration)])
-    until(lambda: (tmp_path / "pid").exists())
+    until((tmp_path / "pid").exists)
     yield f"http://{place}"
     server.terminate()
     server.wait()

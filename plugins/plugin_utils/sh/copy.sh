@@ -31,11 +31,17 @@ expect() {
 road() {
     login=${1:-${SUDO_USER:-$(id -un)}}
     printf 'login=%s\ngroups=%s\n' "$login" "$(id -nG "$login")"
-    nix --extra-experimental-features nix-command show-config 2>/dev/null | sed -n \
-        -e 's/^\(trusted-users\|trusted-public-keys\|require-sigs\|substituters\) = /\1=/p'
+    settings | sed -n \
+        's/^\(trusted-users\|trusted-public-keys\|require-sigs\|substituters\) = /\1=/p'
     for place in /nix/store /var/tmp; do
         printf 'free %s=%s\n' "$place" "$(df -Pk "$place" | awk 'NR == 2 { print $4 }')"
     done
+}
+
+# Its name before Nix 2.20, and from then on.
+settings() {
+    nix --extra-experimental-features nix-command show-config 2>/dev/null ||
+        nix --extra-experimental-features nix-command config show
 }
 
 # signatures PATH...: prints each path with the names and signatures of its keys.

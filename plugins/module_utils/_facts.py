@@ -208,7 +208,8 @@ def parse_facts(text: str, profile: str) -> Facts:
 
     :raises ClosureError: the answer was cut
     """
-    lines = [(name, value) for name, _, value in (line.partition("=") for line in text.split("\n"))]
+    parted = (line.partition("=") for line in text.split("\n"))
+    lines = [(name, value) for name, _equals, value in parted]
     # The host's own facts stand before the blocks of its systems: the first of a name counts.
     one: dict[str, str] = dict(reversed(lines))
     return Facts(

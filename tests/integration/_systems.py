@@ -32,7 +32,7 @@ find /etc ! -type d -printf '%p %l %T@\n' | sort
 find /run/closure-nixos /var/lib/closure-nixos /run/nixos /home/deploy/.local | sort
 readlink -f /run/current-system /run/booted-system
 ls /nix/store | sort
-systemctl list-units --all --plain --no-legend --type=service,socket,timer,target,mount |
+systemctl list-units --plain --no-legend --type=service,socket,timer,target,mount |
     grep -Ev '^(user|session|run-user|systemd-(tmpfiles|logind)|apt-|dpkg-|logrotate)' |
     awk '{ print $1, $3 }'
 """

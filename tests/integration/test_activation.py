@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import functools
 import pathlib
 import subprocess
 import time
 import typing as t
+from concurrent import futures
 
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
@@ -52,7 +52,7 @@ def test_auto_switches_where_the_running_host_can_take_it(
     tasks = build(file), COPY, PROFILE_SET, switch("auto")
     checked, first, again = (
         play(playbook(*tasks[:2], tasks[3]), "--check"),
-        *(play(playbook(*tasks)) for _ in range(2)),
+        *(play(playbook(*tasks)) for _time in range(2)),
     )
     for played in (first, again):
         assert played.rc == 0, played.text
@@ -254,7 +254,7 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     assert play(playbook(build(file), COPY, hosts="node1")).rc == 0
     facts = {"name": "nixos_facts", "closure.nixos.nixos_facts": {}}
     tasks = build(file), facts, PROFILE_SET, switch("switch")
-    first, again = (play(playbook(*tasks, hosts="node1"), "-vvv") for _ in range(2))
+    first, again = (play(playbook(*tasks, hosts="node1"), "-vvv") for _time in range(2))
     address = fleet.hosts["node1"]["ansible_host"]
 
     def trips(played: Played, name: str) -> int:

@@ -39,7 +39,7 @@ def test_a_profile_goes_to_a_number_and_keeps_the_newest(
     fleet.exec("node1", f"rm -f {LINK}*")
     own = PROFILE_SET | {"closure.nixos.nix_profile_set": {"path": "{{ nix_build_system.path }}"}}
     own["closure.nixos.nix_profile_set"]["profile"] = NAME
-    for _ in range(4):
+    for _time in range(4):
         file = write_systems(tmp_path, hosts=["node1"])
         played = play(playbook(build(file), COPY, own, hosts="node1"))
         assert played.rc == 0, played.text

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import contextlib
 import os
 import pathlib
 import signal
 import typing as t
+from concurrent import futures
 
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,

@@ -39,7 +39,7 @@ def meaning(*arguments: str) -> dict[str, list[str]]:
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
-        keyword, _, value = line.partition(" ")
+        keyword, _blank, value = line.partition(" ")
         found.setdefault(keyword, []).append(value)
     return {keyword: values for keyword, values in found.items() if keyword not in OURS}
 

@@ -5,7 +5,7 @@
 # VENV=.venv-new runs the tests on the newest ansible-core.
 VENV ?= .venv
 UNIT_JOBS ?= 2
-INTEGRATION_JOBS ?= 0
+INTEGRATION_JOBS ?= 2
 LINT_JOBS ?= 2
 
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
@@ -30,7 +30,7 @@ unit-newest: setup ## Run the unit tests on the newest ansible-core
 	@[ ! -d .venv-new ] || PATH="$(CURDIR)/.venv-new/bin:$$PATH" pytest -q -n $(UNIT_JOBS) tests/unit
 
 integration: setup ## Run the tests on real hosts, as root
-	pytest -q -n $(INTEGRATION_JOBS) tests/integration tests/testbed/tests
+	pytest -q -n $(INTEGRATION_JOBS) --dist loadfile --durations 25 tests/integration tests/testbed/tests
 
 # Each part's output is held back until the part is done, so that two at once do not mix.
 test: ## Run everything above

@@ -49,6 +49,12 @@ def profile_path(name: str = "system") -> str:
     return f"{_PROFILES}/system" if name == "system" else f"{_PROFILES}/system-profiles/{name}"
 
 
+def name_system(path: str | None, number: int | None = None) -> str:
+    """Name a system for people: its generation, and the name in its path without the hash."""
+    name = (path or "").rpartition("/")[2].partition("-")[2] or "nothing"
+    return f"generation {number}, {name}" if number else name
+
+
 def parse_generations(text: str, profile: str) -> tuple[Generation, ...]:
     """The generations of `profile` in the output of ``sh/generations.sh``, by their numbers.
 

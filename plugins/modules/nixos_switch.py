@@ -591,8 +591,7 @@ msg:
     - What was done, or what failed and what to do about it.
   returned: always
   type: str
-  sample: >-
-    now runs generation 4, nixos-system-node1-26.05.standin, ran nixos-system-node1-26.05.standin
+  sample: now runs generation 4, nixos-system-node1-26.05.standin, ran generation 3
 """
 
 from ansible.module_utils.basic import AnsibleModule

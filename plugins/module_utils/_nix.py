@@ -83,6 +83,10 @@ _HASH_MISMATCH = re.compile(
     r"hash mismatch in file downloaded from '(?P<url>[^']+)':"
     r"\s+specified: *(?P<specified>\S+)\s+got: *(?P<got>\S+)"
 )
+# Nix up to 2.19, then from 2.20 on.
+_NO_FILE = re.compile(
+    r"error: (?:getting status of '([^']+)': No such file or directory|path '([^']+)' does not exist)"
+)
 _ADVICE = {
     "closure.nixos: not a derivation": "{name}: {attr} is not a NixOS system. Name an attribute "
     "that is one, such as web1.system.",
@@ -252,6 +256,11 @@ def explain_evaluation(stderr: str, request: Request) -> str:
             f"{request.name} does not evaluate: <{found['name']}> at {found['position']} is looked "
             "up in NIX_PATH, which is not consulted here. Take it from the arguments of the module "
             "(pkgs, lib, modulesPath), or from a pin."
+        )
+    if gone := _NO_FILE.search(text):
+        return (
+            f"{request.name} does not evaluate: {gone[1] or gone[2]} does not exist on the build "
+            "host. Correct the path, or bring the file there."
         )
     for mark, advice in _ADVICE.items():
         if mark in text:

@@ -18,6 +18,14 @@ from ansible_collections.closure.nixos.plugins.module_utils._nix import (
 REQUEST = Request("import ./x.nix", "x.nix", (("web1", "system"),))
 
 EVALUATIONS = {
+    "missing file, Nix 2.8": (
+        "error: getting status of '/a/b.nix': No such file or directory\n",
+        ("/a/b.nix does not exist on the build host", "Correct the path"),
+    ),
+    "missing file, Nix 2.26": (
+        "error:\n       … while calling a thing\n\n       error: path '/a/b.nix' does not exist\n",
+        ("/a/b.nix does not exist on the build host",),
+    ),
     "hash mismatch": (
         "error: hash mismatch in file downloaded from 'https://x/y.tar.gz':\n"
         "         specified: sha256:aaa\n         got:       sha256:bbb\n",

@@ -83,9 +83,9 @@ _HASH_MISMATCH = re.compile(
     r"hash mismatch in file downloaded from '(?P<url>[^']+)':"
     r"\s+specified: *(?P<specified>\S+)\s+got: *(?P<got>\S+)"
 )
-# Nix up to 2.19, then from 2.20 on.
+# As Nix 2.8 says it, and as newer ones do.
 _NO_FILE = re.compile(
-    r"error: (?:getting status of '([^']+)': No such file or directory|path '([^']+)' does not exist)"
+    r"error: (?:getting status of '([^']+)': No such file|path '([^']+)' does not exist)"
 )
 _ADVICE = {
     "closure.nixos: not a derivation": "{name}: {attr} is not a NixOS system. Name an attribute "

@@ -168,7 +168,7 @@ def test_bad_requests_are_answered_with_sentences(play: Play, tmp_path: pathlib.
         f"{{ hello = (import {file}).node1.pkgs.hello; text = ''no system''; }}"
     )
     requests: dict[str, tuple[str, str, tuple[str, ...]]] = {
-        "missing file": ("missing.nix", "node1", ("missing.nix", "does not exist on the build host")),
+        "missing file": ("missing.nix", "node1", ("missing.nix", "does not exist on")),
         "syntax error": (str(broken), "node1", (str(broken), "syntax error", ":2:1")),
         "near name": (str(file), "nod1.system", ("no attribute nod1.system", "Did you mean node")),
         "no name": (str(file), "zzz.system", ("no attribute zzz.system", "node1, node2, node3")),

@@ -591,7 +591,7 @@ msg:
     - What was done, or what failed and what to do about it.
   returned: always
   type: str
-  sample: now runs generation 4, nixos-system-node1-26.05.standin, ran generation 3
+  sample: now runs generation 4, nixos-system-node1-26.05.standin (was 3)
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -278,7 +278,7 @@ def _report(step: Step, before: Facts, after: Facts, ended: Ended) -> dict[str, 
         "stdout": ended.stdout,
         "stderr": ended.stderr,
         "logs": LOGS,
-        "msg": f"now {done}, ran {_named(before, before.running).partition(',')[0]}",
+        "msg": f"now {done} (was {_number(before, before.running) or before.running})",
     }
 
 
@@ -309,6 +309,11 @@ def _booting(facts: Facts) -> str:
 
 def _named(facts: Facts, path: str | None) -> str:
     """Name a system for people, by the generation that records it."""
+    return name_system(path, _number(facts, path))
+
+
+def _number(facts: Facts, path: str | None) -> int | None:
+    """Return the current generation if it records the path, else the newest that does."""
     newest_last = sorted(facts.generations, key=lambda entry: (entry.current, entry.number))
     numbers = [entry.number for entry in newest_last if entry.path == path]
-    return name_system(path, numbers[-1] if numbers else None)
+    return numbers[-1] if numbers else None

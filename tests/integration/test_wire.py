@@ -411,7 +411,7 @@ def test_a_broken_shell_is_replaced_or_named(wire: Wire) -> None:
     wire.login("root", "node1", read="echo here")
     wire.login("sudo", "node1", read="echo here", **deploy, **become())
     wire.login("password", "node3", read="echo here", **deploy, **become())
-    wire.login("job", "node1", job="echo here", unit="wire-shell")
+    wire.login("job", "node1", job="echo here", name="shell", unit="wire-shell")
     wire.login("none", "node2", read="echo here")
     wire.login("none_sudo", "node2", read="echo here", **deploy, **become())
     break_shell = "mv /bin/sh /bin/sh.aside; ln -s sh /bin/sh"

@@ -51,27 +51,6 @@ def check_store_path(text: str, store_dir: str = STORE_DIR) -> str:
     )
 
 
-def store_path_of(text: str, store_dir: str = STORE_DIR) -> str:
-    """The store path that `text`, it or a file inside it, belongs to.
-
-    Raises ClosureError if `text` is not below the store. Links are not followed.
-    """
-    prefix = f"{store_dir}/"
-    if not text.startswith(prefix):
-        raise ClosureError(f"{text!r} is not in the store {store_dir}. Pass a path below it.")
-    basename = text.removeprefix(prefix).partition("/")[0]
-    return check_store_path(prefix + basename, store_dir)
-
-
-def parse_store_paths(text: str, store_dir: str = STORE_DIR) -> tuple[str, ...]:
-    """The store paths a command printed one a line, in its order.
-
-    For `nix-store --query --requisites` and `nix-store --check-validity --print-invalid`. Raises
-    ClosureError for a line that is no store path.
-    """
-    return tuple(check_store_path(line, store_dir) for line in text.splitlines() if line)
-
-
 def parse_path_infos(text: str, store_dir: str = STORE_DIR) -> dict[str, int]:
     """Store path -> NAR size in bytes, in the order of the lines `path<blanks>size`.
 

@@ -63,18 +63,6 @@ def parse_toplevels(text: str) -> dict[str, Toplevel | None]:
     return dict(_parse_block(name, lines) for name, lines in _blocks(text))
 
 
-def parse_toplevel(text: str) -> Toplevel:
-    """The first system that ``sh/toplevel.sh`` printed. Raises ClosureError when there is none."""
-    toplevels = parse_toplevels(text)
-    for toplevel in toplevels.values():
-        if toplevel is not None:
-            return toplevel
-    raise ClosureError(
-        f"{' and '.join(toplevels) or 'The NixOS system'}: no such system on the host. Copy it "
-        "there first, or pass the path of one that is there."
-    )
-
-
 def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
     # Not splitlines(), which also splits at characters that JSON may hold, as U+2028.
     lines = iter(text.split("\n"))

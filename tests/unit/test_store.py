@@ -13,9 +13,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store import (
     format_bytes,
     name_and_version,
     parse_path_infos,
-    parse_store_paths,
     render_diff,
-    store_path_of,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,38 +78,6 @@ def test_the_store_may_be_another_directory() -> None:
     assert check_store_path(other, store_dir="/data/store") == other
     with pytest.raises(ClosureError, match="/data/store/HASH-NAME"):
         check_store_path(path("hello"), store_dir="/data/store")
-
-
-@pytest.mark.parametrize("inside", ["", "/", "/bin/hello", "/a b/c\nd"])
-def test_the_store_path_of_a_file_is_found(inside: str) -> None:
-    assert store_path_of(path("hello-2.10") + inside) == path("hello-2.10")
-
-
-@pytest.mark.parametrize("text", ["/run/current-system", "/nix/store", "/nix/storehouse/x"])
-def test_a_file_outside_the_store_is_refused(text: str) -> None:
-    with pytest.raises(ClosureError, match="is not in the store /nix/store"):
-        store_path_of(text)
-
-
-def test_the_store_path_of_a_file_below_the_store_that_belongs_to_none() -> None:
-    with pytest.raises(ClosureError, match="is not a store path"):
-        store_path_of("/nix/store/.links/x")
-
-
-@given(PATHS)
-def test_every_store_path_is_its_own_store_path(store_path: str) -> None:
-    assert store_path_of(check_store_path(store_path)) == store_path
-
-
-def test_requisites_keep_their_order() -> None:
-    text = f"{path('b')}\n{path('a')}\n"
-    assert parse_store_paths(text) == (path("b"), path("a"))
-    assert parse_store_paths("") == ()
-
-
-def test_a_printed_line_that_is_no_store_path_is_refused() -> None:
-    with pytest.raises(ClosureError, match="warning: something"):
-        parse_store_paths(f"{path('b')}\nwarning: something\n")
 
 
 @pytest.mark.parametrize(

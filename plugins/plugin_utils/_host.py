@@ -90,6 +90,7 @@ class Host:
         # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
         self._takes_stdin = bool(connection.has_pipelining)
         self._answered = False
+        self._retries = 0
         self._control_socket: pathlib.Path | None = None
         self._prepare()
 
@@ -109,7 +110,7 @@ class Host:
                 reply = self._attempt(text, deadline)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
                 self.reconnect()
-                if not self._answered or time.monotonic() > give_up:
+                if not self._may_try_again(give_up):
                     raise self._unreachable(error, deadline) from error
                 display.display(f"{self.name}: the connection is lost, connecting again")
                 time.sleep(1)
@@ -118,6 +119,13 @@ class Host:
             else:
                 self._answered = True
                 return reply
+
+    def _may_try_again(self, give_up: float) -> bool:
+        """A host that has answered gets our patience, one that never has gets Ansible's retries."""
+        if self._answered:
+            return time.monotonic() <= give_up
+        self._retries -= 1
+        return self._retries >= 0
 
     def change(
         self, *words: str, sources: tuple[str, ...], request: str, deadline: float = 60
@@ -202,6 +210,7 @@ class Host:
             self._connection.set_option("use_tty", False)
         if "reconnection_retries" in options:
             # Its retries run a script again; ours know which may be.
+            self._retries = int(self._connection.get_option("reconnection_retries") or 0)
             self._connection.set_option("reconnection_retries", 0)
         if "control_path" in options:
             self._own_control_master()

@@ -104,11 +104,11 @@ class Host:
         give_up = time.monotonic() + self.patience
         while True:
             self.run.check_alive()
-            # A control master of ours means that the host answered within the last minute.
-            self._answered |= bool(self._control_socket and self._control_socket.exists())
+            self._answered |= self._has_master()
             try:
                 reply = self._attempt(text, deadline)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
+                self._answered |= self._has_master()
                 self.reconnect()
                 if not self._may_try_again(give_up):
                     raise self._unreachable(error, deadline) from error
@@ -119,6 +119,10 @@ class Host:
             else:
                 self._answered = True
                 return reply
+
+    def _has_master(self) -> bool:
+        """A control master of ours means that the host has answered, within the last minute."""
+        return bool(self._control_socket and self._control_socket.exists())
 
     def _may_try_again(self, give_up: float) -> bool:
         """A host that has answered gets our patience, one that never has gets Ansible's retries."""

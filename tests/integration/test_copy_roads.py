@@ -379,7 +379,7 @@ def test_a_copy_that_is_cut_leaves_a_whole_store_and_the_next_one_goes_on_from_t
         assert said["failed"] and new.path in said["msg"] and not cut.mark.exists()
         left.append(len(roads.lacks("node1", new)))
     # What was sent last, the host may not have stored yet when the line is cut.
-    assert left[0] == left[1] >= left[2] >= left[3] > 0
+    assert left[0] >= left[1] >= left[2] >= left[3] > 0
     said = roads("node1", task)
     assert (len(said["missing_paths"]), roads.lacks("node1", new)) == (left[3], [])
 

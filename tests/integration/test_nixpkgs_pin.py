@@ -6,15 +6,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import pathlib
+import secrets
+import socketserver
+import ssl
 import subprocess
+import threading
+import typing as t
 
+import pytest
 import yaml
 from ansible_collections.closure.nixos.plugins.modules import nixpkgs_pin
 from ansible_collections.closure.nixos.tests.integration._harness import TESTBED, Play, Played
-from ansible_collections.closure.nixos.tests.integration._systems import Task, module, playbook
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    Task,
+    module,
+    nix,
+    playbook,
+)
 
+HASH = ("nix", "--extra-experimental-features", "nix-command", "hash", "to-base32")
 LOCAL = {"hosts": "localhost", "connection": "local"}
 
 
@@ -80,6 +94,89 @@ def test_a_pin_that_nix_prefetch_url_made_is_the_same(play: Play, tmp_path: path
     assert second["failed"], "a failure is kept for the run"
     healed = play(playbook(build, **LOCAL))
     assert pinned(healed, "nix_build_system")["path"].endswith(".2")
+
+
+class GitHub(socketserver.ThreadingTCPServer):
+    """Answers as api.github.com and github.com do, to whoever takes it for the way there.
+
+    Nix has no other address for GitHub, but heeds a proxy and trusts the authorities that it is
+    told to trust, as in companies.
+    """
+
+    daemon_threads = True
+    commit = ""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__(("127.0.0.1", 0), _GitHubRequest)
+        self.directory = directory
+        self.certificate = directory / "github.pem"
+        names = "subjectAltName=DNS:api.github.com,DNS:github.com"
+        make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=github.com -addext"
+        out = ["-keyout", str(self.certificate), "-out", f"{self.certificate}.crt"]
+        subprocess.run([*make.split(), names, *out], check=True, capture_output=True)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(f"{self.certificate}.crt", self.certificate)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        proxy = f"http://127.0.0.1:{self.server_address[1]}"
+        return {"https_proxy": proxy, "NIX_SSL_CERT_FILE": f"{self.certificate}.crt"}
+
+    def answer(self, path: str) -> bytes:
+        if path == "/repos/NixOS/nixpkgs/commits/nixos-25.11":
+            return json.dumps(
+                {"sha": self.commit, "commit": {"tree": {"sha": self.commit}}}
+            ).encode()
+        assert self.commit in path, path
+        return (self.directory / "nixpkgs.tar.gz").read_bytes()
+
+
+class _GitHubRequest(socketserver.StreamRequestHandler):
+    server: GitHub
+
+    def handle(self) -> None:
+        self._header(self.rfile)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        # A client may hang up in the middle.
+        with contextlib.suppress(OSError):
+            line = self.server.tls.wrap_socket(self.connection, server_side=True)
+            body = self.server.answer(self._header(line.makefile("rb")))
+            head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            line.sendall(head.encode() + body)
+
+    def _header(self, lines: io.BufferedIOBase) -> str:
+        first = lines.readline().decode()
+        while lines.readline().strip():
+            pass
+        return first.split()[1]
+
+
+@pytest.fixture
+def github(tmp_path: pathlib.Path) -> t.Iterator[GitHub]:
+    with GitHub(tmp_path) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_branch_of_github_is_pinned_by_its_commit(
+    play: Play, tmp_path: pathlib.Path, github: GitHub
+) -> None:
+    file = tmp_path / "nixpkgs.json"
+    build = module("nix_build_system", {"configuration": [{}], "nixpkgs": str(file)})
+    text = playbook(pin(file, ref="nixos-25.11"), build, **LOCAL)
+    for suffix in (".1", ".2"):
+        github.commit = secrets.token_hex(20)
+        upstream = publish(tmp_path, suffix)
+        first, again = (play(text, env=github.environment) for _time in range(2))
+        said = pinned(first)
+        assert said["changed"] and not pinned(again)["changed"], said["msg"]
+        assert said["rev"] == github.commit
+        assert said["url"] == f"https://github.com/NixOS/nixpkgs/archive/{github.commit}.tar.gz"
+        assert nix(*HASH, said["sha256"]) == upstream["sha256"]
+        assert pinned(first, "nix_build_system")["path"].endswith(suffix)
+    exact = playbook(pin(file, rev=github.commit), **LOCAL)
+    assert not pinned(play(exact, env=github.environment))["changed"]
 
 
 def test_bad_requests_are_answered_with_sentences(play: Play, tmp_path: pathlib.Path) -> None:

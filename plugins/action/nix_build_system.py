@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._inputs import nix_config
 from ansible_collections.closure.nixos.plugins.module_utils._nix import SYSTEM, Evaluated, Request
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
 from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._requests import (
     Outcomes,
     RequestsAction,
@@ -40,12 +42,23 @@ class ActionModule(RequestsAction):
 
     def evaluator(self, args: dict[str, t.Any]) -> Builder:
         """Return what evaluates and builds."""
+        host = self.builder(args["build_host"])
         return Builder(
-            self.builder(args["build_host"]),
+            host,
             self.progress(),
             settings=nix_config(args),
-            roots=args["roots"] or "",
+            roots=self._roots(host, args["roots"] or ""),
             lease=args["build_lease"],
             timeout=args["timeout"],
             memory=args["eval_memory_mb"] * 1000**2,
+            workers=args["eval_workers"],
+        )
+
+    def _roots(self, host: Host, path: str) -> str:
+        if path and host.is_here:
+            return str(self._loader.path_dwim(path))
+        if not path or path.startswith(("/", "~/")):
+            return path
+        raise ClosureError(
+            f"roots has to be a whole path on {host.name} or begin with ~/, and is {path}."
         )

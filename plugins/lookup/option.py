@@ -25,7 +25,7 @@ options:
     type: str
   file:
     description: See O(closure.nixos.nix_build_system#module:file).
-    type: path
+    type: str
   expression:
     description: See O(closure.nixos.nix_build_system#module:expression).
     type: str

@@ -77,7 +77,8 @@ def request_of(args: Args, host: str, absolute: Absolute) -> Request:
 
 def _of_file(args: Args, _host: str, absolute: Absolute) -> Request:
     file = absolute(args["file"])
-    return Request(f"import {nix_string(file)}", file, _attrs(args), args["args"])
+    source = f"import {nix_string(file)}"
+    return Request(source, file, _attrs(args), args["args"], files=(file,))
 
 
 def _of_expression(args: Args, _host: str, _absolute: Absolute) -> Request:
@@ -100,7 +101,8 @@ def _of_configuration(args: Args, host: str, absolute: Absolute) -> Request:
     }
     named = [it for it in modules if isinstance(it, str)]
     name = ", ".join(named) or "the configuration"
-    return Request(_fill(_CONFIGURATION, **words), name, ((),), search_path=False)
+    source = _fill(_CONFIGURATION, **words)
+    return Request(source, name, ((),), search_path=False, files=tuple(named))
 
 
 def _of_flake(args: Args, host: str, absolute: Absolute) -> Request:

@@ -59,12 +59,12 @@ in builtins.mapAttrs (host: request: named host (@how@ request)) requests
 """
 
 # What nixpkgs' nixos/default.nix and lib.nixosSystem return, or the toplevel itself.
-_SYSTEM = """
+_TOPLEVEL = """
   let toplevel = system.config.system.build.toplevel or system; in
-  if toplevel.type or null == "derivation"
-  then { drv = toplevel.drvPath; out = toplevel.outPath; }
+  if toplevel.type or null == "derivation" then toplevel
   else throw "closure.nixos: not a derivation"
 """
+_SYSTEM = f"let toplevel = ({_TOPLEVEL}); in {{ drv = toplevel.drvPath; out = toplevel.outPath; }}"
 
 Found = t.TypeVar("Found")
 
@@ -75,6 +75,13 @@ _ATTRIBUTE = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^".]+))\s*(?:\.|$)')
 _NO_ATTRIBUTE = re.compile(r"closure\.nixos: no attribute (\{.*\})")
 _HOST = re.compile(r'closure\.nixos: in ("(?:[^"\\]|\\.)*")')
 _ERROR = re.compile(r"^ *error: *", re.MULTILINE)
+_FIRST_PLACE = re.compile(r"(?:\bat |the file ')(/[^\n']+)")
+_TRACE = re.compile(r"\n+ *… .*", re.DOTALL)
+# What Nix says of a file before it evaluates any of it.
+_UNPARSED = re.compile(
+    r"error: (?:syntax error|undefined variable|attribute '[^\n]*' already defined)[^\n]*"
+    r"\s+at ([^\n]+?):\d+:\d+:"
+)
 _SEARCH_PATH = re.compile(
     r"file '(?P<name>[^']+)' was not found in the Nix search path.*?\bat (?P<position>\S+?:\d+)",
     re.DOTALL,
@@ -121,6 +128,7 @@ class Request:
     :param args: arguments for the functions on the way
     :param special: arguments for the modules of the system that is found, its ``specialArgs``
     :param search_path: whether it may look at ``NIX_PATH``
+    :param files: files that are read whatever else is evaluated
     """
 
     source: str
@@ -129,6 +137,7 @@ class Request:
     args: Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     special: Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     search_path: bool = True
+    files: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,14 +154,18 @@ class Goal(t.Generic[Found]):
 
     :param expression: in Nix, of the variable ``system``
     :param read: makes of its JSON what we call it
+    :param job: in Nix, the derivation that nix-eval-jobs evaluates for it; empty where it cannot
     """
 
     expression: str
     read: t.Callable[[t.Any], Found]
+    job: str = ""
 
 
 SYSTEM = Goal(
-    _SYSTEM, lambda it: Evaluated(check_store_path(it["drv"]), check_store_path(it["out"]))
+    _SYSTEM,
+    lambda it: Evaluated(check_store_path(it["drv"]), check_store_path(it["out"])),
+    _TOPLEVEL,
 )
 
 
@@ -194,6 +207,15 @@ def evaluation(
     :param alone: have an error end the evaluation with its message; else a host whose error Nix
         can catch (``throw``, a failed assertion) becomes null and its neighbours go on
     """
+    return _expression(requests, goal.expression, "evaluate" if alone else "attempt")
+
+
+def jobs(requests: Mapping[str, Request], goal: Goal[t.Any]) -> str:
+    """Return the Nix expression for nix-eval-jobs: a set of derivations by host."""
+    return _expression(requests, goal.job, "evaluate")
+
+
+def _expression(requests: Mapping[str, Request], goal: str, how: str) -> str:
     sources = {request.source: None for request in requests.values()}
     numbers = {source: number for number, source in enumerate(sources)}
     data = {
@@ -208,8 +230,8 @@ def evaluation(
     words = {
         "sources": "".join(f"\n(\n{source}\n)" for source in sources),
         "requests": nix_string(json.dumps(data)),
-        "goal": goal.expression,
-        "how": "evaluate" if alone else "attempt",
+        "goal": goal,
+        "how": how,
     }
     return _PLACE.sub(lambda place: words[place[1]], _EVALUATE)
 
@@ -220,10 +242,52 @@ def parse_evaluation(text: str, goal: Goal[Found]) -> dict[str, Found | None]:
     return {host: None if it is None else goal.read(it) for host, it in found.items()}
 
 
+def parse_jobs(text: str, goal: Goal[Found]) -> tuple[dict[str, Found], dict[str, str]]:
+    """Read what nix-eval-jobs printed: what was found by host, and the error of a host by host.
+
+    Each line is a JSON object with ``attrPath``, and with ``drvPath`` and ``outputs`` or ``error``
+    (nix-eval-jobs, src/worker.cc). A worker that ends early leaves out what it did not come to.
+    """
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    named = {line["attrPath"][0]: line for line in lines if line.get("attrPath")}
+    found = {
+        host: goal.read({"drv": line["drvPath"], "out": line["outputs"]["out"]})
+        for host, line in named.items()
+        # The output of a content-addressed derivation is not known before it is built.
+        if line.get("outputs", {}).get("out")
+    }
+    return found, {host: line["error"] for host, line in named.items() if "error" in line}
+
+
 def failed_host(stderr: str) -> str | None:
     """Say which host's system ended an evaluation, when its trace says so."""
     found = _HOST.search(_ANSI.sub("", stderr))
     return str(json.loads(found[1])) if found else None
+
+
+def without_trace(stderr: str) -> str:
+    """Return what Nix said without ``--show-trace``: older ones trace behind it, newer before."""
+    head, *errors = _ERROR.split(_ANSI.sub("", stderr))
+    return f"{head}error: {_TRACE.sub('', errors[-1]).strip()}\n" if errors else head
+
+
+def fails_too(stderr: str, failed: Request, other: Request) -> bool:
+    """Say whether what ended one evaluation is sure to end the other: text that does not parse."""
+    found = _UNPARSED.search(without_trace(stderr))
+    if found is None:
+        return False
+    # Of the text that Nix got from us, no file is named.
+    inline = not found[1].startswith("/")
+    return failed.source == other.source if inline else found[1] in other.files
+
+
+def error_place(stderr: str) -> str:
+    """Return an error with the place that its trace names first, where it names one.
+
+    Nix up to 2.8 says only there where a ``throw`` stands.
+    """
+    found = _FIRST_PLACE.search(_ERROR.split(_ANSI.sub("", stderr))[-1])
+    return f"{without_trace(stderr)}{found[1]}" if found else ""
 
 
 def heap_bytes(text: str) -> int:
@@ -266,7 +330,7 @@ def explain_evaluation(stderr: str, request: Request) -> str:
         if mark in text:
             attr = show_attr(request.attrs[0]) or "all of it"
             return advice.format(name=request.name, attr=attr)
-    said = _ERROR.split(text)[-1] if "error:" in text else text
+    said = _ERROR.split(without_trace(text))[-1]
     trace = "\n(use '--show-trace' to show detailed location information)"
     return f"{request.name} does not evaluate: {said.replace(trace, '').strip()}"
 
@@ -310,10 +374,12 @@ def explain_build(stderr: str, drv: str, planned: Sequence[str]) -> str:
     :param planned: the derivations that this system needed to be built
     """
     failed = failed_builders(stderr)
-    culprit = next((name for name in (drv, *planned) if name in failed), next(iter(failed), drv))
+    own = [name for name in (drv, *planned) if name in failed]
+    culprit = next(iter(own or failed), drv)
     log = failed.get(culprit) or _ANSI.sub("", stderr).strip()[-2000:]
+    stopped = f"{drv} is not built, because Nix stopped at another derivation. "
     return (
-        f"{culprit} does not build:\n{log}\n"
+        f"{stopped if failed and not own else ''}{culprit} does not build:\n{log}\n"
         f"For its full log run on the build host: nix-store --read-log {culprit}"
     )
 

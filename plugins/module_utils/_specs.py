@@ -17,7 +17,7 @@ _PROFILE: Spec = {"type": "str", "default": "system"}
 
 # What a system is made of, the same for all that evaluate one.
 _INPUTS: Spec = {
-    "file": {"type": "path"},
+    "file": {"type": "str"},
     "expression": {"type": "str"},
     "configuration": {"type": "list", "elements": "raw"},
     "flake": {"type": "str"},
@@ -34,10 +34,11 @@ NIX_BUILD_SYSTEM: Spec = {
         "build_host": {"type": "str"},
         "source": {"type": "path"},
         "build_lease": {"type": "int", "default": 30},
-        "roots": {"type": "path"},
+        "roots": {"type": "str"},
         "timeout": {"type": "int", "default": 86400},
         "check_build": {"type": "bool", "default": False},
         "eval_memory_mb": {"type": "int", "default": 0},
+        "eval_workers": {"type": "int", "default": 0},
         "max_jobs": {"type": "str"},
         "cores": {"type": "int"},
         "builders": {"type": "str"},

@@ -45,8 +45,8 @@ options:
       - Nix file that holds the systems, on the build host.
       - A relative path starts from the playbook's directory. The path is made absolute on the
         controller, so another build host must have the file at that same path, or get it by
-        O(source).
-    type: path
+        O(source). C(~) is a home on the controller, so a path below it has to be in O(source) then.
+    type: str
   expression:
     description:
       - Nix expression that holds the systems.
@@ -140,7 +140,9 @@ options:
       - Without it the links are in C(/run/closure-nixos/roots), which a reboot empties, when root
         builds. Else they are in C(closure-nixos/roots) in the user's state directory,
         C(~/.local/state) unless E(XDG_STATE_HOME) is set.
-    type: path
+      - C(~/) is the home of who builds. On the controller a relative path starts from the
+        playbook's directory.
+    type: str
   timeout:
     description:
       - Seconds that the evaluation may take, and again that the build may take. Then it is stopped.
@@ -156,6 +158,16 @@ options:
       - Megabytes that an evaluation may take. When that is too little for all hosts at once, they
         are evaluated in several turns. What one host needs is measured at the first.
       - V(0) evaluates all hosts at once.
+      - The workers of O(eval_workers) share it. One that has taken more is replaced by a new one.
+    type: int
+    default: 0
+  eval_workers:
+    description:
+      - Evaluate with C(nix-eval-jobs), by that many processes at the same time. It must be on the
+        build host's E(PATH).
+      - Each of them evaluates what hosts have in common for itself. So it is faster where there
+        are many hosts, cores and memory, and slower else.
+      - V(0) evaluates with Nix itself, in one process.
     type: int
     default: 0
   max_jobs:
@@ -196,6 +208,9 @@ notes:
   - C(DERIVATION does not build) is followed by the end of its log, and by the command that shows
     all of it on the build host.
   - C(is not a NixOS system) means that O(attr) leads to something else.
+  - C(has no nix-eval-jobs) means that O(eval_workers) asks for what the build host does not have.
+  - C(Two other hosts fail with this error) is said of a host that fails, too, and whose own error
+    was not asked for. A mistake in a file of all hosts costs few evaluations that way.
   - C(looks <nixpkgs> up in NIX_PATH) warns of Nix code in O(file) or O(expression) that depends on
     who evaluates it. In O(configuration) and O(flake) that is an error.
   - C(is not what was pinned) names both hashes and the command that pins what is there now.
@@ -388,7 +403,7 @@ stderr:
     - All that Nix said.
   returned: when the evaluation or the build failed
   type: str
-  sample: "error: no such thing\n(use '--show-trace' to show detailed location information)\n"
+  sample: "error: no such thing\n"
 """
 
 from ansible.module_utils.basic import AnsibleModule

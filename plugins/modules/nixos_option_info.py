@@ -48,7 +48,7 @@ options:
   file:
     description:
       - See O(closure.nixos.nix_build_system#module:file).
-    type: path
+    type: str
   expression:
     description:
       - See O(closure.nixos.nix_build_system#module:expression).
@@ -187,7 +187,7 @@ stderr:
     - All that Nix said.
   returned: when the evaluation failed
   type: str
-  sample: "error: no such thing\n(use '--show-trace' to show detailed location information)\n"
+  sample: "error: no such thing\n"
 """
 
 from ansible.module_utils.basic import AnsibleModule

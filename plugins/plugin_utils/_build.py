@@ -11,20 +11,26 @@ import time
 import typing as t
 from collections.abc import Callable, Mapping
 
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
     Evaluated,
     Found,
     Goal,
     Request,
     chunks,
+    error_place,
     evaluation,
     explain_build,
     explain_evaluation,
     failed_host,
+    fails_too,
     heap_bytes,
+    jobs,
     parse_evaluation,
+    parse_jobs,
     search_path_use,
     warnings_in,
+    without_trace,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._plan import (
     Built,
@@ -43,6 +49,9 @@ Hear = Callable[[bytes, bytes], None]
 
 _SOURCES = ("store", "build")
 _NOTHING = Plan()
+# Linux takes 128 KiB as one argument of a program (MAX_ARG_STRLEN).
+_LONGEST_ARGUMENT = 128 * 1024 - 1
+_NOT_FOUND = 127
 
 
 class _SearchPathUsedError(Exception):
@@ -59,6 +68,7 @@ class Builder:
     :param lease: seconds that a build goes on when nobody asks after it
     :param timeout: seconds for an evaluation, and for a build
     :param memory: bytes that an evaluation may take, 0 for no limit
+    :param workers: of nix-eval-jobs, which evaluates then; 0 for Nix's own evaluator
     """
 
     host: Host
@@ -69,6 +79,7 @@ class Builder:
     lease: int = 30
     timeout: float = 86400
     memory: int = 0
+    workers: int = 0
 
     def evaluate(
         self, requests: Mapping[str, Request], goal: Goal[Found]
@@ -111,14 +122,18 @@ class Builder:
 
     def ask(self, expression: str) -> Ended:
         """Evaluate an expression to one line of JSON, without looking at ``NIX_PATH``."""
-        return self._evaluate(expression, search_path=False)
+        ended = self._evaluate(expression, search_path=False)
+        return dataclasses.replace(ended, stderr=without_trace(ended.stderr))
 
     def _evaluate_all(
         self, requests: Mapping[str, Request], goal: Goal[Found], search_path: bool
     ) -> dict[str, Found | Outcome]:
         """Evaluate in as many turns as the memory takes; the first host tells what one takes."""
         systems: dict[str, Found | Outcome] = {}
-        hosts, heap = list(requests), 0
+        if self.workers and goal.job and requests:
+            systems = self._evaluate_jobs(requests, goal, search_path)
+        # Where nix-eval-jobs ended early, Nix itself can say why.
+        hosts, heap = [host for host in requests if host not in systems], 0
         while hosts:
             now, hosts = chunks(hosts, self.memory, heap)
             some = {host: requests[host] for host in now}
@@ -127,39 +142,122 @@ class Builder:
             systems |= found
         return systems
 
+    def _evaluate_jobs(
+        self, requests: Mapping[str, Request], goal: Goal[Found], search_path: bool
+    ) -> dict[str, Found | Outcome]:
+        """Have nix-eval-jobs evaluate, and return the hosts of which it says something."""
+        expression = jobs(requests, goal)
+        if len(expression.encode()) > _LONGEST_ARGUMENT and len(requests) > 1:
+            hosts = list(requests)
+            halves = hosts[::2], hosts[1::2]
+            some = ({host: requests[host] for host in half} for half in halves)
+            one, other = (self._evaluate_jobs(it, goal, search_path) for it in some)
+            return one | other
+        words = (self.directory, str(search_path).lower(), expression, *self._job_options())
+        ended = self._run("evaluate", "evaluate_jobs", *words, hear=self._hear_evaluation)
+        if ended.exit_code == _NOT_FOUND:
+            raise ClosureError(
+                f"{self.host.name} has no nix-eval-jobs on its PATH, and eval_workers asks for it. "
+                "Install it there, or leave eval_workers out: Nix itself evaluates then.",
+                rc=ended.exit_code,
+                stderr=ended.stderr,
+            )
+        self._warn(ended)
+        found, errors = parse_jobs(ended.stdout, goal)
+        failed = {
+            host: self._failure(Ended(1, "", "", error), requests[host], search_path)
+            for host, error in errors.items()
+        }
+        return {**found, **failed}
+
+    def _job_options(self) -> list[str]:
+        options = ["--workers", str(self.workers)]
+        if self.memory:
+            each = max(1, self.memory // self.workers // 1024**2)
+            options += ["--max-memory-size", str(each)]
+        return options
+
     def _evaluate_some(
         self, requests: dict[str, Request], goal: Goal[Found], search_path: bool
     ) -> tuple[dict[str, Found | Outcome], int]:
-        """Evaluate together; without the host that ends the evaluation, when one does."""
+        """Evaluate together; without the hosts that end the evaluation, when some do."""
         systems: dict[str, Found | Outcome] = {}
-        left = dict(requests)
-        while True:
-            ended = self._evaluate(evaluation(left, goal), search_path, "--show-trace")
+        left = requests
+        while left:
+            ended = self._evaluate(evaluation(left, goal), search_path)
             if ended.exit_code == 0:
                 break
-            culprit = failed_host(ended.stderr)
-            for host in [culprit] if culprit in left else list(left):
-                alone = self._evaluate_alone(host, left.pop(host), goal, search_path)
-                systems[host] = alone
-            if not left:
-                return systems, 0
-        for warning in warnings_in(ended.stderr):
-            self.progress.warn(warning)
-        for host, system in parse_evaluation(ended.stdout, goal).items():
-            if system is None:
-                alone = self._evaluate_alone(host, left[host], goal, search_path)
-                systems[host] = alone
-            else:
-                systems[host] = system
-        return systems, heap_bytes(ended.stdout)
+            failed = self._culprits(ended, left, goal, search_path)
+            systems |= failed
+            left = {host: it for host, it in left.items() if host not in systems}
+        else:
+            return systems, 0
+        self._warn(ended)
+        found = parse_evaluation(ended.stdout, goal)
+        failing = {host: left[host] for host, it in found.items() if it is None}
+        systems |= {host: it for host, it in found.items() if it is not None}
+        return systems | self._evaluate_each(failing, goal, search_path), heap_bytes(ended.stdout)
+
+    def _culprits(
+        self, ended: Ended, requests: dict[str, Request], goal: Goal[Found], search_path: bool
+    ) -> dict[str, Found | Outcome]:
+        """Return the failures of the host that ended an evaluation and of those sure to end it."""
+        culprit = failed_host(ended.stderr)
+        if culprit not in requests:
+            return self._evaluate_each(requests, goal, search_path, known=False)
+        return {
+            host: self._failure(ended, it, search_path)
+            for host, it in requests.items()
+            if host == culprit or fails_too(ended.stderr, requests[culprit], it)
+        }
+
+    def _evaluate_each(
+        self,
+        requests: dict[str, Request],
+        goal: Goal[Found],
+        search_path: bool,
+        known: bool = True,
+    ) -> dict[str, Found | Outcome]:
+        """Evaluate one by one, until the error of the others is sure.
+
+        :param known: that each of them fails is known, and only why is not
+        """
+        systems: dict[str, Found | Outcome] = {}
+        last = ""
+        while left := {host: it for host, it in requests.items() if host not in systems}:
+            host, request = next(iter(left.items()))
+            found = self._evaluate_alone(host, request, goal, search_path)
+            if not isinstance(found, Ended):
+                systems[host] = found
+                continue
+            said = error_place(found.stderr)
+            if known and said and said == last:
+                return systems | {
+                    name: _presumed(self._failure(found, it, search_path), name != host)
+                    for name, it in left.items()
+                }
+            last = said
+            systems |= {
+                name: self._failure(found, it, search_path)
+                for name, it in left.items()
+                if name == host or fails_too(found.stderr, request, it)
+            }
+        return systems
 
     def _evaluate_alone(
         self, host: str, request: Request, goal: Goal[Found], search_path: bool
-    ) -> Found | Outcome:
-        ended = self._evaluate(evaluation({host: request}, goal, alone=True), search_path)
+    ) -> Found | Ended:
+        text = evaluation({host: request}, goal, alone=True)
+        ended = self._evaluate(text, search_path)
         found = parse_evaluation(ended.stdout, goal)[host] if ended.exit_code == 0 else None
-        if found is not None:
-            return found
+        return ended if found is None else found
+
+    def _failure(self, ended: Ended, request: Request, search_path: bool) -> Outcome:
+        """Say why a system was not evaluated.
+
+        :raises _SearchPathUsedError: it may be evaluated with ``NIX_PATH``, and was not
+        """
+        ended = dataclasses.replace(ended, stderr=without_trace(ended.stderr))
         use = search_path_use(ended.stderr)
         if use and request.search_path and not search_path:
             raise _SearchPathUsedError(
@@ -168,8 +266,12 @@ class Builder:
             )
         return _failure(explain_evaluation(ended.stderr, request), ended)
 
-    def _evaluate(self, expression: str, search_path: bool, *options: str) -> Ended:
-        words = (self.directory, "true" if search_path else "false", expression, *options)
+    def _warn(self, ended: Ended) -> None:
+        for warning in warnings_in(ended.stderr):
+            self.progress.warn(warning)
+
+    def _evaluate(self, expression: str, search_path: bool) -> Ended:
+        words = (self.directory, str(search_path).lower(), expression, "--show-trace")
         return self._run("evaluate", "evaluate", *words, hear=self._hear_evaluation)
 
     def _run(self, name: str, *words: str, hear: Hear) -> Ended:
@@ -179,6 +281,11 @@ class Builder:
     def _hear_evaluation(self, _out: bytes, err: bytes) -> None:
         lines = err.decode(errors="replace").splitlines()
         self.progress.say(f"evaluating: {lines[-1]}" if lines else "evaluating")
+
+
+def _presumed(failure: Outcome, presumed: bool) -> Outcome:
+    note = "\nTwo other hosts fail with this error, of this one is known only that it fails too."
+    return failure | ({"msg": failure["msg"] + note} if presumed else {})
 
 
 def _ignore(_out: bytes, _err: bytes) -> None:

@@ -14,7 +14,9 @@ import os
 import pathlib
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.template import Templar
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
 from ansible_collections.closure.nixos.plugins.module_utils._inputs import (
     INPUTS,
     Absolute,
@@ -45,11 +47,9 @@ class RequestsAction(ClosureAction):
         make = self._named if args["systems"] else self._for_hosts
         requests = make(args, absolute)
         key = _key(type(self).__module__, builder.host.name, self.check, _shared(args), requests)
-        with self.task_run.locked(f"systems-{key}") as kept:
-            if not kept.exists():
-                outcomes = self._answer(builder, args, requests)
-                kept.write_text(json.dumps(outcomes), encoding="utf-8")
-            outcomes = json.loads(kept.read_text(encoding="utf-8"))
+        outcomes: Outcomes = self._kept(
+            builder.host, f"systems-{key}", lambda: self._answer(builder, args, requests)
+        )
         return _together(outcomes) if args["systems"] else outcomes[self._name]
 
     @abc.abstractmethod
@@ -70,6 +70,22 @@ class RequestsAction(ClosureAction):
         failures: Outcomes = {host: {"failed": True, "msg": it} for host, it in unasked.items()}
         return failures | self.answer(builder, args, asked)
 
+    def _kept(self, host: Host, name: str, make: t.Callable[[], t.Any]) -> t.Any:
+        """Return what is made once in a run, on a host.
+
+        That it cannot be made is kept as well: no other host waits for the same end again.
+        """
+        with self.task_run.locked(name) as kept:
+            if not kept.exists():
+                kept.write_text(json.dumps(_tried(make), default=str), encoding="utf-8")
+            made, failure, unreachable = json.loads(kept.read_text(encoding="utf-8"))
+        if unreachable is not None:
+            message = f"The build host {host.name} is not reached: {unreachable}"
+            raise AnsibleConnectionFailure(message)
+        if failure:
+            raise ClosureError(failure.pop("msg"), **failure)
+        return made
+
     @property
     def _name(self) -> str:
         return str(self.task_vars["inventory_hostname"])
@@ -77,24 +93,28 @@ class RequestsAction(ClosureAction):
     def _absolute(self, host: Host, source: str | None) -> Absolute:
         """Return what makes a path of the task one of the build host, which gets the source."""
         here = self._loader.path_dwim
-        if not source or host.is_here:
+        if host.is_here:
             return here
-        root = pathlib.Path(here(source))
-        there = self._brought(host, root)
+        root = pathlib.Path(here(source)) if source else None
+        there = self._brought(host, root) if root else None
 
         def absolute(path: str) -> str:
             full = pathlib.Path(os.path.normpath(here(path)))
-            inside = full.is_relative_to(root)
-            return str(there / full.relative_to(root)) if inside else str(full)
+            if root and there and full.is_relative_to(root):
+                return str(there / full.relative_to(root))
+            if path.startswith("~"):
+                raise ClosureError(
+                    f"{path}: whose home that is on {host.name} is not known on the controller. "
+                    "Write the whole path."
+                )
+            return str(full)
 
         return absolute
 
     def _brought(self, host: Host, root: pathlib.Path) -> pathlib.Path:
         """Return where the source is on the build host, brought there once in a run."""
-        with self.task_run.locked(f"source-{_key(host.name, str(root))}") as kept:
-            if not kept.exists():
-                kept.write_text(bring_source(host, root), encoding="utf-8")
-            return pathlib.Path(kept.read_text(encoding="utf-8"))
+        name = f"source-{_key(host.name, str(root))}"
+        return pathlib.Path(self._kept(host, name, lambda: bring_source(host, root)))
 
     def _for_hosts(self, args: dict[str, t.Any], absolute: Absolute) -> dict[str, Request | str]:
         hosts = [host for host in args["hosts"] or [] if host != self._name]
@@ -125,6 +145,18 @@ class RequestsAction(ClosureAction):
         names = {self._task.action, name, name.rpartition(".")[2]}
         blocks = [written[key] for key in ("args", *names) if written.get(key)]
         return {option: value for block in blocks for option, value in block.items()}
+
+
+def _tried(make: t.Callable[[], t.Any]) -> tuple[t.Any, dict[str, object] | None, str | None]:
+    """Return what was made, or the task's failure, or why a host is unreachable."""
+    try:
+        return make(), None, None
+    except ClosureError as error:
+        return None, as_result(error), None
+    except AnsibleConnectionFailure as error:
+        # Its own words are enough; ansible-core adds those of all its causes.
+        error.__cause__ = None
+        return None, None, str(error)
 
 
 def _shared(args: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import secrets
 import signal
 import subprocess
-import sys
 import time
 import typing as t
 
-import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Played,
@@ -32,6 +29,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     write_systems,
 )
 
+FLAKES = ("nix", "--extra-experimental-features", "nix-command flakes")
 # A host's package that a builder makes; %s is its script, new each time.
 PACKAGE = """{{ pkgs, ... }}: {{
   environment.systemPackages = [ (pkgs.runCommand "{name}" {{ }} ''{script}'') ];
@@ -50,22 +48,6 @@ def messages(played: Played) -> dict[str, str]:
     """What was said of each host that failed."""
     assert "Traceback" not in played.text
     return {host: said["msg"] for host, said in built(played).items() if said.get("msg")}
-
-
-@pytest.fixture
-def evaluations(tmp_path: pathlib.Path) -> tuple[dict[str, str], pathlib.Path]:
-    """A PATH whose nix-instantiate is the real one, and its log with a line for each run."""
-    log, programs = tmp_path / "evaluations", tmp_path / "bin"
-    log.touch()
-    programs.mkdir()
-    wrapper = programs / "nix-instantiate"
-    wrapper.write_text(f'#!/bin/sh\necho run >>{log}\nexec /usr/bin/nix-instantiate "$@"\n')
-    wrapper.chmod(0o755)
-    path = f"{programs}:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": path}, log
-
-
-Evaluations = tuple[dict[str, str], pathlib.Path]
 
 
 def test_a_system_is_built_once_and_then_found(play: Play, tmp_path: pathlib.Path) -> None:
@@ -115,31 +97,6 @@ def test_an_attribute_is_found_as_nix_build_finds_it(play: Play, tmp_path: pathl
         assert f"-nixos-system-{host}-" in played.result("localhost", name)["path"], name
 
 
-BROKEN = {
-    "throws": ('throw "I am broken"', "I am broken"),
-    "fails an assertion": (
-        '{ assertions = [ { assertion = false; message = "no disk"; } ]; }',
-        "- no disk",
-    ),
-    "has an unknown option": ("{ services.ngninx.enable = true; }", "ngninx"),
-    "misses a variable": ("{ users.motd = builtins.abort ''uncaught''; }", "uncaught"),
-}
-
-
-@pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN)
-def test_a_host_that_does_not_evaluate_fails_alone(
-    play: Play, tmp_path: pathlib.Path, evaluations: Evaluations, text: str, said: str
-) -> None:
-    env, log = evaluations
-    file = write_systems(tmp_path, node2=text)
-    played = play(playbook(build(file)), env=env)
-    assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0], played.text
-    message = messages(played)["node2"]
-    assert str(file) in message and said in message
-    # Together, then alone the ones that failed: an abort takes its neighbours with it.
-    assert log.read_text().count("run") <= (4 if "abort" in text else 2)
-
-
 def test_a_failing_builder_is_named_with_its_log_for_its_own_hosts_only(
     play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -157,6 +114,45 @@ def test_a_failing_builder_is_named_with_its_log_for_its_own_hosts_only(
         assert "nix-store --read-log /nix/store/" in said[host]
         assert built(played)[host]["drv_path"].endswith(".drv")
     assert built(played)["node3"]["path"]
+
+
+def test_without_keep_going_nix_stops_at_the_first_failure(
+    play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(
+        tmp_path,
+        node1=package("echo first words; exit 7", "one"),
+        node2=package("echo second words; exit 8", "two"),
+    )
+    said = messages(play(playbook(build(file, keep_going=False, max_jobs="1"))))
+    # Which of the two comes first is Nix's choice.
+    failing = [said["node1"], said["node2"]]
+    assert len([word for word in ("first", "second") if f"{word} words" in "".join(failing)]) == 1
+    assert sum("is not built, because Nix stopped at another" in it for it in failing) == 1
+
+
+def test_what_a_binary_cache_has_is_fetched_and_not_built(
+    play: Play, tmp_path: pathlib.Path
+) -> None:
+    file, roots, key = (
+        write_systems(tmp_path, hosts=["node1"]),
+        tmp_path / "roots",
+        tmp_path / "key",
+    )
+    path = built(play(playbook(build(file, roots=str(roots)), hosts="node1")))["node1"]["path"]
+    nix("nix-store", "--generate-binary-cache-key", "test-1", str(key), f"{key}.pub")
+    cache = f"file://{tmp_path}/cache"
+    nix(*FLAKES, "copy", "--to", f"{cache}?secret-key={key}", path)
+    (roots / "node1").unlink()
+    nix("nix-store", "--delete", path)
+
+    public = key.with_suffix(".pub").read_text()
+    settings = {"substituters": [cache], "nix_options": {"trusted-public-keys": public}}
+    text = playbook(build(file, roots=str(roots), **settings), hosts="node1")
+    for said in (built(play(text, "--check"))["node1"], built(play(text))["node1"]):
+        assert (said["path"], said["built"], said["fetched"]) == (path, 0, 1)
+        assert said["plan"]["paths"] == [path] and said["plan"]["unpacked_bytes"] > 0
+    assert (roots / "node1").readlink() == pathlib.Path(path)
 
 
 def test_bad_requests_are_answered_with_sentences(play: Play, tmp_path: pathlib.Path) -> None:

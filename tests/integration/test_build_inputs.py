@@ -6,18 +6,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import pathlib
 import secrets
-import shutil
 import subprocess
 import typing as t
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
-    Fleet,
     Play,
     Played,
 )
@@ -260,71 +257,3 @@ def test_progress_is_seen_in_runners_events_while_it_builds(
     assert "slow-1.0" in lines[0]["stdout"]
     end = next(e for e in played.events if e["event"] == "runner_on_ok")
     assert all(e["counter"] < end["counter"] for e in lines)
-
-
-@pytest.fixture
-def tree(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A Git tree with a nixpkgs and a module, and a file that Git does not track."""
-    directory = tmp_path / "tree"
-    shutil.copytree(NIXPKGS, directory / "nixpkgs")
-    tracked = 'if builtins.pathExists ./untracked then "untracked" else "tracked"'
-    (directory / "tagged.nix").write_text(TAGGED.replace("= tag", f"= tag + ({tracked})"))
-    for command in ("git init -q", "git add -f ."):
-        subprocess.run(command.split(), cwd=directory, check=True)
-    (directory / "untracked").touch()
-    return directory
-
-
-def test_the_source_comes_to_a_build_host_without_python(
-    play: Play, fleet: Fleet, tree: pathlib.Path
-) -> None:
-    """And is built there; relative paths mean the same there."""
-    expression = """{ name, tag }: (import ./nixpkgs/nixos { configuration = {
-      imports = [ ./tagged.nix ]; _module.args.tag = tag; networking.hostName = name;
-    }; }).system"""
-    there = {"source": ".", "build_host": "node1", "substituters": []}
-    hosts = {"hosts": "{{ ansible_play_hosts_all }}"}
-    own = {"name": "{{ inventory_hostname }}", "tag": "x"}
-    tasks = (
-        task("expression", expression=expression, args=own, **there, **hosts),
-        task(
-            "modules", configuration=["tagged.nix"], nixpkgs="nixpkgs", args={"tag": "y"}, **there
-        ),
-    )
-    file = tree / "play.yml"
-    file.write_text(playbook(*tasks, hosts="node1:node2"))
-    played = play(file)
-    assert "Traceback" not in played.text
-    paths = {}
-    for host in ("node1", "node2"):
-        for name, text in {"expression": "xtracked", "modules": "ytracked"}.items():
-            said = played.result(host, name)
-            assert not said["failed"], said["msg"]
-            paths[host, name] = said["path"]
-            tag = f"{said['path']}/etc/closure-testbed/tag"
-            assert fleet.exec("node1", f"cat {tag}") == text
-    assert "-node2-" in paths["node2", "expression"]
-    assert paths["node1", "modules"] == paths["node2", "modules"]
-
-
-def test_nix_builds_on_its_own_remote_builder(
-    play: Play, fleet: Fleet, tmp_path: pathlib.Path
-) -> None:
-    file = tmp_path / "where.nix"
-    script = f"uname -n >$out # {secrets.token_hex(4)}"
-    file.write_text(
-        "{ pkgs, ... }: { environment.etc.where.source ="
-        f' pkgs.runCommand "where" {{ }} "{script}"; }}'
-    )
-    described = json.loads(fleet.inventory.with_name("testbed.json").read_text())
-    address = described["hosts"]["node2"]["ansible_host"]
-    known = pathlib.Path(described["known_hosts"]).read_text().splitlines()
-    key = next(line.partition(" ")[2] for line in known if address in line.split()[0].split(","))
-    host_key = base64.b64encode(key.encode()).decode()
-    # URL, platforms, key, jobs, speed, features, required features, host key.
-    builder = f"ssh://root@{address} x86_64-linux {described['private_key']} 2 1 - - {host_key}"
-    remotely = {"builders": builder, "max_jobs": "0"}
-    arguments = {"configuration": [str(file)], "nixpkgs": str(NIXPKGS)} | remotely
-    said = locally(play, task("remote", **arguments)).result("localhost", "remote")
-    assert not said["failed"], said["msg"]
-    assert (pathlib.Path(said["path"]) / "etc/where").read_text() == "node2\n"

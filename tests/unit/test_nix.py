@@ -4,15 +4,24 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._nix import (
+    SYSTEM,
+    Evaluated,
     Request,
     chunks,
+    error_place,
     explain_build,
     explain_evaluation,
     failed_host,
+    fails_too,
     heap_bytes,
+    jobs,
+    parse_jobs,
     search_path_use,
+    without_trace,
 )
 
 REQUEST = Request("import ./x.nix", "x.nix", (("web1", "system"),))
@@ -85,6 +94,63 @@ def test_the_host_that_ends_an_evaluation_is_in_its_trace(stderr: str, host: str
     assert failed_host(stderr) == host
 
 
+# The same error as Nix 2.8 says it with --show-trace, and as newer ones do.
+TRACES = {
+    "2.8": (
+        "warning: old\nerror: syntax error, unexpected ';'\n\n       at /a/c.nix:2:12:\n\n"
+        '            1| {\n\n       … closure.nixos: in "w1"\n\n       … from call site\n'
+    ),
+    "newer": (
+        'warning: old\nerror:\n       … closure.nixos: in "w1"\n\n       … from call site\n\n'
+        "       error: syntax error, unexpected ';'\n       at /a/c.nix:2:12:\n            1| {\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("stderr", TRACES.values(), ids=TRACES)
+def test_an_error_is_told_without_its_trace(stderr: str) -> None:
+    text = without_trace(stderr)
+    assert text.startswith("warning: old\nerror: syntax error") and "/a/c.nix:2:12" in text
+    assert "…" not in text and "…" not in explain_evaluation(stderr, REQUEST)
+    assert without_trace("killed\n") == "killed\n"
+    assert error_place(stderr) == f"{text}/a/c.nix:2:12:"
+    assert error_place("error: no\n") == ""
+
+
+@pytest.mark.parametrize("stderr", TRACES.values(), ids=TRACES)
+def test_hosts_fail_together_only_where_a_file_of_both_does_not_parse(stderr: str) -> None:
+    one = Request("one", "one", ((),), files=("/a/b.nix", "/a/c.nix"))
+    two = Request("two", "two", ((),), files=("/a/c.nix",))
+    three = Request("two", "two", ((),), files=("/a/d.nix",))
+    assert fails_too(stderr, one, two) and not fails_too(stderr, one, three)
+    assert not fails_too(stderr.replace("syntax error", "no"), one, two)
+    inline = stderr.replace("/a/c.nix", "«stdin»")
+    assert fails_too(inline, two, three) and not fails_too(inline, one, two)
+
+
+def test_the_lines_of_nix_eval_jobs_are_systems_and_errors() -> None:
+    paths = {name: f"/nix/store/{'0' * 32}-{name}" for name in ("a.drv", "a")}
+    lines = [
+        {
+            "attr": '"web.org"',
+            "attrPath": ["web.org"],
+            "drvPath": paths["a.drv"],
+            "outputs": {"out": paths["a"]},
+        },
+        {"attr": "bad", "attrPath": ["bad"], "error": "error: no"},
+        {"attr": "ca", "attrPath": ["ca"], "drvPath": paths["a.drv"], "outputs": {"out": None}},
+        {"error": "the worker ended"},
+    ]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    expected = {"web.org": Evaluated(paths["a.drv"], paths["a"])}
+    assert parse_jobs(text, SYSTEM) == (expected, {"bad": "error: no"})
+
+
+def test_nix_eval_jobs_gets_derivations_and_nix_their_paths() -> None:
+    assert "drvPath" not in jobs({"web1": REQUEST}, SYSTEM)
+    assert "then toplevel" in jobs({"web1": REQUEST}, SYSTEM)
+
+
 @pytest.mark.parametrize(
     ("memory", "heap", "now"),
     [(0, 0, 5), (0, 9, 5), (100, 0, 1), (100, 30, 3), (100, 200, 1), (1000, 30, 5)],
@@ -108,5 +174,7 @@ def test_a_system_is_told_of_its_own_failed_builder() -> None:
         for name in names[:2]
     )
     assert explain_build(stderr, names[2], names[1:]).startswith(f"{names[1]} does not build")
-    assert explain_build(stderr, names[2], ()).startswith(f"{names[0]} does not build")
+    other = explain_build(stderr, names[2], ())
+    assert other.startswith(f"{names[2]} is not built, because Nix stopped")
+    assert f"{names[0]} does not build" in other
     assert "no space left" in explain_build("error: no space left", names[2], ())

@@ -29,8 +29,7 @@ add_source() {
 # alone would not do. NIX_PATH counts only where SEARCH_PATH is true: set and empty it also shuts
 # out the channels, which Nix looks at when it is not set.
 evaluate() {
-    ! [ -d "$1" ] || cd "$1" || exit
-    "$2" || export NIX_PATH=
+    look_up "$1" "$2"
     expression=$3 stats=$(mktemp)
     trap 'rm -f "$stats"' EXIT
     shift 3
@@ -40,11 +39,30 @@ evaluate() {
     sed -n 's/.*"heapSize": *\([0-9]*\).*/\1/p' "$stats"
 }
 
+# evaluate_jobs DIRECTORY SEARCH_PATH EXPRESSION [OPTION...]: the same by nix-eval-jobs, a line of
+# JSON for each attribute.
+evaluate_jobs() {
+    command -v nix-eval-jobs >/dev/null || exit 127
+    look_up "$1" "$2"
+    # It warns when the derivations have no roots while it runs.
+    expression=$3 roots=$(mktemp -d)
+    trap 'rm -rf "$roots"' EXIT
+    shift 3
+    nix-eval-jobs --gc-roots-dir "$roots" "$@" --expr "$expression"
+}
+
+look_up() {
+    ! [ -d "$1" ] || cd "$1" || exit
+    "$2" || export NIX_PATH=
+}
+
 # build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints what
 # was planned for each that was not there, and "@built NAME PLATFORM VERSION BYTES" for each that is
 # there now and has its link below ROOTS, which roots it.
 build() {
     roots=${1:-$state/roots}
+    # Of whoever builds, who need not be who deploys.
+    case $roots in \~/*) roots=$HOME/${roots#\~/} ;; esac
     shift
     mkdir -p "$roots"
     derivations=$(each_system derivation "$@")

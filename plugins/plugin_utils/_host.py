@@ -132,14 +132,21 @@ class Host:
         return self._retries >= 0
 
     def change(
-        self, *words: str, sources: tuple[str, ...], request: str, deadline: float = 60
+        self,
+        *words: str,
+        sources: tuple[str, ...],
+        request: str,
+        then: tuple[str, ...] = (),
+        deadline: float = 60,
     ) -> Reply:
         """Have the host call a shell function once, however often the connection fails.
 
         :param request: names this call among those of the task, the same when it is sent again
+        :param then: a call that only reads, for after it
         """
         identity = (self.run.id, self._who, f"{self.run.task}-{request}")
-        return self.read(script("request", *identity, *words, sources=sources), deadline)
+        text = script("request", *identity, *words, sources=sources, then=then)
+        return self.read(text, deadline)
 
     @contextlib.contextmanager
     def directory(self) -> t.Iterator[str]:

@@ -19,8 +19,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 
-# Fifths of a second that the host waits for news before it answers: 5 s.
+# Fifths of a second that the host waits for news before it answers: 5 s, and 1 s after the start.
 PATIENT_POLL = 25
+FIRST_POLL = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,20 +53,23 @@ class Job:
         self._lease = lease
         self._token = secrets.token_hex(4)
         self._streams = (bytearray(), bytearray())
+        self._heard: Reply | None = None
 
     def start(self, command: str) -> None:
-        """Start the shell command.
+        """Start the shell command, and listen for a second: many have ended then.
 
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command)
-        reply = self._host.change(*words, sources=("job",), request=f"start-{self._token}")
+        request, poll = f"start-{self._token}", self._poll_words(FIRST_POLL)
+        reply = self._host.change(*words, sources=("job",), request=request, then=poll)
         if reply.rc != 0:
             raise ClosureError(
                 f"{self._host.name} does not start {self.name}: {reply.stderr.strip()}",
                 rc=reply.rc,
                 stderr=reply.stderr,
             )
+        self._heard = reply
 
     def wait(
         self, limit: float, hear: t.Callable[[bytes, bytes], None] = lambda out, err: None
@@ -97,10 +101,14 @@ class Job:
         self._host.read(script("job_forget", self.name, sources=("job",)))
 
     def _poll(self, left: float) -> tuple[str, bytes, bytes]:
+        words = self._poll_words(max(0, min(PATIENT_POLL, round(left * 5))))
+        reply = self._heard or self._host.read(script(*words, sources=("job",)))
+        self._heard = None
+        return _parts(self._host, reply)
+
+    def _poll_words(self, wait: int) -> tuple[str, ...]:
         offsets = [str(len(stream)) for stream in self._streams]
-        wait = str(max(0, min(PATIENT_POLL, round(left * 5))))
-        words = ("job_poll", self.name, *offsets, wait, secrets.token_hex(4))
-        return _parts(self._host, self._host.read(script(*words, sources=("job",))))
+        return ("job_poll", self.name, *offsets, str(wait), secrets.token_hex(4))
 
     def _ended(self, how: str) -> Ended:
         # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.

@@ -19,12 +19,14 @@ def _source(name: str) -> str:
     )
 
 
-def script(*words: str, sources: tuple[str, ...] = ()) -> str:
+def script(*words: str, sources: tuple[str, ...] = (), then: tuple[str, ...] = ()) -> str:
     """Return a script that calls one shell function with arguments.
 
     This is the one place where data becomes shell: every word is quoted.
 
     :param words: the function's name and its arguments
     :param sources: names of the files in ``sh/`` that define it, ``host`` always goes first
+    :param then: another call, which follows when this one succeeds
     """
-    return "".join(_source(name) for name in ("host", *sources)) + shlex.join(words)
+    calls = [shlex.join(call) for call in (words, then) if call]
+    return "".join(_source(name) for name in ("host", *sources)) + " && ".join(calls)

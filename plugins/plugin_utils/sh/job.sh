@@ -110,14 +110,17 @@ job_runs() {
 }
 
 # job_poll NAME OUT ERR WAIT TOKEN: renews the lease, waits up to WAIT fifths of a second for the
-# end or for output beyond the given offsets, then prints the job's state, the sizes of its two
-# outputs from there on, and those bytes.
+# end or for output beyond the given offsets, and then a second for more of it, so that a talkative
+# job costs no more than one call a second. Then prints the job's state, the sizes of its two outputs
+# from there on, and those bytes.
 job_poll() {
     job="$state/jobs/$1" left=$4
     [ -d "$job" ] || die "there is no job $1 on this host" 66
     printf '%s\n' "$5" | write "$job/lease"
     while [ "$left" -gt 0 ] && job_runs; do
-        if [ "$(size out)" -gt "$2" ] || [ "$(size err)" -gt "$3" ]; then left=1; fi
+        if [ "$left" -gt 5 ] && { [ "$(size out)" -gt "$2" ] || [ "$(size err)" -gt "$3" ]; }; then
+            left=5
+        fi
         sleep 0.2
         left=$((left - 1))
     done

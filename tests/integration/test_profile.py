@@ -15,15 +15,20 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
     PROFILE,
     PROFILE_SET,
+    booted_next,
     build,
     difference,
     module,
     nix,
     playbook,
     recorded,
+    running,
+    switch,
     trace,
     write_systems,
 )
+
+NAMED = "/nix/var/nix/profiles/system-profiles"
 
 
 def generation(fleet: Fleet, host: str, profile: str = PROFILE) -> int:
@@ -59,7 +64,7 @@ def test_a_named_profile_is_another_list_of_generations(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     file = write_systems(tmp_path)
-    profile = "/nix/var/nix/profiles/system-profiles/blue"
+    profile = f"{NAMED}/blue"
     before = {host: recorded(fleet, host) for host in HOSTS}
     text = playbook(
         build(file), COPY, module("nix_profile_set", {"path": BUILT, "profile": "blue"})
@@ -73,6 +78,27 @@ def test_a_named_profile_is_another_list_of_generations(
         assert fleet.exec(host, f"stat -c %a {profile.rpartition('/')[0]}").strip() == "755"
     runs = [run.result("node1", "nix_profile_set")["changed"] for run in (checked, played, again)]
     assert runs == [True, True, False]
+
+
+def test_a_named_profiles_system_runs_and_boots(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, hosts=["node1"])
+    record = module("nix_profile_set", {"path": BUILT, "profile": "green"})
+    unset, its = (switch("switch", profile=name) for name in ("system", "green"))
+    tasks = build(file), COPY, record, unset | {"ignore_errors": True}, its, its
+    before = recorded(fleet, "node1")
+    played = play(playbook(*tasks, hosts="node1"))
+    refused, first, again = played.results("node1", "nixos_switch")
+    assert "node1: /nix/var/nix/profiles/system does not hold" in refused["msg"]
+    assert (first["changed"], first["outcome"]) == (True, "ok"), first
+    assert first["generation"]["number"] == generation(fleet, "node1", f"{NAMED}/green")
+    assert running(fleet, "node1") == booted_next(fleet, "node1") == first["path"]
+    assert recorded(fleet, "node1") == before
+    assert (again["changed"], again["actions"]) == (False, [])
+    home = play(playbook(module("nixos_switch", {}), hosts="node1"))
+    assert home.rc == 0, home.text
+    assert running(fleet, "node1") == booted_next(fleet, "node1") == before
 
 
 def other_path(directory: pathlib.Path, host_file: pathlib.Path, files: dict[str, str]) -> str:

@@ -4,15 +4,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# install-bootloader TOPLEVEL: the files systemd-boot would read, for the system profile's
-# generations. As with nixpkgs' systemd-boot-builder, TOPLEVEL becomes the default only if it is
+# install-bootloader TOPLEVEL: the files systemd-boot would read, for the generations of the system
+# profile and of those with a name. As with nixpkgs' systemd-boot-builder, TOPLEVEL becomes the default only if it is
 # a generation. Whatever fails, the old default and its files stay.
 
 set -u
 export PATH="@busybox@/bin" LC_ALL=C
 
 toplevel=$(readlink -f "$1")
-profile=/nix/var/nix/profiles/system
+profiles=/nix/var/nix/profiles
 entries=/boot/loader/entries
 kernels=/boot/EFI/nixos
 default=
@@ -52,24 +52,32 @@ install_system() { # SYSTEM ENTRY TITLE
     replace "$entries/$2.conf" <"$keep.entry"
 }
 
-install_generation() { # NUMBER
-    system=$(readlink -f "$profile-$1-link")
-    install_system "$system" "nixos-generation-$1" "NixOS (Generation $1)"
-    [ "$system" != "$toplevel" ] || default=nixos-generation-$1.conf
+install_generation() { # PROFILE NAME NUMBER
+    system=$(readlink -f "$1-$3-link")
+    title="Generation $3"
+    prefix=nixos$2-generation-$3
+    install_system "$system" "$prefix" "NixOS ($title)"
+    [ "$system" != "$toplevel" ] || default=$prefix.conf
     for specialisation in "$system/specialisation"/*; do
         [ -e "$specialisation" ] || continue
         name=${specialisation##*/}
         install_system "$(readlink -f "$specialisation")" \
-            "nixos-generation-$1-specialisation-$name" "NixOS (Generation $1, $name)"
+            "$prefix-specialisation-$name" "NixOS ($title, $name)"
     done
 }
 
-generations() { # numbers, ascending
-    for link in "$profile"-*-link; do
+install_profile() { # PROFILE NAME
+    for number in $(generations "$1"); do
+        install_generation "$1" "$2" "$number"
+    done
+}
+
+generations() { # PROFILE: numbers, ascending
+    for link in "$1"-*-link; do
         [ -e "$link/nixos-version" ] || continue
-        number=${link#"$profile-"}
+        number=${link#"$1-"}
         echo "${number%-link}"
-    done | sort -n
+    done | grep -v '[^0-9]' | sort -n
 }
 
 set_default() {
@@ -82,7 +90,7 @@ set_default() {
 }
 
 remove_unused() {
-    for file in "$entries"/nixos-generation-*.conf "$kernels"/*; do
+    for file in "$entries"/nixos*-generation-*.conf "$kernels"/*; do
         grep -Fqx -e "${file##*/}" "$keep" || rm -f "$file"
     done
 }
@@ -93,8 +101,10 @@ scratch=$(mktemp -d) || fail "cannot create a temporary directory."
 trap 'rm -rf "$scratch"' EXIT
 keep=$scratch/keep
 : >"$keep"
-for number in $(generations); do
-    install_generation "$number"
+install_profile "$profiles/system" ""
+for profile in "$profiles"/system-profiles/*; do
+    case $profile in *-link) continue ;; esac
+    install_profile "$profile" "-${profile##*/}"
 done
 set_default
 remove_unused

@@ -22,6 +22,20 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
+class UserPlan:
+    """What dry-activate would announce for the units of logged in users.
+
+    The words are in switch-to-configuration-ng of 26.05, but its dry-activate ends before them.
+    """
+
+    stop: tuple[str, ...] = ()
+    not_restart: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What dry-activate announces. A service that is stopped and started again is in both."""
 
@@ -30,6 +44,7 @@ class Plan:
     restart: tuple[str, ...] = ()
     reload: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
+    user_units: UserPlan = UserPlan()
     activate: bool = False
     restart_systemd: bool = False
     swap: tuple[str, ...] = ()
@@ -141,8 +156,19 @@ _PLAN_RULES = _rules(
     (r"(?:would stop|stopping) swap device: (.+)", "swap", _name),
 )
 
+_USER_PLAN_RULES = _rules(
+    (r"would stop the following user units: (.+)", "stop", _units),
+    (r"would NOT restart the following user units: (.+)", "not_restart", _units),
+    (r"would restart the following user units: (.+)", "restart", _units),
+    (r"would reload the following user units: (.+)", "reload", _units),
+    (r"would start the following user units: (.+)", "start", _units),
+)
+
 _UNIT = r"\S+\.(?:service|socket|device|mount|automount|swap|target|path|timer|slice|scope)"
+_FAILED = r"Failed to (start|stop|restart|reload)"
 _REASON = r"(?:: (.+))?"
+# A unit of users that is not called one where it fails.
+_OF_USERS = r"nixos-activation\.service"
 # For units that came from home-manager.
 _POST = r"(?: \(post-activation\))?"
 
@@ -154,7 +180,7 @@ _REPORT_RULES = _rules(
     (r"starting the following units: (.+)", "started", _units),
     (r"the following new units were started: (.+)", "new_units", _units),
     (r"warning: the following units failed: (.+)", "failed_units", _units),
-    (rf"Failed to (start|stop|restart|reload) ({_UNIT}){_REASON}", "failed_jobs", _job),
+    (rf"{_FAILED} (?!{_OF_USERS})({_UNIT}){_REASON}", "failed_jobs", _job),
     (r"stopping swap device: (.+)", "swap", _name),
     (r"activating the configuration\.\.\.", "activation_began", _seen),
     (r"Failed to run activate script", "activation_failed", _seen),
@@ -166,6 +192,8 @@ _REPORT_RULES = _rules(
     (r"Could not acquire lock(?: - .+)?", "lock_busy", _seen),
     # systemd-run, when a unit of this name is there (nixpkgs issue 319440).
     (r"Failed to start .*: Unit \S+ was already loaded or .*", "lock_busy", _seen),
+    # Our own, when a job of this name runs (sh/job.sh).
+    (r"activation is already running on this host", "lock_busy", _seen),
     (r"Failed to install bootloader", "bootloader_failed", _seen),
 )
 
@@ -176,7 +204,8 @@ _USER_RULES = _rules(
     (rf"restarting{_POST} the following user units: (.+)", "restarted", _units),
     (rf"starting{_POST} the following user units: (.+)", "started", _units),
     (r"warning: the following user units failed: (.+)", "failed_units", _units),
-    (rf"Failed to (start|stop|restart|reload) user unit ({_UNIT}){_REASON}", "failed_jobs", _job),
+    (rf"{_FAILED} user unit ({_UNIT}){_REASON}", "failed_jobs", _job),
+    (rf"{_FAILED} ({_OF_USERS}){_REASON}", "failed_jobs", _job),
     (r"warning: user activation for (.+) failed", "failed_users", _name),
 )
 
@@ -218,18 +247,22 @@ def parse_plan(stderr: str, stdout: str = "") -> Plan:
     `messages` has every line that is no part of the plan but blank ones, stderr's first: what
     activation snippets say they would do. Source: nixpkgs, switch-to-configuration, Perl and ng.
     """
-    found = _Found()
+    own, users = _Found(), _Found()
     for line in (*_lines(stderr), *_lines(stdout)):
-        if not found.take(line, _PLAN_RULES):
-            found["messages"].append(line)
-    return Plan(**found.fields(), raw=_plain(stderr))
+        if not own.take(line, _PLAN_RULES) and not users.take(line, _USER_PLAN_RULES):
+            own["messages"].append(line)
+    return Plan(**own.fields(), user_units=UserPlan(**users.fields()), raw=_plain(stderr))
 
 
 def show_plan(plan: Plan) -> str:
     """The plan's units for people, a line for each verb that has some."""
     verbs = ("stop", "not_stop", "restart", "reload", "start")
-    units = {verb.replace("not_stop", "NOT stop"): getattr(plan, verb) for verb in verbs}
-    return "".join(f"would {verb}: {', '.join(of)}\n" for verb, of in units.items() if of)
+    units = {verb.replace("not_", "NOT "): getattr(plan, verb) for verb in verbs}
+    users = {
+        f"{verb.replace('not_', 'NOT ')} for users": of
+        for verb, of in vars(plan.user_units).items()
+    }
+    return "".join(f"would {verb}: {', '.join(of)}\n" for verb, of in (units | users).items() if of)
 
 
 def parse_report(stderr: str, stdout: str) -> Report:
@@ -416,11 +449,14 @@ def _refused(exit_code: int | None, report: Report) -> Outcome | None:
             "the boot default, with the action boot, and reboot the host",
         )
     if report.bootloader_failed:
-        return _refusal(
-            "bootloader-failed",
-            "the boot loader could not be installed. Its output tells why; often /boot is full",
-        )
+        return _refusal("bootloader-failed", f"the boot loader could not be {_why_not(report)}")
     return None
+
+
+def _why_not(report: Report) -> str:
+    if any("any previously installed systemd-boot" in line for line in report.messages):
+        return "updated, because it is not installed. Set install_bootloader: true for this task"
+    return "installed. Its output tells why; often /boot is full"
 
 
 def _refusal(name: OutcomeName, reason: str) -> Outcome:

@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._switch import (
     Plan,
     Report,
     UnitState,
+    UserPlan,
     UserUnits,
     excuse,
     failed_units,
@@ -133,6 +134,27 @@ would reload the following units: nginx.service
         ),
         stdout="Not checking switch inhibitors (action = dry-activate)\nwould add secret: token\n",
     ),
+    PlanCase(
+        "rust-26.05, what its child for each user would say",
+        """\
+would activate the configuration...
+would stop the following user units: sync.service
+would NOT restart the following user units: shell.service
+would reload the following user units: a.service, b.service
+would restart the following user units: foo.service
+would start the following user units: sync.service
+""",
+        Plan(
+            activate=True,
+            user_units=UserPlan(
+                stop=("sync.service",),
+                not_restart=("shell.service",),
+                restart=("foo.service",),
+                reload=("a.service", "b.service"),
+                start=("sync.service",),
+            ),
+        ),
+    ),
     PlanCase("nothing at all", "", Plan()),
 )
 
@@ -155,6 +177,8 @@ def test_a_plan_is_shown_by_its_verbs() -> None:
         "would stop: a.service, b.service\nwould NOT stop: c.service\nwould start: a.service\n"
     )
     assert show_plan(Plan(activate=True)) == ""
+    users = UserPlan(not_restart=("d.service",))
+    assert show_plan(Plan(user_units=users)) == "would NOT restart for users: d.service\n"
 
 
 @dataclass(frozen=True)
@@ -393,6 +417,182 @@ warning: user activation for bob failed
         "the pre-switch check diskSpace failed.",
     ),
     Run(
+        "rust-25.11, an action that it does not know",
+        1,
+        """\
+Usage: switch-to-configuration [check|switch|boot|test|dry-activate]
+check:        run pre-switch checks and exit
+switch:       make the configuration the boot default and activate now
+""",
+        Report(
+            messages=(
+                "Usage: switch-to-configuration [check|switch|boot|test|dry-activate]",
+                "check:        run pre-switch checks and exit",
+                "switch:       make the configuration the boot default and activate now",
+            )
+        ),
+        "not-activated",
+        False,
+        "switch-to-configuration ended with exit code 1",
+    ),
+    Run(
+        "rust-24.11, not root",
+        1,
+        "Error: switch-to-configuration must be run as the root user\n",
+        Report(messages=("Error: switch-to-configuration must be run as the root user",)),
+        "not-activated",
+        False,
+        "(Error: switch-to-configuration must be run as the root user).",
+    ),
+    Run(
+        "rust-25.11, an environment without its variables",
+        1,
+        "Error: missing required environment variable $INSTALL_BOOTLOADER\n",
+        Report(messages=("Error: missing required environment variable $INSTALL_BOOTLOADER",)),
+        "not-activated",
+        False,
+        "(Error: missing required environment variable $INSTALL_BOOTLOADER).",
+    ),
+    Run(
+        "rust-25.05, no os-release",
+        1,
+        "Error: Failed to parse os-release\n",
+        Report(messages=("Error: Failed to parse os-release",)),
+        "not-activated",
+        False,
+        "(Error: Failed to parse os-release).",
+    ),
+    Run(
+        "rust-25.05, a running system without programs",
+        1,
+        "Error: /run/current-system/sw/bin is missing\n",
+        Report(messages=("Error: /run/current-system/sw/bin is missing",)),
+        "not-activated",
+        False,
+        "(Error: /run/current-system/sw/bin is missing).",
+    ),
+    Run(
+        "rust-25.11, no place for the lock",
+        13,
+        "Could not open lock\n",
+        Report(messages=("Could not open lock",)),
+        "not-activated",
+        False,
+        "ended with exit code 13 (Could not open lock).",
+    ),
+    Run(
+        "rust-26.05, boot",
+        0,
+        "",
+        Report(messages=("Not checking switch inhibitors (action = boot)",)),
+        "ok",
+        False,
+        "switch-to-configuration succeeded, and activated nothing.",
+        stdout="Not checking switch inhibitors (action = boot)\n",
+    ),
+    Run(
+        "rust-26.11, a snippet asks for restarts",
+        0,
+        """\
+activating the configuration...
+removing user \u2018bob\u2019
+WARN: restarting or reloading systemd units from the activation script is deprecated and will \
+be removed in NixOS 26.11.
+restarting the following units: nginx.service
+""",
+        Report(
+            restarted=("nginx.service",),
+            activation_began=True,
+            messages=(
+                "removing user \u2018bob\u2019",
+                "WARN: restarting or reloading systemd units from the activation script is "
+                "deprecated and will be removed in NixOS 26.11.",
+                "Checking switch inhibitors... done",
+            ),
+        ),
+        "ok",
+        True,
+        "The configuration was activated.",
+        stdout="Checking switch inhibitors... done\n",
+    ),
+    Run(
+        "rust-25.11, systemd did not execute itself anew",
+        1,
+        "activating the configuration...\nrestarting systemd...\n"
+        "Error: systemd daemon reexecute failed, timeout after 180s\n",
+        Report(
+            activation_began=True,
+            restarted_systemd=True,
+            messages=("Error: systemd daemon reexecute failed, timeout after 180s",),
+        ),
+        "unknown",
+        None,
+        "(Error: systemd daemon reexecute failed, timeout after 180s)",
+    ),
+    Run(
+        "rust-25.11, a login that logind cannot describe (nixpkgs issue 429884)",
+        1,
+        "activating the configuration...\nError: Failed to get GID for alice\n",
+        Report(activation_began=True, messages=("Error: Failed to get GID for alice",)),
+        "unknown",
+        None,
+        "(Error: Failed to get GID for alice). The host may be switched",
+    ),
+    Run(
+        "rust-25.11, no list of logins",
+        1,
+        "activating the configuration...\nUnable to list users with logind: timed out\n",
+        Report(activation_began=True, messages=("Unable to list users with logind: timed out",)),
+        "unknown",
+        None,
+        "(Unable to list users with logind: timed out)",
+    ),
+    Run(
+        "rust-26.05, a user's activation failed",
+        4,
+        "activating the configuration...\nreloading user units for alice...\n"
+        "Failed to restart nixos-activation.service: timed out\n"
+        "warning: user activation for alice failed\n",
+        Report(
+            user_units=UserUnits(
+                failed_jobs=(FailedJob("restart", "nixos-activation.service", "timed out"),),
+                failed_users=("alice",),
+            ),
+            activation_began=True,
+            messages=("reloading user units for alice...",),
+        ),
+        "failed-units",
+        True,
+        "but the units of these users failed: alice.",
+    ),
+    Run(
+        "any, systemd-boot was never installed",
+        1,
+        "Could not find any previously installed systemd-boot. If you are switching to "
+        "systemd-boot from a different bootloader, you need to run `nixos-rebuild switch "
+        "--install-bootloader`\nFailed to install bootloader\n",
+        Report(
+            bootloader_failed=True,
+            messages=(
+                "Could not find any previously installed systemd-boot. If you are switching to "
+                "systemd-boot from a different bootloader, you need to run `nixos-rebuild switch "
+                "--install-bootloader`",
+            ),
+        ),
+        "bootloader-failed",
+        False,
+        "because it is not installed. Set install_bootloader: true for this task.",
+    ),
+    Run(
+        "systemd-run before 248",
+        1,
+        "Failed to start transient service unit: Invalid environment block.\n",
+        Report(messages=("Failed to start transient service unit: Invalid environment block.",)),
+        "not-activated",
+        False,
+        "(Failed to start transient service unit: Invalid environment block.).",
+    ),
+    Run(
         "rust-25.11, no D-Bus",
         1,
         """\
@@ -464,6 +664,15 @@ won't take effect until you reboot the system.
         "Failed to start transient service unit: Unit "
         "nixos-rebuild-switch-to-configuration.service was already loaded or has a fragment "
         "file.\n",
+        Report(lock_busy=True),
+        "locked",
+        False,
+        "another switch runs on the host",
+    ),
+    Run(
+        "our own job, one runs",
+        None,
+        "activation is already running on this host\n",
         Report(lock_busy=True),
         "locked",
         False,
@@ -797,7 +1006,7 @@ LINES = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=
 NEAR_MISSES = st.sampled_from(
     [
         " stopping the following units: a.service",
-        "would stop the following user units: a.service",
+        "would stop the following units of users: a.service",
         "stopping the following units:",
         "activating the configuration",
         "Failed to start the engine",

@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store import (
     format_bytes,
     render_diff,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._toplevel import show_boot_changes
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._archive import (
     Archive,
@@ -32,6 +33,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._roads import FromFile, Roads
+from ansible_collections.closure.nixos.plugins.plugin_utils._system import read_toplevel
+
+_RUNNING = "/run/current-system"
 
 _UNKNOWN: dict[str, t.Any] = {
     "missing_paths": None,
@@ -75,7 +79,10 @@ class ActionModule(ClosureAction):
             road = roads.choose(answer, signing=bool(args["sign_key_file"]))
         elif answer.missing:
             road = roads.bring(answer)
-        return self._result(path, closure, answer.missing, road)
+        result = self._result(path, closure, answer.missing, road)
+        if answer.missing and self._shows:
+            result["diff"]["prepared"] += self._boot_changes(source, path)
+        return result
 
     def _import(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         file = self._file(args["src_archive"])
@@ -121,9 +128,17 @@ class ActionModule(ClosureAction):
             "msg": f"{len(missing)} of {len(closure)} paths, {size}{how}",
         }
 
+    @property
+    def _shows(self) -> bool:
+        """Whether to show what would change; in a real run nixos_switch does, from the target."""
+        return self.diff and self.check and not self._task.args.get("dest_archive")
+
     def _difference(self, closure: dict[str, int]) -> str:
-        """Show what the closure would change; in a real run nixos_switch does, from the target."""
-        if not (self.diff and self.check) or self._task.args.get("dest_archive"):
+        if not self._shows:
             return ""
-        running = "/run/current-system"
-        return render_diff(closure_diff(closure_of(self.target(), running), closure))
+        return render_diff(closure_diff(closure_of(self.target(), _RUNNING), closure))
+
+    def _boot_changes(self, source: Host, path: str) -> str:
+        """Show what of a system takes effect only after a reboot."""
+        running, new = read_toplevel(self.target(), _RUNNING), read_toplevel(source, path)
+        return show_boot_changes(running, new) if running and new and new.nixos_version else ""

@@ -49,7 +49,7 @@ class ActionModule(ClosureAction):
         after = facts.generations
         if (facts.profile != path or old) and not self.check:
             require_root(host, facts)
-            require_room(host, facts)
+            require_room(host, facts, profile)
             after = set_profile(host, profile, path, args["generation"], old)
         return _result(profile, path, facts, after, old)
 

@@ -11,7 +11,9 @@ host already is where a deployment would bring it.
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
+import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -24,6 +26,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     live_switch_blockers,
     parse_toplevels,
     reboot_reasons,
+    show_boot_changes,
 )
 
 
@@ -33,6 +36,17 @@ class Step:
 
     action: str
     path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """An activation that somebody began.
+
+    :param before: what :func:`remember` wrote of the host then
+    """
+
+    steps: tuple[Step, ...]
+    before: dict[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +78,7 @@ class Facts:
     :param valid: whether that is in the host's store
     :param state: what systemd says of the host as a whole, such as "running" or "maintenance"
     :param loader_boots: what the loader's files say that it boots, where they can be read
+    :param profile_free: bytes that are free beside the profile, :param profile_inodes: and inodes
     :param boot_needed: bytes that the system's boot files will take in /boot
     :param looked: what else ``host_facts`` says
     :param specialisation: the name of the specialisation that was asked for
@@ -78,7 +93,7 @@ class Facts:
     loader_default: str | None
     boot_pending: str | None
     switcher: str | None
-    activation: tuple[Step, ...]
+    activation: Begun | None
     failed_units: tuple[str, ...]
     generations: tuple[Generation, ...]
     toplevels: dict[str, Toplevel | None]
@@ -86,6 +101,8 @@ class Facts:
     valid: bool
     state: str | None = None
     loader_boots: str | None = None
+    profile_free: int | None = None
+    profile_inodes: int | None = None
     boot_free: int | None = None
     boot_needed: int | None = None
     looked: Looked | None = None
@@ -117,6 +134,12 @@ class Facts:
         """What of the system that was asked for takes effect only after a reboot."""
         booted = self.toplevels.get("/run/booted-system")
         return reboot_reasons(booted, self.system) if booted and self.system else ()
+
+    @property
+    def boot_changes(self) -> str:
+        """The same from the running system on, for people, with versions and parameters."""
+        running = self.toplevels.get("/run/current-system")
+        return show_boot_changes(running, self.system) if running and self.system else ""
 
     @property
     def live_blockers(self) -> tuple[str, ...]:
@@ -153,6 +176,21 @@ class Facts:
         return self.running == path and self.boots(path)
 
 
+# What a result says of the time before an activation.
+_REMEMBERED = ("running", "loader_default", "boot_pending", "failed_units")
+
+
+def remember(facts: Facts) -> str:
+    """Write what a host is, for who finds its activation later, when nobody has heard its end."""
+    return json.dumps({name: getattr(facts, name) for name in _REMEMBERED})
+
+
+def remembered(begun: Begun, facts: Facts) -> Facts:
+    """Return the facts with what the host was before an activation that somebody began."""
+    then = {name: begun.before[name] for name in _REMEMBERED}
+    return dataclasses.replace(facts, **then | {"failed_units": tuple(then["failed_units"])})
+
+
 def needed_steps(action: str, facts: Facts, force: bool = False) -> tuple[Step, ...]:
     """Return what is left to do of an action.
 
@@ -184,8 +222,29 @@ def check_specialisation(facts: Facts) -> None:
     )
 
 
-def check_room(facts: Facts) -> None:
-    """Raise ClosureError when the system's boot files do not fit into /boot."""
+# A generation is a link, beside which Nix locks and roots with small files.
+_GENERATION = 1024 * 1024
+
+
+def check_room(facts: Facts, profile: str) -> None:
+    """Raise ClosureError when a generation does not fit, or the boot files do not into /boot."""
+    _check_profile_room(facts, profile)
+    _check_boot_room(facts)
+
+
+def _check_profile_room(facts: Facts, profile: str) -> None:
+    free, inodes = facts.profile_free, facts.profile_inodes
+    if (free is None or free >= _GENERATION) and inodes != 0:
+        return
+    counted = "" if inodes is None else f" and {inodes} inodes"
+    raise ClosureError(
+        f"{profile.rpartition('/')[0]} has {free} bytes{counted} left, too little for a new "
+        "generation. Make room there, for example with `nix-collect-garbage "
+        "--delete-older-than 30d`, and run the task again."
+    )
+
+
+def _check_boot_room(facts: Facts) -> None:
     if facts.boot_free is None or (facts.boot_needed or 0) <= facts.boot_free:
         return
     raise ClosureError(
@@ -222,7 +281,7 @@ def parse_facts(text: str, profile: str) -> Facts:
         loader_default=one["loader_default"] or None,
         boot_pending=one["boot_pending"] or None,
         switcher=one["switching"] or None,
-        activation=_parse_steps(one["activation"]),
+        activation=_parse_begun(one["activation"]),
         failed_units=tuple(value for name, value in lines if name == "failed_unit"),
         generations=parse_generations(text, profile),
         toplevels=parse_toplevels(text),
@@ -230,25 +289,29 @@ def parse_facts(text: str, profile: str) -> Facts:
         valid="valid" in one,
         state=one["state"] or None,
         loader_boots=one["loader_boots"] or None,
-        boot_free=_bytes(one, "boot_free"),
-        boot_needed=_bytes(one, "boot_needed"),
+        profile_free=_number(one, "profile_free"),
+        profile_inodes=_number(one, "profile_inodes"),
+        boot_free=_number(one, "boot_free"),
+        boot_needed=_number(one, "boot_needed"),
         looked=_parse_looked(one) if "kernel_release" in one else None,
         specialisation=one["specialisation_asked"] or None,
     )
 
 
-def _parse_steps(words: str) -> tuple[Step, ...]:
-    """Read the call of ``activate`` in ``sh/system.sh``: INSTALL, then actions and paths."""
-    steps = shlex.split(words)[2:]
-    return tuple(map(Step, steps[::2], steps[1::2]))
+def _parse_begun(words: str) -> Begun | None:
+    """Read the call of ``activate`` in ``sh/system.sh``: INSTALL, BEFORE, actions and paths."""
+    if not words:
+        return None
+    _function, _install, before, *steps = shlex.split(words)
+    return Begun(tuple(map(Step, steps[::2], steps[1::2])), json.loads(before))
 
 
 def _parse_looked(one: Mapping[str, str]) -> Looked:
     # Nix says 1, and true since 2.30. One too old to say it says nothing.
     trusted = {"1": True, "true": True, "0": False, "false": False}.get(one["nix_trusted"])
     keys = tuple(one["nix_keys"].split())
-    return Looked(one["kernel_release"], trusted, keys, _bytes(one, "nix_free"))
+    return Looked(one["kernel_release"], trusted, keys, _number(one, "nix_free"))
 
 
-def _bytes(one: Mapping[str, str], name: str) -> int | None:
+def _number(one: Mapping[str, str], name: str) -> int | None:
     return int(one[name]) if one.get(name) else None

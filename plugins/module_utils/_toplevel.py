@@ -19,6 +19,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 
 _DBUS = "dbus-implementation"
 _INIT = "init-interface-version"
+# Stands before the name of a trigger among the reasons for a reboot.
+_TRIGGER = "reboot-trigger: "
 
 # What the boot loader hands over. A container is started without them.
 _BOOT_FILES = ("kernel", "initrd", "kernel-modules", "kernel-params", "firmware")
@@ -165,7 +167,7 @@ def reboot_reasons(booted: Toplevel, new: Toplevel) -> tuple[str, ...]:
     names = [name for name in (*_BOOT_FILES, _INIT) if name not in ignored]
     files = [name for name in names if _differs(name, booted, new)]
     triggers = [name for name in _changed_triggers(booted, new) if name not in {*files, *ignored}]
-    return (*files, *(f"reboot-trigger: {name}" for name in triggers))
+    return (*files, *(f"{_TRIGGER}{name}" for name in triggers))
 
 
 def _differs(name: str, old: Toplevel, new: Toplevel) -> bool:
@@ -205,3 +207,38 @@ def live_switch_blockers(running: Toplevel, new: Toplevel) -> tuple[str, ...]:
         versions = (running.init_interface_version or "none", new.init_interface_version or "none")
         changes = {_INIT: versions, **changes}
     return tuple(f"{name}: {old} -> {wanted}" for name, (old, wanted) in changes.items())
+
+
+def show_boot_changes(running: Toplevel, new: Toplevel) -> str:
+    """What a reboot from `running` into `new` is for, for people, a line for each.
+
+    ``kernel: 6.6.52 → 6.12.3``, ``kernel-params: +quiet -debug``. What is built for a kernel goes
+    without saying where the kernel changes.
+    """
+    names = reboot_reasons(running, new)
+    unsaid = {"initrd", "kernel-modules"} if "kernel" in names else set()
+    lines = (_boot_change(name, running, new) for name in names if name not in unsaid)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _boot_change(reason: str, old: Toplevel, new: Toplevel) -> str:
+    name = reason.removeprefix(_TRIGGER)
+    if name == "kernel-params":
+        return f"{name}: {_words_changed(old.kernel_params or '', new.kernel_params or '')}"
+    versions = [_version(name, reason, top) or "∅" for top in (old, new)]
+    return f"{name}: {' → '.join(versions) if versions[0] != versions[1] else 'changed'}"
+
+
+def _words_changed(old: str, new: str) -> str:
+    """The words that come and go; where none do, their order is what changes."""
+    before, after = old.split(), new.split()
+    words = [f"+{word}" for word in after if word not in before]
+    words += [f"-{word}" for word in before if word not in after]
+    return " ".join(words) or "in another order"
+
+
+def _version(name: str, reason: str, top: Toplevel) -> str | None:
+    """What people know a part by; None for a file that has nothing of the kind."""
+    if reason != name:
+        return {**(top.reboot_triggers or {}), **_inhibitors(top)}.get(name)
+    return {"kernel": top.kernel_version, _INIT: top.init_interface_version}.get(name)

@@ -37,10 +37,11 @@ attributes:
   diff_mode:
     support: partial
     details:
-      - Shows the packages that differ between the running system and the new one, and the units
-        that would be stopped, restarted, reloaded and started.
-      - Shows nothing when only the boot default changes, and nothing for a system that is not in
-        the host's store.
+      - Shows the packages that differ between the running system and the new one, the versions and
+        parameters of the kernel and what else takes effect only after a reboot, and the units that
+        would be stopped, restarted, reloaded and started.
+      - Shows no units when only the boot default changes, and nothing for a system that is not in
+        the host's store. M(closure.nixos.nix_copy_closure) shows the difference before the copy.
   idempotent:
     support: full
     details:
@@ -114,7 +115,8 @@ options:
     default: false
   lock_timeout:
     description:
-      - Seconds to wait for another switch on the host, by C(nixos-rebuild) or anyone.
+      - Seconds to wait for another switch on the host, by C(nixos-rebuild) or anyone, also for one
+        that begins between the look at the host and the activation.
     type: int
     default: 600
   timeout:
@@ -123,8 +125,8 @@ options:
     type: int
     default: 3600
 notes:
-  - Takes one round trip to the host when nothing is left to do. An activation takes one for its
-    start, one for its end, and one for each five seconds of silence or each piece of news.
+  - Takes one round trip to the host when nothing is left to do. An activation takes two more, and
+    from its second second on one for each five seconds of silence or each second with news.
   - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
     that someone else has set the profile since.
   - C(is too old to refuse it itself) means that the new system has another D-Bus implementation
@@ -134,7 +136,10 @@ notes:
   - C(is still busy with another switch) means that O(lock_timeout) has passed. The unit or the
     process that switches is named.
   - C(/boot has ... bytes left) means that the system's kernel and initrd do not fit there, and that
-    nothing was changed. It is only found where systemd-boot is used.
+    nothing was changed. It is only found where the boot loader copies them, as systemd-boot does,
+    and GRUB where it cannot read the store.
+  - C(too little for a new generation) means that there is less than 1 MiB or no inode beside the
+    profile, and that nothing was changed.
   - C(is in maintenance mode) means that the host is in rescue or emergency mode, before the
     activation as a warning, after it as the reason for more to fail.
   - C(is still activating) means that O(timeout) has passed. What runs there goes on. See
@@ -279,6 +284,39 @@ plan:
       type: list
       elements: str
       sample: [greeter.service]
+    user_units:
+      description:
+        - The same for the units of logged in users. NixOS up to 26.05 does not announce what it
+          would do to them, so these lists are empty there. See RV(report.user_units) for what it
+          did.
+      returned: always
+      type: dict
+      contains:
+        stop:
+          description: Units that would be stopped.
+          returned: always
+          type: list
+          elements: str
+        not_restart:
+          description: Units that changed and would not be restarted.
+          returned: always
+          type: list
+          elements: str
+        restart:
+          description: Units that would be restarted.
+          returned: always
+          type: list
+          elements: str
+        reload:
+          description: Units that would be reloaded.
+          returned: always
+          type: list
+          elements: str
+        start:
+          description: Units that would be started.
+          returned: always
+          type: list
+          elements: str
     activate:
       description: Whether the activation script would run.
       returned: always

@@ -16,6 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     Step,
     check_specialisation,
     needed_steps,
+    remembered,
     standing,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
@@ -84,6 +85,7 @@ class Activation:
     def __post_init__(self) -> None:
         """Resolve the profile's name."""
         self.profile = profile_path(self.args["profile"])
+        self._give_up = time.monotonic() + self.args["lock_timeout"]
 
     def run(self) -> dict[str, t.Any]:
         """Return the module's result, with the same keys whatever was done.
@@ -91,16 +93,29 @@ class Activation:
         :raises ClosureError: the host is left as it was, with what to do about it
         """
         start = time.monotonic()
+        result = self._once()
+        # Another switch began between our look and our start. It shut ours out before it did
+        # anything, so that ours may look and begin again.
+        while result["outcome"] == "locked" and time.monotonic() < self._give_up:
+            self.progress.say("another switch was faster, waits for it")
+            time.sleep(2)
+            changed = result["changed"]
+            result = self._once()
+            result["changed"] |= changed
+        return result | {"seconds": round(time.monotonic() - start, 3)}
+
+    def _once(self) -> dict[str, t.Any]:
+        """Do what is left to do, unless another switch shuts us out."""
         result: dict[str, t.Any]
         before = facts = self._facts()
-        left = self._left(before)
-        if before.activation and not self._looks:
+        left, begun = self._left(before), before.activation
+        if begun and not self._looks:
             facts = self._facts(told=True)
         check_specialisation(facts)
         steps = needed_steps(self.args["action"], facts, self.args["force"])
-        if left and not steps:
-            steps = before.activation
-            result = self._outcome(steps, before, facts, left) | {"changed": True}
+        if left and begun and not steps:
+            steps, before = begun.steps, remembered(begun, before)
+            result = self._outcome(steps, before, facts, left)
         elif not steps:
             result = {"changed": False, "msg": _nothing(facts)}
         elif self.check or steps[0].action == "dry-activate":
@@ -117,18 +132,16 @@ class Activation:
             "failed_units_before": list(before.failed_units),
             "newly_failed_units": [],
             **result,
-            "seconds": round(time.monotonic() - start, 3),
         }
 
     def _facts(self, told: bool = False) -> Facts:
         """Return the host's state once nobody else switches there."""
         path = check_store_path(self.args["path"]) if self.args["path"] else ""
         special, patience = _specialisation(self.args), self.args["lock_timeout"]
-        end = time.monotonic() + patience
         while (facts := read_facts(self.host, self.profile, path, special, told)).switcher:
             if facts.activation and not self._looks:
                 break
-            if time.monotonic() > end:
+            if time.monotonic() > self._give_up:
                 raise ClosureError(
                     f"{self.host.name} is still busy with another switch, after {patience} s: "
                     f"{facts.switcher}. Run the task again when that has ended."
@@ -148,7 +161,7 @@ class Activation:
             return None
         self.progress.say("follows the activation that an earlier run has left behind")
         ended = follow(self.host, self.args["timeout"], self.progress)
-        wanted = facts.activation[-1].path == _live(facts)
+        wanted = facts.activation.steps[-1].path == _live(facts)
         return ended if wanted and ended.exit_code is not None else None
 
     @property
@@ -165,8 +178,12 @@ class Activation:
         require_root(self.host, facts)
         require_system(self.host, facts, str(facts.path))
         if last.action == "boot":
-            return {"changed": True, "msg": f"would boot {_booting(facts)} from now on"}
+            difference = {"prepared": self._difference(facts, last.path)}
+            message = f"would boot {_booting(facts)} from now on"
+            return {"changed": True, "diff": difference, "msg": message}
         units = plan(self.host, last.path)
+        if units is None:
+            return _locked()
         return {
             "changed": last.action != "dry-activate",
             "plan": dataclasses.asdict(units),
@@ -180,14 +197,16 @@ class Activation:
         require_system(self.host, facts, str(facts.path))
         if steps[0].action != "test":
             _require_profile(self.host, facts, self.profile)
-            require_room(self.host, facts)
+            require_room(self.host, facts, self.profile)
         if steps[-1].action != "boot":
             _require_no_inhibitors(self.host, facts)
         if facts.in_maintenance:
             self.progress.warn(f"{self.host.name} {standing(facts)}")
         planned = self._plan(facts, steps) if self.diff else {}
+        if planned.get("failed"):
+            return planned
         install, limit = self.args["install_bootloader"], self.args["timeout"]
-        ended = activate(self.host, steps, install, limit, self.progress)
+        ended = activate(self.host, facts, steps, install, limit, self.progress)
         special = _specialisation(self.args)
         after = read_facts(self.host, self.profile, str(facts.path), special, told=True)
         return {**planned, **self._outcome(steps, facts, after, ended)}
@@ -216,11 +235,12 @@ class Activation:
         truth = f"{holder}{self.host.name} {standing(after)}"
         return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
 
-    def _difference(self, facts: Facts, path: str, units: Plan) -> str:
+    def _difference(self, facts: Facts, path: str, units: Plan | None = None) -> str:
         if not self.diff:
             return ""
         old = closure_of(self.host, facts.running) if facts.running else {}
-        return render_diff(closure_diff(old, closure_of(self.host, path))) + show_plan(units)
+        packages = render_diff(closure_diff(old, closure_of(self.host, path)))
+        return packages + facts.boot_changes + (show_plan(units) if units else "")
 
 
 def _specialisation(args: dict[str, t.Any]) -> str:
@@ -289,6 +309,12 @@ def _state(facts: Facts) -> dict[str, t.Any]:
         "reboot_required": bool(facts.reboot_reasons),
         "reboot_reasons": list(facts.reboot_reasons),
     }
+
+
+def _locked() -> dict[str, t.Any]:
+    """Say that another switch shut out what was to be planned."""
+    found = outcome(None, Report(lock_busy=True))
+    return {"changed": False, "failed": True, "outcome": found.name, "msg": found.sentence}
 
 
 def _live(facts: Facts) -> str | None:

@@ -48,7 +48,7 @@ class _GoingBack(Activation):
         self._require_there(facts)
         require_root(self.host, facts)
         require_system(self.host, facts, self.goal.path)
-        require_room(self.host, facts)
+        require_room(self.host, facts, self.profile)
         if facts.profile != self.goal.path:
             goal = self.goal
             generations = set_profile(self.host, self.profile, goal.path, goal.number)

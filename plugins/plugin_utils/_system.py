@@ -14,6 +14,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     Step,
     check_room,
     parse_facts,
+    remember,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
     Generation,
@@ -25,10 +26,12 @@ from ansible_collections.closure.nixos.plugins.module_utils._switch import (
     UnitState,
     parse_looks,
     parse_plan,
+    parse_report,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     Toplevel,
     check_toplevel,
+    parse_toplevels,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, Job
@@ -61,6 +64,13 @@ def read_facts(
     return parse_facts(reply.text, profile)
 
 
+def read_toplevel(host: Host, path: str) -> Toplevel | None:
+    """Return what the files of a system on a host say, or None where there is no such path."""
+    reply = host.read(script("toplevel_facts", path, sources=("toplevel",)))
+    _check(host, reply, f"does not say what {path} is")
+    return parse_toplevels(reply.text)[path]
+
+
 def look_around(host: Host, profile: str) -> Facts:
     """Ask a host all that it says of itself, in one round trip."""
     reply = host.read(script("host_facts", profile, sources=_FACTS))
@@ -68,13 +78,13 @@ def look_around(host: Host, profile: str) -> Facts:
     return parse_facts(reply.text, profile)
 
 
-def require_room(host: Host, facts: Facts) -> None:
-    """Refuse a system for which /boot is too full.
+def require_room(host: Host, facts: Facts, profile: str) -> None:
+    """Refuse a system for which the host is too full.
 
-    :raises ClosureError: its kernel and initrd do not fit
+    :raises ClosureError: a generation does not fit beside the profile, or its boot files into /boot
     """
     try:
-        check_room(facts)
+        check_room(facts, profile)
     except ClosureError as error:
         raise ClosureError(f"{host.name}: {error.message}", path=facts.path) from error
 
@@ -125,34 +135,54 @@ def set_profile(
     return parse_generations(reply.text, profile)
 
 
-def plan(host: Host, path: str) -> Plan:
-    """Ask what activating a system would do. Changes nothing on the host."""
+def plan(host: Host, path: str) -> Plan | None:
+    """Ask what activating a system would do. Changes nothing on the host.
+
+    :returns: ``None`` when another switch has the lock, which planning needs as well
+    """
     reply = host.read(script("dry_activate", path, sources=_FACTS), deadline=180)
+    if parse_report(reply.text, "").lock_busy:
+        return None
     _check(host, reply, f"does not plan the activation of {path}")
     return parse_plan(reply.text)
 
 
 def activate(
-    host: Host, steps: tuple[Step, ...], install: bool, limit: float, progress: Progress
+    host: Host,
+    facts: Facts,
+    steps: tuple[Step, ...],
+    install: bool,
+    limit: float,
+    progress: Progress,
 ) -> Ended:
     """Take the steps of an activation, detached from the connection, and wait for their end.
 
+    :param facts: what the host is
     :param install: whether to install the boot loader anew
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
     words = [word for step in steps for word in (step.action, step.path)]
-    command = script("activate", str(int(install)), *words, sources=_FACTS)
-    Job(host, _JOB, UNIT).start(command)
-    return follow(host, limit, progress)
+    command = script("activate", str(int(install)), remember(facts), *words, sources=_FACTS)
+    job = Job(host, _JOB, UNIT)
+    try:
+        job.start(command)
+    except ClosureError as error:
+        said = str(error.details.get("stderr"))
+        if not parse_report(said, "").lock_busy:
+            raise
+        return Ended(None, "not started", "", said)
+    return follow(host, limit, progress, job)
 
 
-def follow(host: Host, limit: float, progress: Progress) -> Ended:
-    """Wait for the end of the activation that was started last, by us or by an earlier run.
+def follow(host: Host, limit: float, progress: Progress, job: Job | None = None) -> Ended:
+    """Wait for the end of an activation.
 
+    :param job: the one that was started last, also by an earlier run, if none is given
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
+    job = job or Job(host, _JOB, UNIT)
     try:
-        return Job(host, _JOB, UNIT).wait(limit, lambda _out, err: _show(progress, err))
+        return job.wait(limit, lambda _out, err: _show(progress, err))
     except TimeoutError as error:
         raise ClosureError(
             f"{host.name} is still activating after {limit:g} s. It goes on there; see "

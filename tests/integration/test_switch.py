@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -41,6 +42,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
 
 UNIT = "nixos-rebuild-switch-to-configuration.service"
 COUNTER = "/var/tmp/activations"
+LOG = "/run/closure-nixos/jobs/activation"
 
 
 def services(**units: str) -> str:
@@ -204,6 +206,48 @@ def test_it_waits_for_another_switch_and_respects_the_lock(
     assert running(fleet, "node3") != unset["path"] and booted_next(fleet, "node3") == boots
 
 
+def test_another_switch_that_begins_first_is_waited_for(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    """What begins between our look and our start is, here, what the look does not see."""
+    file = write_systems(tmp_path)
+    play(playbook(build(file), COPY, PROFILE_SET))
+    lock, other = "/run/nixos/switch-to-configuration.lock", "/run/nixos/t-lock"
+    # By another name of the lock nobody finds its holder.
+    hold = f"flock {other} sh -c 'until %s; do sleep 0.2; done'"
+    file_of_unit = f"/run/systemd/system/{UNIT}"
+    free = f"rm {file_of_unit}; systemctl daemon-reload"
+    holders = {
+        "node1": hold % "false",
+        "node2": hold % f'grep -qs "Could not acquire lock" {LOG}/err',
+        "node3": f"sh -c 'until [ -e {LOG}/told ]; do sleep 0.2; done; {free}'",
+    }
+    for host, holder in holders.items():
+        fleet.exec(host, f"rm -rf {LOG}; mkdir -p /run/nixos; touch {lock}; ln -f {lock} {other}")
+        if host == "node3":
+            fleet.exec(host, f"printf '[Service]\\nExecStart=/bin/true\\n' >{file_of_unit}")
+            fleet.exec(host, "systemctl daemon-reload")
+        fleet.exec(host, f"systemd-run --quiet --collect --unit=t-holder {holder}")
+    limit = "{{ 1 if inventory_hostname == 'node1' else 600 }}"
+    planned = switch("dry-activate", lock_timeout=1)
+    planned |= {"name": "plan", "ignore_errors": True, "when": "inventory_hostname == 'node1'"}
+    try:
+        played = play(playbook(build(file), planned, switch("switch", lock_timeout=limit)))
+    finally:
+        fleet.exec("node1", "systemctl stop t-holder")
+        for host in HOSTS:
+            fleet.exec(host, f"rm -f {other}")
+    for task in ("plan", "nixos_switch"):
+        said = played.result("node1", task)
+        assert said["failed"] and said["outcome"] == "locked" and not said["changed"]
+        assert "another switch runs on the host" in said["msg"]
+    assert running(fleet, "node1") != result(played, "node1")["path"]
+    for host in ("node2", "node3"):
+        said = result(played, host)
+        assert (said["outcome"], said["changed"]) == ("ok", True), said
+        assert running(fleet, host) == booted_next(fleet, host) == said["path"]
+
+
 def masters(home: pathlib.Path) -> list[int]:
     """The control masters of this session."""
     title = f"ssh: {home}/cp/cn-".encode()
@@ -244,21 +288,42 @@ def test_an_activation_runs_once_though_its_connection_is_cut(
 def test_an_activation_outlives_its_controller_and_the_next_run_tells_its_result(
     fleet: Fleet, play: Play, start_play: StartPlay, tmp_path: pathlib.Path
 ) -> None:
-    fleet.exec("node1", f"rm -f {COUNTER}*")
-    slow = snippet(f"touch {COUNTER}.began; sleep 5; echo x >>{COUNTER}")
-    text = playbook(*quartet(write_systems(tmp_path, slow, ["node1"])), hosts="node1")
-    killed = start_play(text)
-    until(lambda: fleet.exec("node1", f"ls {COUNTER}.*", check=False), 60)
+    began = f"! [ -e {COUNTER}.slow ] || {{ touch {COUNTER}.began; sleep 5; }}"
+    slow = snippet(f"{began}; echo x >>{COUNTER}")
+    oneshot = 'serviceConfig.Type = "oneshot"; preStart = "exit 3";'
+    failing = f"{{ imports = [ {slow} {services(broken=oneshot)} ]; }}"
+    file = write_systems(tmp_path, slow, node2=failing)
+    # The third runs and boots its system, and activates it all the same.
+    assert play(playbook(*quartet(file), hosts="node3")).rc == 0
+    old = {host: running(fleet, host) for host in HOSTS}
+    for host in HOSTS:
+        fleet.exec(host, f"rm -f {COUNTER}*; touch {COUNTER}.slow")
+    again = switch("switch", force="{{ inventory_hostname == 'node3' and forced is defined }}")
+    text = playbook(build(file), COPY, PROFILE_SET, again)
+    killed = start_play(text, "-e", "forced=yes")
+    for host in HOSTS:
+        until(functools.partial(fleet.exec, host, f"ls {COUNTER}.began", check=False), 60)
     killed.kill()
     assert fleet.exec("node1", f"ls {COUNTER}", check=False) == ""
+    # Nobody has heard of the end of the second, long before somebody asks.
+    until(lambda: fleet.exec("node2", f"ls {LOG}/status", check=False), 60)
     played = play(text)
-    said = result(played, "node1")
-    assert (said["changed"], said["outcome"], said["exit_code"]) == (True, "ok", 0)
-    assert said["report"]["activation_began"] and said["actions"] == ["switch"]
-    assert fleet.exec("node1", f"cat {said['logs']}/err") == said["stderr"]
-    assert running(fleet, "node1") == booted_next(fleet, "node1") == said["path"]
-    assert play(text).stats["node1"]["changed"] == 0
-    assert fleet.exec("node1", f"cat {COUNTER}") == "x\n"
+    for host, code in zip(HOSTS, (0, 4, 0), strict=True):
+        said = result(played, host)
+        assert (said["changed"], said["exit_code"]) == (host != "node3", code), said
+        assert said["report"]["activation_began"] and said["actions"] == ["switch"]
+        assert said["system_before"] == old[host]
+        assert fleet.exec(host, f"cat {LOG}/err") == said["stderr"]
+        assert running(fleet, host) == booted_next(fleet, host) == said["path"]
+    said = result(played, "node2")
+    assert said["failed"] and said["newly_failed_units"] == ["t-broken.service"]
+    assert said["failed_units_before"] == []
+    # Now that it was said, it is over.
+    after = play(text)
+    assert [after.stats[host]["changed"] for host in HOSTS] == [0] * 3
+    assert result(after, "node2")["actions"] == []
+    assert [fleet.exec(host, f"cat {COUNTER}") for host in HOSTS] == ["x\n"] * 3
+    assert play(playbook(*quartet(write_systems(tmp_path)), hosts="node2")).rc == 0
 
 
 def test_a_login_that_becomes_root_does_the_same(

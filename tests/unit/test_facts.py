@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import typing as t
 
 import pytest
@@ -15,11 +16,15 @@ from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     check_room,
     check_specialisation,
     needed_steps,
+    parse_facts,
+    remember,
+    remembered,
     standing,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._generations import Generation
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import Toplevel
 
+PROFILE = "/nix/profiles/system"
 OLD = Toplevel("/nix/store/old", kernel="/nix/store/linux-1", dbus_broker=False)
 NEW = Toplevel("/nix/store/new", kernel="/nix/store/linux-1", specialisations=("a", "b"))
 LINUX = dataclasses.replace(NEW, kernel="/nix/store/linux-2")
@@ -41,7 +46,7 @@ def facts(
         loader_default=boots.path,
         boot_pending=None,
         switcher=None,
-        activation=(),
+        activation=None,
         failed_units=(),
         generations=(Generation(1, boots.path, None, current=True),),
         toplevels={
@@ -132,13 +137,74 @@ def test_an_unknown_specialisation_is_answered_with_those_that_exist(
 
 @pytest.mark.parametrize(("free", "needed"), [(None, None), (100, None), (100, 0), (100, 100)])
 def test_a_system_that_fits_into_boot_passes(free: int | None, needed: int | None) -> None:
-    check_room(dataclasses.replace(facts(NEW), boot_free=free, boot_needed=needed))
+    check_room(dataclasses.replace(facts(NEW), boot_free=free, boot_needed=needed), PROFILE)
 
 
 def test_a_system_that_does_not_fit_into_boot_is_refused() -> None:
     full = dataclasses.replace(facts(NEW), boot_free=99, boot_needed=100)
     with pytest.raises(ClosureError, match=r"99 bytes left.* /nix/store/new need 100\."):
-        check_room(full)
+        check_room(full, PROFILE)
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "said"),
+    [
+        (None, None, None),
+        (1 << 20, None, None),
+        (1 << 20, 1, None),
+        ((1 << 20) - 1, None, r"^/nix/profiles has 1048575 bytes left, too little"),
+        (1 << 30, 0, r"^/nix/profiles has 1073741824 bytes and 0 inodes left, too little"),
+        (0, 7, r"^/nix/profiles has 0 bytes and 7 inodes left, too little"),
+    ],
+)
+def test_a_generation_needs_some_room(
+    free: int | None, inodes: int | None, said: str | None
+) -> None:
+    host = dataclasses.replace(facts(NEW), profile_free=free, profile_inodes=inodes)
+    if said is None:
+        check_room(host, PROFILE)
+        return
+    with pytest.raises(ClosureError, match=said):
+        check_room(host, PROFILE)
+
+
+ANSWER = f"""path_asked=/nix/store/new
+specialisation_asked=
+user=root
+platform=x86_64-linux
+systemd=1
+nix=nix-store (Nix) 2.26.3
+running=/nix/store/new
+booted=/nix/store/old
+loader_default=/nix/store/new
+loader_boots=
+state=running
+boot_pending=
+switching=
+activation=%s
+failed_unit=broken.service
+generations={PROFILE}
+generations_end={PROFILE}
+profile_free=4096
+profile_inodes=12
+"""
+
+
+def test_what_an_activation_began_with_stands_in_its_command() -> None:
+    old = dataclasses.replace(facts(NEW), failed_units=("it's.service", "b.service"))
+    words = ["activate", "0", remember(old), "boot", NEW.path, "test", SPECIAL.path]
+    found = parse_facts(ANSWER % shlex.join(words), PROFILE)
+    assert (found.profile_free, found.profile_inodes) == (4096, 12)
+    assert found.activation
+    assert found.activation.steps == (Step("boot", NEW.path), Step("test", SPECIAL.path))
+    then = remembered(found.activation, found)
+    assert (found.running, then.running) == (NEW.path, OLD.path)
+    assert (found.loader_default, then.loader_default) == (NEW.path, OLD.path)
+    assert (found.failed_units, then.failed_units) == (("broken.service",), old.failed_units)
+
+
+def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
+    assert parse_facts(ANSWER % "", PROFILE).activation is None
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     live_switch_blockers,
     parse_toplevels,
     reboot_reasons,
+    show_boot_changes,
 )
 
 SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "sh"
@@ -332,6 +333,49 @@ def test_what_forbids_a_live_switch(
 
 def test_a_blocked_switch_needs_a_reboot() -> None:
     assert reboot_reasons(SYSTEM, NEWER) == ("reboot-trigger: dbus-implementation",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, ""),
+        ({"nixos_version": "26.05"}, ""),
+        (
+            {
+                "kernel": "/nix/store/6-linux-6.12.3/bzImage",
+                "initrd": "/nix/store/7-initrd/initrd",
+                "kernel_modules": "/nix/store/8-kernel-modules",
+                "kernel_version": "6.12.3",
+            },
+            "kernel: 6.6.52 → 6.12.3\n",
+        ),
+        ({"kernel": "/nix/store/6-linux-6.6.52/bzImage"}, "kernel: changed\n"),
+        ({"initrd": "/nix/store/7-initrd/initrd"}, "initrd: changed\n"),
+        ({"kernel_params": "foo loglevel=4"}, "kernel-params: +foo -quiet\n"),
+        ({"kernel_params": "quiet loglevel=4"}, "kernel-params: in another order\n"),
+        ({"kernel_params": None}, "kernel-params: -loglevel=4 -quiet\n"),
+        ({"firmware": None}, "firmware: changed\n"),
+        (
+            {"init_interface_version": "systemd 3"},
+            "init-interface-version: systemd 2 → systemd 3\n",
+        ),
+        ({"dbus_broker": True}, "dbus-implementation: dbus → broker\n"),
+    ],
+)
+def test_what_a_reboot_is_for_is_shown(changes: dict[str, Any], shown: str) -> None:
+    running = dataclasses.replace(SYSTEM, kernel_version="6.6.52")
+    assert show_boot_changes(running, dataclasses.replace(running, **changes)) == shown
+
+
+def test_a_container_shows_only_what_is_its_own() -> None:
+    newer = dataclasses.replace(CONTAINER, init_interface_version="systemd 3")
+    shown = "init-interface-version: systemd 2 → systemd 3\n"
+    assert show_boot_changes(SYSTEM, newer) == show_boot_changes(CONTAINER, newer) == shown
+
+
+def test_a_trigger_shows_its_values() -> None:
+    newer = dataclasses.replace(NEWER, reboot_triggers={"vendor-driver": "2"})
+    assert show_boot_changes(NEWER, newer) == "vendor-driver: 1 → 2\n"
 
 
 def test_facts_are_plain_data_for_a_result() -> None:

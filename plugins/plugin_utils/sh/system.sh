@@ -33,6 +33,7 @@ system_facts() {
     generations "$1"
     toplevel_facts /run/current-system
     toplevel_facts /run/booted-system
+    profile_room "$1"
     [ -z "$path" ] || path_facts "$path"
     [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
 }
@@ -56,19 +57,42 @@ room() {
     [ ! -d "$1" ] || df -Pk "$1" | { read -r _ && read -r _ _ _ free _ && echo $((free * 1024)); }
 }
 
-# boot_room PATH: where systemd-boot is used, what room /boot has, and what the kernel and the initrd
-# take that are not there yet. Their names: nixpkgs, systemd-boot-builder.py.
+# profile_room PROFILE: what is free where its next generation will be.
+profile_room() {
+    directory=${1%/*}
+    [ -d "$directory" ] || directory=${directory%/*}
+    printf 'profile_free=%s\n' "$(room "$directory")"
+    # A file system that makes inodes when it needs them, such as btrfs, says that it has none at all.
+    stat -f -c '%c %d' "$directory" 2>/dev/null | while read -r inodes left; do
+        [ "$inodes" -eq 0 ] || printf 'profile_inodes=%s\n' "$left"
+    done
+}
+
+# boot_room PATH: where the boot loader copies kernels, what room /boot has, and what the kernel and
+# the initrd take that are not there yet. Their names: nixpkgs, systemd-boot-builder.py and
+# install-grub.pl.
 boot_room() {
-    images=/boot/EFI/nixos
-    [ -d "$images" ] || return 0
+    images=$(boot_images)
+    [ -n "$images" ] || return 0
     needed=0
     for file in "$1/kernel" "$1/initrd"; do
         [ -e "$file" ] || continue
         file=$(readlink -f "$file")
-        name=$(printf '%s\n' "${file#/nix/store/}" | tr / -).efi
-        [ -e "$images/$name" ] || [ -e "$images/store-$name" ] || needed=$((needed + $(wc -c <"$file")))
+        name=$(printf '%s\n' "${file#/nix/store/}" | tr / -)
+        [ -e "$images/$name" ] || [ -e "$images/$name.efi" ] || [ -e "$images/store-$name.efi" ] ||
+            needed=$((needed + $(wc -c <"$file")))
     done
     printf 'boot_free=%s\nboot_needed=%s\n' "$(room /boot)" "$needed"
+}
+
+# boot_images: where systemd-boot keeps kernels, or GRUB. GRUB copies them only where it cannot read
+# the store, and empties the directory when it can.
+boot_images() {
+    if [ -d /boot/EFI/nixos ]; then
+        echo /boot/EFI/nixos
+    elif [ -n "$(ls /boot/kernels 2>/dev/null)" ]; then
+        echo /boot/kernels
+    fi
 }
 
 # What systemd-boot boots next, where we may read its files.
@@ -173,12 +197,13 @@ dry_activate() {
     "$1/bin/switch-to-configuration" dry-activate 2>&1
 }
 
-# activate INSTALL [ACTION PATH]...: runs each action until one fails.
+# activate INSTALL BEFORE [ACTION PATH]...: runs each action until one fails. BEFORE is for who finds
+# this call in the job's command: what the host was.
 activate() {
     # Ours is for what we write; a system's files are for all.
     umask 022
     export NIXOS_INSTALL_BOOTLOADER="$1"
-    shift
+    shift 2
     while [ $# -gt 0 ]; do
         step "$1" "$2" || exit
         shift 2

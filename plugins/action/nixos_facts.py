@@ -51,6 +51,8 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "system_state": facts.state,
         "switching": facts.switcher is not None,
         "switcher": facts.switcher,
+        "trial": facts.guard and dataclasses.asdict(facts.guard),
+        "deployment": facts.deployment,
         "kernel": looked and looked.kernel,
         "nix_version": facts.nix,
         "nix_trusted": looked and looked.trusted,

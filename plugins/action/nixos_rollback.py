@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_ROLLBACK
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._rollback import roll_back
 
 
@@ -20,4 +21,8 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Go back, or in check mode say where to and what that would do."""
-        return roll_back(self.target(), args, self.progress(), self.check, self.diff)
+        host = self.target()
+        if args["connect_timeout"]:
+            limit = args["connect_timeout"]
+            host = Host(self._connection, host.name, host.run, patience=limit, answers=True)
+        return roll_back(host, args, self.progress(), self.check, self.diff)

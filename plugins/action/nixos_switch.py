@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._guard import Trial
 
 
 class ActionModule(ClosureAction):
@@ -20,4 +21,6 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Activate the system, or in check mode say what that would do."""
-        return Activation(self.target(), args, self.progress(), self.check, self.diff).run()
+        kind = Trial if args["confirm_timeout"] else Activation
+        result = kind(self.target(), args, self.progress(), self.check, self.diff).run()
+        return {"unconfirmed": False, "rolled_back": False} | result

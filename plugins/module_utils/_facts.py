@@ -21,6 +21,11 @@ from ansible_collections.closure.nixos.plugins.module_utils._generations import 
     Generation,
     parse_generations,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._guard import (
+    Guard,
+    parse_deployment,
+    parse_guard,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     Toplevel,
     live_switch_blockers,
@@ -82,6 +87,8 @@ class Facts:
     :param boot_needed: bytes that the system's boot files will take in /boot
     :param looked: what else ``host_facts`` says
     :param specialisation: the name of the specialisation that was asked for
+    :param guard: what watches over a system on trial, or did since the host booted
+    :param deployment: what the host remembers of its last deployment
     """
 
     user: str
@@ -107,6 +114,8 @@ class Facts:
     boot_needed: int | None = None
     looked: Looked | None = None
     specialisation: str | None = None
+    guard: Guard | None = None
+    deployment: dict[str, str] | None = None
 
     @property
     def system(self) -> Toplevel | None:
@@ -210,6 +219,16 @@ def needed_steps(action: str, facts: Facts, force: bool = False) -> tuple[Step, 
     return (*[Step("boot", path)] * boot, *[activation] * activate)
 
 
+def on_trial(action: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps up to the confirmation, of which none makes a system the boot default.
+
+    With ``boot``, and with ``auto`` where only a reboot brings the system, there is nothing to try.
+    """
+    if action == "boot" or (action == "auto" and steps and steps[-1].action == "boot"):
+        return steps
+    return tuple(Step("test", step.path) for step in steps if step.action != "boot")
+
+
 def check_specialisation(facts: Facts) -> None:
     """Raise ClosureError, naming what there is, unless the specialisation exists."""
     if facts.system or not facts.valid:
@@ -271,6 +290,7 @@ def parse_facts(text: str, profile: str) -> Facts:
     lines = [(name, value) for name, _equals, value in parted]
     # The host's own facts stand before the blocks of its systems: the first of a name counts.
     one: dict[str, str] = dict(reversed(lines))
+    guard = parse_guard(lines)
     return Facts(
         user=one["user"],
         platform=one["platform"],
@@ -280,7 +300,7 @@ def parse_facts(text: str, profile: str) -> Facts:
         booted=one["booted"] or None,
         loader_default=one["loader_default"] or None,
         boot_pending=one["boot_pending"] or None,
-        switcher=one["switching"] or None,
+        switcher=one["switching"] or (guard.claim if guard and guard.waits else None),
         activation=_parse_begun(one["activation"]),
         failed_units=tuple(value for name, value in lines if name == "failed_unit"),
         generations=parse_generations(text, profile),
@@ -295,15 +315,21 @@ def parse_facts(text: str, profile: str) -> Facts:
         boot_needed=_number(one, "boot_needed"),
         looked=_parse_looked(one) if "kernel_release" in one else None,
         specialisation=one["specialisation_asked"] or None,
+        guard=guard,
+        deployment=parse_deployment(one),
     )
 
 
 def _parse_begun(words: str) -> Begun | None:
-    """Read the call of ``activate`` in ``sh/system.sh``: INSTALL, BEFORE, actions and paths."""
-    if not words:
+    """Read the call of ``activate`` in ``sh/system.sh``: INSTALL, BEFORE, actions and paths.
+
+    Before it stands who watches it. Other jobs of its name say nothing here.
+    """
+    _how, function, *rest = shlex.split(words) or ("", "")
+    if function != "activate":
         return None
-    _function, _install, before, *steps = shlex.split(words)
-    return Begun(tuple(map(Step, steps[::2], steps[1::2])), json.loads(before))
+    _install, remembered, *steps = rest
+    return Begun(tuple(map(Step, steps[::2], steps[1::2])), json.loads(remembered))
 
 
 def _parse_looked(one: Mapping[str, str]) -> Looked:

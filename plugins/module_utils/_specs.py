@@ -130,7 +130,25 @@ NIXOS_SWITCH: Spec = {
         "failed_units": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
         "ignore_units": {"type": "list", "elements": "str", "default": []},
         "install_bootloader": {"type": "bool", "default": False},
+        "confirm_timeout": {"type": "int", "default": 0},
+        "on_rollback_failure": {
+            "type": "str",
+            "choices": ["reboot", "leave"],
+            "default": "reboot",
+        },
         "timeout": {"type": "int", "default": 3600},
+    }
+}
+
+NIXOS_CONFIRM: Spec = {
+    "argument_spec": {
+        "path": {"type": "str"},
+        "host": {"type": "str"},
+        "port": {"type": "int"},
+        "connect_timeout": {"type": "int", "default": 30},
+        "ignore_units": {"type": "list", "elements": "str", "default": []},
+        "profile": _PROFILE,
+        "timeout": {"type": "int", "default": 600},
     }
 }
 
@@ -138,6 +156,8 @@ NIXOS_ROLLBACK: Spec = {
     "argument_spec": {
         "to": {"type": "str"},
         "action": {"type": "str", "choices": ["switch", "boot"], "default": "switch"},
+        "why": {"type": "str", "default": "somebody asked for it"},
+        "connect_timeout": {"type": "int", "default": 0},
         "profile": _PROFILE,
         "timeout": {"type": "int", "default": 3600},
     }

@@ -217,6 +217,101 @@ ansible_facts:
           returned: success
           type: bool
           sample: false
+        trial:
+          description:
+            - The last system on trial since the host booted, see C(confirm_timeout) of
+              M(closure.nixos.nixos_switch), or V(null). Only root sees it.
+          returned: success
+          type: dict
+          contains:
+            state:
+              description:
+                - V(armed) while it waits for its confirmation, V(confirmed) while it becomes the
+                  boot default, V(done); V(back) while the host goes back, V(returned), or V(lost)
+                  when it could not.
+              returned: always
+              type: str
+              sample: done
+            old:
+              description: The system that ran before.
+              returned: always
+              type: str
+              sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-nixos-26.05.standin
+            to:
+              description: The system on trial.
+              returned: always
+              type: str
+              sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+            runs:
+              description: The same, or its specialisation on trial.
+              returned: always
+              type: str
+              sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+            boots:
+              description: Whether it becomes the boot default once it is confirmed.
+              returned: always
+              type: bool
+              sample: true
+            who:
+              description: Who began the trial.
+              returned: always
+              type: str
+              sample: root@controller, first seen 2026-11-22 19:00:00 +0000
+            why:
+              description: Why the host went back, or nothing.
+              returned: always
+              type: str
+              sample: ""
+            failed_before:
+              description: The units that had failed before.
+              returned: always
+              type: list
+              elements: str
+              sample: []
+        deployment:
+          description:
+            - What the host remembers of its last deployment by this collection, also across
+              reboots, or V(null).
+          returned: success
+          type: dict
+          contains:
+            outcome:
+              description:
+                - V(activated), V(failed) when its activation said so; V(unconfirmed), V(confirmed),
+                  V(rolled-back), V(rollback-failed) for a system on trial.
+              returned: always
+              type: str
+              sample: confirmed
+            by:
+              description: V(guard) when the host itself did it, else V(task).
+              returned: always
+              type: str
+              sample: task
+            why:
+              description: What happened.
+              returned: always
+              type: str
+              sample: it was confirmed
+            who:
+              description: Who deployed.
+              returned: always
+              type: str
+              sample: root@controller, first seen 2026-11-22 19:00:00 +0000
+            from:
+              description: The system that ran before.
+              returned: always
+              type: str
+              sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-nixos-26.05.standin
+            to:
+              description: The system that was deployed.
+              returned: always
+              type: str
+              sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+            time:
+              description: When that was.
+              returned: always
+              type: str
+              sample: "2026-11-22T19:00:00Z"
         switcher:
           description:
             - The unit or the process that switches, of which only root sees a process. V(null) when

@@ -51,7 +51,12 @@ options:
       - What to go back to. The number of a generation, the store path of a system, or V(booted) for
         the system that the host booted.
       - Without it, the newest generation that is older than the current one and holds another
-        system. RV(to) names it, also in check mode.
+        system. RV(to) names it, also in check mode. While a system is on trial, what the host was
+        before.
+      - V(unconfirmed) for what the host was before the system that is on trial, see
+        C(confirm_timeout) of M(closure.nixos.nixos_switch). The host's guard goes back, at once.
+        Where nothing is on trial, nothing is done, and RV(msg) tells what became of the last trial
+        since the host booted.
       - The profile goes to the generation of that number while it holds the system. A system that
         no generation holds becomes a new one. A profile that points to the system by another number
         is left as it is.
@@ -64,6 +69,18 @@ options:
     type: str
     choices: [switch, boot]
     default: switch
+  why:
+    description:
+      - Why the host goes back, for the record of the deployment on the host. Only said of a system
+        that is on trial.
+    type: str
+    default: somebody asked for it
+  connect_timeout:
+    description:
+      - Seconds for which to try to connect to a host that answered before, as when its guard takes
+        it back from a system that shuts us out. V(0) for what Ansible does with any host.
+    type: int
+    default: 0
   profile:
     description:
       - Name of the system profile, as in M(closure.nixos.nix_profile_set).
@@ -103,6 +120,12 @@ EXAMPLES = r"""
 - name: Undo what was activated since the last boot
   closure.nixos.nixos_rollback:
     to: booted
+  become: true
+
+- name: Go back from a system that is on trial
+  closure.nixos.nixos_rollback:
+    to: unconfirmed
+    why: the site does not answer
   become: true
 
 - name: Boot a generation next time
@@ -181,6 +204,12 @@ to:
       returned: always
       type: str
       sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-node1-26.05.standin
+rolled_back:
+  description:
+    - Whether the host's guard took it back from a system on trial, now or before.
+  returned: success, and when the activation failed
+  type: bool
+  sample: false
 generation:
   description:
     - Generation that the profile points to after the task. In check mode it is RV(from).

@@ -113,15 +113,37 @@ options:
       - Only counts when there is something left to do that concerns the boot default.
     type: bool
     default: false
+  confirm_timeout:
+    description:
+      - Runs the system on trial. It is activated as with O(action=test), and a guard on the host
+        takes the host back to the system that runs now unless M(closure.nixos.nixos_confirm)
+        confirms it within this many seconds after the activation. Only then is it recorded in the
+        profile and made the boot default, so that the profile need not hold it before.
+      - V(0) for no trial.
+      - The guard needs neither the controller nor the network. It also ends an activation that
+        takes longer than O(timeout).
+      - A system that only a reboot brings, as O(action=auto) finds out, is recorded and made the
+        boot default at once.
+    type: int
+    default: 0
+  on_rollback_failure:
+    description:
+      - What the guard does with a host that it cannot take back. V(reboot) brings the old system,
+        which still is the boot default; V(leave) leaves the host as it is.
+    type: str
+    choices: [reboot, leave]
+    default: reboot
   lock_timeout:
     description:
       - Seconds to wait for another switch on the host, by C(nixos-rebuild) or anyone, also for one
-        that begins between the look at the host and the activation.
+        that begins between the look at the host and the activation, and for the
+        end of a trial that another task began.
     type: int
     default: 600
   timeout:
     description:
-      - Seconds to wait for the activation. One that takes longer goes on, and the task fails.
+      - Seconds to wait for the activation. One that takes longer goes on, and the task fails. On
+        trial it is ended, and the host goes back.
     type: int
     default: 3600
 notes:
@@ -148,6 +170,7 @@ notes:
   - C(The host may be switched, in part or not at all) means that the activation was killed or the
     host went down under it. Run the task again, it does what is left to do.
 seealso:
+  - module: closure.nixos.nixos_confirm
   - module: closure.nixos.nix_copy_closure
   - module: closure.nixos.nix_profile_set
   - module: closure.nixos.nixos_facts
@@ -188,6 +211,12 @@ EXAMPLES = r"""
   closure.nixos.nixos_switch:
     path: "{{ built.path }}"
     ignore_units: [backup.service, "user@*.service"]
+  become: true
+
+- name: Switch, and go back in two minutes unless nixos_confirm comes before
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    confirm_timeout: 120
   become: true
 
 - name: Try the system until the next reboot
@@ -247,6 +276,18 @@ seconds:
   returned: success, and when the activation failed
   type: float
   sample: 3.284
+unconfirmed:
+  description:
+    - Whether the host goes back by itself unless M(closure.nixos.nixos_confirm) comes in time.
+  returned: success, and when the activation failed
+  type: bool
+  sample: false
+rolled_back:
+  description:
+    - Whether the guard of O(confirm_timeout) has taken the host back already.
+  returned: success, and when the activation failed
+  type: bool
+  sample: false
 plan:
   description:
     - What dry-activate announced. V(null) unless it was asked, that is in check mode, with

@@ -112,7 +112,7 @@ class Activation:
         if begun and not self._looks:
             facts = self._facts(told=True)
         check_specialisation(facts)
-        steps = needed_steps(self.args["action"], facts, self.args["force"])
+        steps = self._steps(facts)
         if left and begun and not steps:
             steps, before = begun.steps, remembered(begun, before)
             result = self._outcome(steps, before, facts, left)
@@ -139,7 +139,7 @@ class Activation:
         path = check_store_path(self.args["path"]) if self.args["path"] else ""
         special, patience = _specialisation(self.args), self.args["lock_timeout"]
         while (facts := read_facts(self.host, self.profile, path, special, told)).switcher:
-            if facts.activation and not self._looks:
+            if facts.activation and not self._looks and not _on_trial(facts):
                 break
             if time.monotonic() > self._give_up:
                 raise ClosureError(
@@ -154,6 +154,10 @@ class Activation:
                 "closure.nixos.nix_profile_set, or name a path."
             )
         return facts
+
+    def _steps(self, facts: Facts) -> tuple[Step, ...]:
+        """Return what is left to do."""
+        return needed_steps(self.args["action"], facts, self.args["force"])
 
     def _left(self, facts: Facts) -> Ended | None:
         """Wait for the end of what a run that was cut off has left behind, if it is our system."""
@@ -195,9 +199,7 @@ class Activation:
         """Take the steps, and tell their result by the links they left as well as by words."""
         require_root(self.host, facts)
         require_system(self.host, facts, str(facts.path))
-        if steps[0].action != "test":
-            _require_profile(self.host, facts, self.profile)
-            require_room(self.host, facts, self.profile)
+        self._require_ready(facts, steps)
         if steps[-1].action != "boot":
             _require_no_inhibitors(self.host, facts)
         if facts.in_maintenance:
@@ -205,11 +207,20 @@ class Activation:
         planned = self._plan(facts, steps) if self.diff else {}
         if planned.get("failed"):
             return planned
-        install, limit = self.args["install_bootloader"], self.args["timeout"]
-        ended = activate(self.host, facts, steps, install, limit, self.progress)
+        ended = self._take(facts, steps)
         special = _specialisation(self.args)
         after = read_facts(self.host, self.profile, str(facts.path), special, told=True)
         return {**planned, **self._outcome(steps, facts, after, ended)}
+
+    def _require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
+        """Refuse to make a system the boot default that cannot be."""
+        if steps[0].action != "test":
+            _require_profile(self.host, facts, self.profile)
+            require_room(self.host, facts, self.profile)
+
+    def _take(self, facts: Facts, steps: tuple[Step, ...]) -> Ended:
+        install, limit = self.args["install_bootloader"], self.args["timeout"]
+        return activate(self.host, facts, steps, install, limit, self.progress)
 
     def _outcome(
         self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: Ended
@@ -231,7 +242,7 @@ class Activation:
                 return result
             if self.args["failed_units"] == "warn":
                 return result | {"warnings": [f"{self.host.name}: {verdict.sentence}"]}
-        holder = f"It is {after.switcher}. " if after.switcher else ""
+        holder = f"It is {after.switcher}. " if after.switcher and not _on_trial(after) else ""
         truth = f"{holder}{self.host.name} {standing(after)}"
         return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
 
@@ -241,6 +252,10 @@ class Activation:
         old = closure_of(self.host, facts.running) if facts.running else {}
         packages = render_diff(closure_diff(old, closure_of(self.host, path)))
         return packages + facts.boot_changes + (show_plan(units) if units else "")
+
+
+def _on_trial(facts: Facts) -> bool:
+    return bool(facts.guard and facts.guard.waits)
 
 
 def _specialisation(args: dict[str, t.Any]) -> str:

@@ -70,6 +70,9 @@ class Host:
     :param name: the host's name in the inventory, for messages
     :param shared: whether other runs may change this host at the same time, as on a build host
     :param patience: seconds for which a lost connection is made again, once the host has answered
+    :param answers: whether the host answered before this task, so that the first connection gets
+        that patience too
+    :param fresh: whether to make a connection of its own
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class Host:
         *,
         shared: bool = False,
         patience: float = 120,
+        answers: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.name = name
         self.run = run
@@ -89,10 +94,10 @@ class Host:
         self._shells = list(SHELLS)
         # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
         self._takes_stdin = bool(connection.has_pipelining)
-        self._answered = False
+        self._answered = answers
         self._retries = 0
         self._control_socket: pathlib.Path | None = None
-        self._prepare()
+        self._prepare(fresh)
 
     def read(self, text: str, deadline: float = 30) -> Reply:
         """Run a script that changes nothing, again if the connection fails.
@@ -211,7 +216,16 @@ class Host:
             with contextlib.suppress(AnsibleError, TimeoutError):
                 within(10, self._connection.reset)
 
-    def _prepare(self) -> None:
+    @property
+    def has_own_connection(self) -> bool:
+        """Whether no other task can have made the connection: false where nobody knows."""
+        if not self._control_socket:
+            return False
+        arguments = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+        given = " ".join(self._connection.get_option(name) or "" for name in arguments)
+        return "controlpath" not in given.lower()
+
+    def _prepare(self, fresh: bool) -> None:
         options = self._connection.option_definitions
         if "pipelining" in options:
             # Without it `local` gives a become password a terminal and loses the script.
@@ -224,14 +238,14 @@ class Host:
             self._retries = int(self._connection.get_option("reconnection_retries") or 0)
             self._connection.set_option("reconnection_retries", 0)
         if "control_path" in options:
-            self._own_control_master()
+            self._own_control_master(secrets.token_hex(8) if fresh else "")
 
-    def _own_control_master(self) -> None:
+    def _own_control_master(self, nonce: str) -> None:
         option = self._connection.get_option
         extra = option("ssh_extra_args") or ""
         self._connection.set_option("ssh_extra_args", f"{extra} {KEEPALIVE}".strip())
         place = (option("host"), option("port"), option("remote_user"), option("ssh_common_args"))
-        name = "cn-" + hashlib.sha1(repr(place).encode()).hexdigest()[:10]
+        name = "cn-" + hashlib.sha1(f"{place}{nonce}".encode()).hexdigest()[:10]
         self._connection.set_option("control_path", f"%(directory)s/{name}")
         self._control_socket = pathlib.Path(unfrackpath(option("control_path_dir")), name)
 

@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._generations import 
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._guard import order_back, settled
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
@@ -76,6 +77,12 @@ def roll_back(
     """
     profile = profile_path(args["profile"])
     facts = read_facts(host, profile)
+    waits = bool(facts.guard and facts.guard.waits)
+    if waits and not check:
+        order_back(host, args["why"])
+        facts = settled(host, profile, facts, progress)
+    if args["to"] == "unconfirmed" or (waits and args["to"] is None):
+        return _from_trial(host, args, progress, facts, waits)
     goal = _target(host, facts, args["to"])
     same = _switch_arguments(args, goal.path)
     result = _GoingBack(host, same, progress, check, diff, goal).run()
@@ -88,8 +95,29 @@ def roll_back(
     if result.get("failed") and args["to"] is None:
         result["msg"] += f" To try again, set to: {goal.number}."
     return result | {
+        "rolled_back": False,
         "from": facts.current and dataclasses.asdict(facts.current),
         "to": dataclasses.asdict(goal),
+    }
+
+
+def _from_trial(
+    host: Host, args: dict[str, t.Any], progress: Progress, facts: Facts, changed: bool
+) -> dict[str, t.Any]:
+    """Return the result of going back from a system on trial, which the host's guard does."""
+    guard, name = facts.guard, name_system(facts.running)
+    same = _switch_arguments(args | {"action": "test"}, str(facts.running))
+    result = Activation(host, same, progress, check=True, diff=False).run()
+    story = f"has nothing on trial and runs {name}"
+    if guard:
+        story = f"would go back to {name_system(guard.old)}" if guard.waits else guard.story
+    return result | {
+        "changed": changed,
+        "failed": bool(guard and guard.state == "lost"),
+        "rolled_back": bool(guard and guard.state == "returned"),
+        "msg": story,
+        "from": facts.current and dataclasses.asdict(facts.current),
+        "to": {"number": None, "path": guard.old if guard else facts.running},
     }
 
 

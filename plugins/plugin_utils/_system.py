@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -41,11 +42,13 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import scri
 # nixos-rebuild's name for it, so that the two shut each other out.
 UNIT = "nixos-rebuild-switch-to-configuration"
 
-_JOB = "activation"
+JOB = "activation"
 # Its outputs, on a host that root activates.
-LOGS = f"/run/closure-nixos/jobs/{_JOB}"
+LOGS = f"/run/closure-nixos/jobs/{JOB}"
 
-_FACTS = ("toplevel", "generations", "system")
+_FACTS = ("toplevel", "generations", "system", "guard")
+# What runs without us: an activation, and the guard over one.
+SOURCES = (*_FACTS, "profile", "job")
 
 
 def read_facts(
@@ -154,16 +157,19 @@ def activate(
     install: bool,
     limit: float,
     progress: Progress,
+    how: t.Literal["noted", "watched"] = "noted",
 ) -> Ended:
     """Take the steps of an activation, detached from the connection, and wait for their end.
 
     :param facts: what the host is
     :param install: whether to install the boot loader anew
+    :param how: whether the host notes how it ended, or has a guard that watches over it
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
-    words = [word for step in steps for word in (step.action, step.path)]
-    command = script("activate", str(int(install)), remember(facts), *words, sources=_FACTS)
-    job = Job(host, _JOB, UNIT)
+    taken = [word for step in steps for word in (step.action, step.path)]
+    words = (how, "activate", str(int(install)), remember(facts), *taken)
+    command = script(*words, sources=SOURCES)
+    job = Job(host, JOB, UNIT)
     try:
         job.start(command)
     except ClosureError as error:
@@ -180,7 +186,7 @@ def follow(host: Host, limit: float, progress: Progress, job: Job | None = None)
     :param job: the one that was started last, also by an earlier run, if none is given
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
-    job = job or Job(host, _JOB, UNIT)
+    job = job or Job(host, JOB, UNIT)
     try:
         return job.wait(limit, lambda _out, err: _show(progress, err))
     except TimeoutError as error:

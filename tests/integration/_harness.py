@@ -83,7 +83,7 @@ class Played:
         events = [(e["event"], e["event_data"]) for e in self.events if e["event"] in kinds]
         return [
             # ansible-core takes `failed` out of what callbacks get.
-            {"failed": kind == "runner_on_failed"} | data["res"]
+            {"failed": kind == "runner_on_failed"} | data.get("res", {})
             for kind, data in events
             if data["host"] == host and task in (None, data["task"])
         ]

@@ -29,6 +29,7 @@ system_facts() {
     printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
     printf 'switching=%s\n' "$(switching)"
     printf 'activation=%s\n' "$(untold_activation)"
+    guard_facts
     failed_units
     generations "$1"
     toplevel_facts /run/current-system

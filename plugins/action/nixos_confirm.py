@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action of M(closure.nixos.nixos_confirm): confirms the system that a host has on trial."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_CONFIRM
+from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._confirm import Confirmation
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
+
+
+class ActionModule(ClosureAction):
+    """Come to the host by a new connection, and tell it that its system is good."""
+
+    spec = NIXOS_CONFIRM
+
+    def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Confirm, or in check mode say what that would do."""
+        return Confirmation(self._newcomer(args), args, self.progress(), self.check).run()
+
+    def _newcomer(self, args: dict[str, t.Any]) -> Host:
+        """Return the host as somebody finds it who has no connection to it yet."""
+        for option in ("host", "port"):
+            if args[option] is None:
+                continue
+            if option not in self._connection.option_definitions:
+                plugin = self._connection.transport
+                raise ClosureError(f"{option}: the connection plugin {plugin} takes no {option}.")
+            self._connection.set_option(option, args[option])
+        limits = {"patience": args["connect_timeout"], "answers": True}
+        return Host(self._connection, self.host_name, self.task_run, **limits, fresh=True)

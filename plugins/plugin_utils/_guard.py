@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: a switch on trial, its confirmation, and the way back from it.
+
+The host decides, and keeps all of it (``sh/guard.sh``): its guard goes back by itself when no
+confirmation comes, whatever became of us.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, Step, on_trial
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, Job
+from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
+from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
+    JOB,
+    SOURCES,
+    UNIT,
+    activate,
+    follow,
+    read_facts,
+    require_room,
+)
+
+# Seconds that a host may take to go back, beyond those it waits for a confirmation.
+WAY_BACK = 300
+
+
+@dataclasses.dataclass
+class Trial(Activation):
+    """An activation that the host takes back unless it is confirmed."""
+
+    def __post_init__(self) -> None:
+        """Wait as long for a host that the new system cuts off as its guard does."""
+        super().__post_init__()
+        self.host.patience = self.args["confirm_timeout"] + WAY_BACK
+
+    def _steps(self, facts: Facts) -> tuple[Step, ...]:
+        return on_trial(self.args["action"], super()._steps(facts))
+
+    def _require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
+        require_room(self.host, facts, self.profile)
+
+    def _take(self, facts: Facts, steps: tuple[Step, ...]) -> Ended:
+        if steps[-1].action == "boot":
+            # Nothing of it runs, so there is nothing to try.
+            start_commit(self.host, self.profile, steps[-1].path, self.args["install_bootloader"])
+            return follow(self.host, self.args["timeout"], self.progress)
+        self._arm(facts, steps[-1].path)
+        # The guard ends an activation that hangs, a little later.
+        limit = self.args["timeout"] + 60
+        install = self.args["install_bootloader"]
+        return activate(self.host, facts, steps, install, limit, self.progress, "watched")
+
+    def _arm(self, facts: Facts, runs: str) -> None:
+        boots = self.args["action"] != "test"
+        words = (
+            *("guard_arm", self.profile, str(facts.path), runs),
+            str(int(self.args["install_bootloader"])) if boots else "",
+            *(str(self.args[name]) for name in ("confirm_timeout", "timeout")),
+            *(self.args["on_rollback_failure"], script("guard_run", sources=SOURCES)),
+        )
+        _demand(self.host, *words, request="guard-arm")
+
+    def _outcome(
+        self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: Ended
+    ) -> dict[str, t.Any]:
+        guard = after.guard
+        if guard and guard.state == "back":
+            after = settled(self.host, self.profile, after, self.progress)
+            guard = after.guard
+        result = super()._outcome(steps, before, after, ended)
+        if guard and guard.went_back:
+            return result | {
+                "failed": True,
+                "rolled_back": True,
+                "msg": f"{self.host.name} {guard.story} {result['msg']}",
+            }
+        return result | {"unconfirmed": bool(guard and guard.waits)}
+
+
+def settled(host: Host, profile: str, facts: Facts, progress: Progress) -> Facts:
+    """Return a host's facts once its guard has done what it does.
+
+    :raises ClosureError: that takes too long
+    """
+    end = time.monotonic() + host.patience
+    while facts.guard and facts.guard.waits:
+        if time.monotonic() > end:
+            raise ClosureError(
+                f"{host.name} is still going back, because {facts.guard.why}. Look there at "
+                "`systemctl status closure-nixos-guard`, and run the task again for its result."
+            )
+        progress.say("waits for the host to go back")
+        time.sleep(2)
+        facts = read_facts(host, profile, str(facts.path))
+    return facts
+
+
+def order_back(host: Host, why: str) -> None:
+    """Have the guard go back now."""
+    _demand(host, "guard_order", why, request="guard-order")
+
+
+def confirm(host: Host, profile: str, path: str) -> None:
+    """Confirm the system that is on trial; from then on the host makes it its boot default."""
+    commit = script("noted", "commit", "0", profile, path, sources=SOURCES)
+    _demand(host, "guard_confirm", path, commit, request="guard-confirm")
+
+
+def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
+    """Start to make a system the one that boots, the profile first."""
+    words = ("noted", "commit", str(int(install)), profile, path)
+    Job(host, JOB, UNIT).start(script(*words, sources=SOURCES))
+
+
+def _demand(host: Host, *words: str, request: str) -> None:
+    reply = host.change(*words, sources=SOURCES, request=request)
+    if reply.rc != 0:
+        raise ClosureError(f"{host.name}: {reply.stderr.strip()}.", rc=reply.rc)

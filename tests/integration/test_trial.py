@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role with a system on trial: checks, the way back, and who goes back together."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    HOSTS,
+    booted_next,
+    recorded,
+    running,
+    write_systems,
+)
+
+DEPLOY = pathlib.Path("closure.nixos.deploy")
+FAILED = "Fail for a host that was not deployed"
+CHECK = [
+    {
+        "name": "Require that the application answers",
+        "ansible.builtin.assert": {
+            "that": "inventory_hostname not in sick",
+            "fail_msg": "the application is sick",
+        },
+    }
+]
+
+
+def deploy(play: Play, file: pathlib.Path, *options: str, sick: tuple[str, ...] = ()) -> Played:
+    """Deploy with a check that fails on the sick hosts."""
+    check = file.with_name("check.yml")
+    check.write_text(json.dumps(CHECK))
+    variables = {"nixos_file": str(file), "deploy_checks": [str(check)], "sick": sick}
+    return play(DEPLOY, "-e", json.dumps(variables), *options)
+
+
+def at(fleet: Fleet) -> dict[str, str]:
+    """The one system that each host runs, has recorded and boots."""
+    found = {
+        host: {running(fleet, host), recorded(fleet, host), booted_next(fleet, host)}
+        for host in HOSTS
+    }
+    assert {host: len(systems) for host, systems in found.items()} == dict.fromkeys(HOSTS, 1)
+    return {host: systems.pop() for host, systems in found.items()}
+
+
+def test_a_failed_check_takes_its_host_back(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    first = deploy(play, write_systems(tmp_path))
+    assert first.rc == 0, first.text
+    old = at(fleet)
+    file = write_systems(tmp_path)
+    checked = deploy(play, file, "--check", "--diff")
+    assert checked.rc == 0 and at(fleet) == old
+    played = deploy(play, file, sick=("node2",))
+    new = at(fleet)
+    assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
+    message = played.result("node2", FAILED)["msg"]
+    assert message.startswith("node2: the application is sick") and "went back to" in message
+    assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]
+    again = deploy(play, file)
+    assert again.rc == 0
+    assert {host: numbers["changed"] > 0 for host, numbers in again.stats.items()} == {
+        "node1": False,
+        "node2": True,
+        "node3": False,
+    }
+
+
+def test_the_batch_goes_back_with_a_host_that_fails(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert deploy(play, write_systems(tmp_path)).rc == 0
+    old = at(fleet)
+    options = ("-e", "deploy_rollback_scope=batch", "-e", '{"deploy_serial": [1, 2]}')
+    played = deploy(play, write_systems(tmp_path), *options, sick=("node3",))
+    new = at(fleet)
+    assert [old[host] == new[host] for host in HOSTS] == [False, True, True]
+    message = played.result("node2", FAILED)["msg"]
+    assert "went back from generation" in message and message.endswith("node3"), message
+    assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 1]
+
+
+def test_the_run_goes_back_with_a_host_that_fails(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert deploy(play, write_systems(tmp_path)).rc == 0
+    old = at(fleet)
+    options = ("-e", "deploy_rollback_scope=run", "-e", "deploy_serial=1")
+    played = deploy(play, write_systems(tmp_path), *options, sick=("node2",))
+    assert at(fleet) == old
+    assert "because these hosts were not deployed: node2" in played.result("node1", FAILED)["msg"]
+    assert "sick" in played.result("node2", FAILED)["msg"]
+    assert not played.results("node3", "Copy what the host does not have")

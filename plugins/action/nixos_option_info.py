@@ -16,7 +16,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._options import (
     values_of,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_OPTION_INFO
-from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder, Outcome
+from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder
+from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Outcome
 from ansible_collections.closure.nixos.plugins.plugin_utils._requests import (
     Outcomes,
     RequestsAction,

@@ -23,7 +23,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._pin import (
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXPKGS_PIN
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder
+from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Evaluator
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
 
@@ -55,8 +55,8 @@ class ActionModule(ClosureAction):
         }
 
     def _fetch(self, host: Host, source: dict[str, str], limit: float) -> Pin:
-        builder = Builder(host, self.progress(), settings=_FRESH, timeout=limit)
-        ended = builder.ask(pin_expression(source))
+        evaluator = Evaluator(host, self.progress(), settings=_FRESH, timeout=limit)
+        ended = evaluator.ask(pin_expression(source))
         if ended.exit_code != 0:
             where = source.get("url") or f"github:{source['owner']}/{source['repo']}"
             raise ClosureError(

@@ -24,8 +24,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._inputs import (
 )
 from ansible_collections.closure.nixos.plugins.module_utils._nix import Request
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder, Outcome
+from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder
 from ansible_collections.closure.nixos.plugins.plugin_utils._connections import variables_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Outcome
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._source import bring_source
 

@@ -34,6 +34,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._roads import FromFile, Roads
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import read_toplevel
+from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Limits, Watch
 
 _RUNNING = "/run/current-system"
 
@@ -71,7 +72,7 @@ class ActionModule(ClosureAction):
         closure = closure_of(source, path)
         if args["dest_archive"]:
             return self._export(source, closure, args)
-        copy = Copy(source, self.target(), path, self.progress())
+        copy = Copy(source, self.target(), path, self._watch(path, args))
         roads = Roads(copy, closure, self._connection, args)
         answer = roads.ask(root=not self._dry)
         road = None
@@ -87,8 +88,9 @@ class ActionModule(ClosureAction):
     def _import(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         file = self._file(args["src_archive"])
         manifest = read_manifest(file)
-        target, timeout = self.target(), args["timeout"]
-        way = FromFile(file, manifest, target, self._connection, self.progress(), timeout)
+        target, watch = self.target(), self._watch(manifest.path, args)
+        target.limit_files(args["bwlimit"])
+        way = FromFile(file, manifest, target, self._connection, watch, args["check_sigs"])
         answer = way.ask(root=not self._dry)
         road = None
         if answer.missing:
@@ -103,9 +105,13 @@ class ActionModule(ClosureAction):
         road = Road("archive", f"the task asks for the file {file}")
         there = file.exists() and holds(file, path, packed)
         if not (there or self.check):
-            archive = Archive(path, source.name, self.progress(), args["timeout"])
+            source.limit_files(args["bwlimit"])
+            archive = Archive(source.name, self._watch(path, args))
             archive.write(file, closure, archive.pack(source, packed, args["compress"]))
         return self._result(path, closure, packed, road) | {"changed": not there}
+
+    def _watch(self, path: str, args: dict[str, t.Any]) -> Watch:
+        return Watch(path, self.progress(), Limits(args["timeout"], args["stall_timeout"]))
 
     def _file(self, path: str) -> pathlib.Path:
         return pathlib.Path(self._loader.path_dwim(path))

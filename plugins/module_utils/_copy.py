@@ -122,11 +122,12 @@ class Road:
     sudo: bool = False
 
 
-def choose_road(way: Way, trusted: bool, signed: bool, check_sigs: bool) -> Road:
+def choose_road(way: Way, trusted: bool, signed: bool) -> Road:
     """Choose a road that the target will accept the closure from.
 
-    ssh-ng where signatures are there or nobody wants them: it is as fast as ssh on a near host and
-    several times faster on a far one, but refuses root what is not signed.
+    ssh-ng wherever it goes: on a near host it is about as fast as ssh, on a far one several times
+    faster. Of a login that the host trusts it takes what is not signed, as ssh does, when it is
+    asked to.
 
     :raises ClosureError: no road does
     """
@@ -137,12 +138,24 @@ def choose_road(way: Way, trusted: bool, signed: bool, check_sigs: bool) -> Road
         return Road("ssh-ng", "the host trusts the closure's signatures", sudo)
     if not trusted and not way.root_by:
         raise ClosureError(f"the host trusts neither this login nor a signature. {WAYS_OUT}")
-    if trusted or way.root_by == "sudo":
-        who = "the host trusts the login" if trusted else "sudo asks the login for no password"
-        if check_sigs:
-            return Road("ssh", f"{who}; the closure is not signed", sudo=not trusted)
-        return Road("ssh-ng", f"{who}; check_sigs is false", sudo=not trusted)
+    if trusted:
+        return Road("ssh-ng", "the host trusts the login; the closure is not signed")
+    if way.root_by == "sudo":
+        who = "sudo asks the login for no password"
+        return Road("ssh-ng", f"{who}; the closure is not signed", sudo=True)
     return archive_road(way, trusted, "Nix cannot become root as Ansible does")
+
+
+def require_signatures(signed: bool) -> None:
+    """Hold a closure to the check that the task demands of every login, on every road.
+
+    :raises ClosureError: the closure does not pass
+    """
+    if not signed:
+        raise ClosureError(
+            "check_sigs is true, and the host trusts no signature of the closure. Sign it "
+            "(sign_key_file) with a key of the host's trusted-public-keys, or leave check_sigs out."
+        )
 
 
 def fall_back(road: Road, way: Way, trusted: bool, stderr: str) -> Road | None:
@@ -155,6 +168,21 @@ def fall_back(road: Road, way: Way, trusted: bool, stderr: str) -> Road | None:
     if refused is None or _KEY_CHANGED in stderr or not (trusted or way.root_by):
         return None
     return Road("archive", f"{road.transport} gets no connection: {refused[0].strip()}")
+
+
+def limit_cache(url: str, answer: Answer, bwlimit: int) -> list[str]:
+    """Return the options of a target's Nix that limit what it fetches from a cache.
+
+    :raises ClosureError: it cannot
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ClosureError(f"Nix limits the rate of http and https only, not of {url}: no bwlimit.")
+    if "download-speed" not in answer.said:
+        raise ClosureError(
+            "The host's Nix is too old to limit what it fetches (download-speed): leave bwlimit "
+            "out, or copy by another road."
+        )
+    return ["--option", "download-speed", str(bwlimit)]
 
 
 def archive_road(way: Way, trusted: bool, reason: str) -> Road:
@@ -225,7 +253,7 @@ def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
     if "lacks a signature by a trusted key" in said or "lacks a valid signature" in said:
         return (
             f"{what}: {target} trusts neither this login nor the closure's signature. {WAYS_OUT} "
-            "Where the login is one or is root, ssh-ng and cache still check without "
+            "What comes from a cache is checked for root and trusted-users too, without "
             "check_sigs: false."
         )
     if "sudo: " in said:
@@ -244,12 +272,13 @@ def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
 def explain_stall(seconds: float, path: str, target: str, serving: str) -> str:
     """Say what may hold a copy that makes no progress.
 
-    :param serving: the Nix servers on the target, ``PID SECONDS COMMAND`` a line. One that lost
+    :param target: the host whose store is written, or whose command does not go on
+    :param serving: the Nix servers there, ``PID SECONDS COMMAND`` a line. One that lost
         its client can keep the locks of paths for ever (NixOS/nix#2699).
     """
-    what = f"The copy of {path} to {target} made no progress for {seconds:g} s and was stopped."
+    what = f"The copy of {path} made no progress for {seconds:g} s and was stopped."
     if not serving.strip():
-        return f"{what} Nothing on {target} holds it: look at the line between the hosts."
+        return f"{what} No other copy on {target} holds it: look at the line between the hosts."
     pid = serving.split()[0]
     return (
         f"{what} On {target} these serve a Nix that may be gone, and can hold locks that the copy "

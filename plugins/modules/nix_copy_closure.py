@@ -88,17 +88,15 @@ options:
     description:
       - The road that the closure takes.
       - V(ssh-ng) is Nix's newer protocol. It is fast on a line with latency. Its receiver accepts
-        what is signed by a key that it trusts, and with O(check_sigs=false) also takes the word of
-        a login that it trusts.
-      - V(ssh) is the older protocol. It waits for the host after each path, and takes the word of
-        root and of a login that the host trusts.
+        what is signed by a key that it trusts, and takes the word of root and of a login that it
+        trusts.
+      - V(ssh) is the older protocol, with the same rule. It waits for the host after each path.
       - V(archive) goes through Ansible's connections, as files of at most 128 MiB or one path each,
         by way of the controller. It needs root or a trusted login, and no SSH.
       - With V(cache), the build host writes the closure to a binary cache, once for all hosts of
         the run, and the hosts fetch from there what they lack. It is the road for very many hosts.
       - V(auto) takes V(archive) where Nix's own C(ssh) cannot go or cannot become root, or where it
-        gets no connection from O(build_host). Else it takes V(ssh-ng) if the host accepts the
-        closure by it, and otherwise V(ssh).
+        gets no connection from O(build_host). Else it takes V(ssh-ng).
     type: str
     choices: [auto, ssh-ng, ssh, archive, cache]
     default: auto
@@ -126,13 +124,30 @@ options:
       - V(archive) uses gzip, the others compress as C(ssh -C) does.
     type: bool
     default: false
+  bwlimit:
+    description:
+      - KiB a second that the copy may take of the line to a host, V(0) for no limit. It counts for
+        each host alone, so for many at a time see C(throttle).
+      - By V(archive), and for O(dest_archive) and O(src_archive), files are limited by C(sftp -l),
+        on the lines to the build host and to the task's host. It needs the connection plugin
+        C(ssh), or C(local), which has no line.
+      - By V(cache), what the host fetches is limited by its Nix, when O(cache) is a URL of C(http)
+        or C(https) and that Nix knows C(download-speed).
+      - A road that cannot be limited is refused.
+      - What the host fetches from its own caches is not limited
+        (see O(substitute_on_destination)).
+    type: int
+    default: 0
   check_sigs:
     description:
-      - Whether the host checks signatures by C(ssh-ng) and C(cache) also where it trusts the login.
-      - With V(false), O(transport=auto) can take C(ssh-ng) for closures that nobody signed. The
-        host still refuses them from a login that it does not trust.
+      - Whether the closure has to be signed by a key that the host trusts.
+      - By default the host's own rule decides. It takes the word of root and of its
+        C(trusted-users), and asks others for signatures. What it fetches with O(transport=cache),
+        it checks for everybody.
+      - V(true) refuses a closure that is not signed, whoever logs in, on every road.
+      - V(false) also lets a host fetch unsigned paths with O(transport=cache), for root and its
+        C(trusted-users). It still refuses them from a login that it does not trust.
     type: bool
-    default: true
   sign_key_file:
     description:
       - File with a secret key on O(build_host), which signs the missing paths there before they are
@@ -148,8 +163,10 @@ options:
     default: false
   stall_timeout:
     description:
-      - Seconds that a copy by C(ssh) or C(ssh-ng) may go on without any progress. Then it is
+      - Seconds that a command of Nix may go on without reading or writing anything. Then it is
         stopped, and the task's message names what may hold it on the host.
+      - While a file is on its way by V(archive), the connection plugin watches the line. With
+        C(ssh), a dead one is noticed after 15 seconds and made anew.
     type: int
     default: 300
   timeout:
@@ -170,7 +187,8 @@ notes:
   - What has arrived stays when a copy is cut. Running the task again copies what is left.
   - C(does not have PATH in its store) names O(build_host), which did not build the path.
   - A copy that nobody asks after for 30 seconds ends itself.
-  - For many hosts, limit how many copy at a time with C(throttle) or C(--forks).
+  - For many hosts, limit how many copy at a time with C(throttle) or C(--forks). Nix's C(max-jobs)
+    has nothing to do with it, because a copy builds nothing.
 seealso:
   - module: closure.nixos.nix_build_system
   - module: closure.nixos.nix_profile_set
@@ -218,11 +236,12 @@ EXAMPLES = r"""
     sign_key_file: /etc/nix/builder1.secret
   become: true
 
-- name: Copy over a slow line
+- name: Copy over a slow line, and leave half of it to others
   closure.nixos.nix_copy_closure:
     path: "{{ built.path }}"
-    check_sigs: false
     compress: true
+    bwlimit: 512
+  throttle: 1
 """
 
 RETURN = r"""
@@ -269,7 +288,7 @@ transport:
       V(null) when nothing is missing, or when it is not known what.
   returned: success
   type: str
-  sample: ssh
+  sample: ssh-ng
 reason:
   description:
     - Why it is this road, V(null) when there is none.
@@ -288,7 +307,7 @@ msg:
   returned: always
   type: str
   sample: >-
-    4 of 20 paths, 30.3 KiB, by ssh: the host trusts the login; the closure is not signed
+    4 of 20 paths, 30.3 KiB, by ssh-ng: the host trusts the login; the closure is not signed
 rc:
   description:
     - Exit code of the command, V(null) when it was killed.

@@ -35,11 +35,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._manifest import (
 )
 from ansible_collections.closure.nixos.plugins.module_utils._store import format_bytes
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._job import run_leased
-from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Watch
 
-_SOURCES = ("archive",)
+_SOURCES = ("watch", "archive")
 
 # Where parts come from: each with its file on the controller, for as long as it is needed.
 Parts = t.Iterator[tuple[Part, str]]
@@ -49,14 +48,11 @@ Parts = t.Iterator[tuple[Part, str]]
 class Archive:
     """Store paths on their way by files.
 
-    :param path: whose closure they are of, :param origin: where they come from, for messages
-    :param timeout: seconds for one step
+    :param origin: where they come from, for messages
     """
 
-    path: str
     origin: str
-    progress: Progress
-    timeout: float
+    watch: Watch
 
     def pack(self, source: Host, missing: Mapping[str, int], compress: bool) -> Parts:
         """Give exactly these paths of a host as parts, references before what refers to them."""
@@ -65,7 +61,7 @@ class Archive:
             large = "_large" if is_large(batch) else ""
             with source.directory() as directory:
                 file = f"{directory}/archive"
-                said = self._run(source, "pack", f"pack{large}", file, compression, *batch)
+                said = self._run(source, "pack", batch, f"pack{large}", file, compression, *batch)
                 checksum, _newline, info = said.partition("\n")
                 part = Part(f"part-{number}", checksum, compression, tuple(batch), info)
                 with self._here(source, file) as local:
@@ -79,10 +75,12 @@ class Archive:
                 continue
             with target.directory() as directory:
                 file = f"{directory}/archive"
-                target.send(local, file, self.timeout)
+                target.send(local, file, self.watch.limits.total)
                 words = [file, part.checksum, part.compression]
                 words += [*part.paths, part.info.rstrip("\n")] if part.info else []
-                self._run(target, "import", "unpack_large" if part.info else "unpack", *words)
+                unpack = "unpack_large" if part.info else "unpack"
+                arriving = {path: left.get(path, 0) for path in part.paths}
+                self._run(target, "import", arriving, unpack, *words)
             left = {path: size for path, size in left.items() if path not in part.paths}
             self._say(len(missing) - len(left), missing, left)
 
@@ -97,7 +95,7 @@ class Archive:
                 for part, local in parts:
                     tar.add(local, part.name)
                     packed.append(part)
-                manifest = Manifest(self.path, dict(closure), tuple(packed))
+                manifest = Manifest(self.watch.path, dict(closure), tuple(packed))
                 text = manifest.dump().encode()
                 entry = tarfile.TarInfo(MANIFEST)
                 entry.size = len(text)
@@ -115,24 +113,23 @@ class Archive:
             if source.is_here:
                 yield file
             else:
-                source.fetch(file, f"{directory.name}/archive", self.timeout)
+                source.fetch(file, f"{directory.name}/archive", self.watch.limits.total)
                 yield f"{directory.name}/archive"
         finally:
             directory.cleanup()
 
-    def _run(self, host: Host, what: str, *words: str) -> str:
-        command = script(*words, sources=_SOURCES)
-        ended = run_leased(host, what, command, self.timeout, lambda out, err: None)
+    def _run(self, host: Host, what: str, paths: Mapping[str, int], *words: str) -> str:
+        ended = self.watch.run(host, what, script(*words, sources=_SOURCES), paths)
         if ended.exit_code != 0:
             place = host.name if what == "import" else "a file"
-            message = explain_copy(ended.stderr, self.path, self.origin, place)
+            message = explain_copy(ended.stderr, self.watch.path, self.origin, place)
             raise ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
         return ended.stdout
 
     def _say(self, done: int, missing: Mapping[str, int], left: Mapping[str, int]) -> None:
         total = sum(missing.values())
         size = f"{format_bytes(total - sum(left.values()))} of {format_bytes(total)}"
-        self.progress.say(f"copied {done} of {len(missing)} paths, {size}")
+        self.watch.progress.say(f"copied {done} of {len(missing)} paths, {size}")
 
 
 def read_manifest(file: pathlib.Path) -> Manifest:

@@ -7,29 +7,24 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import time
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._copy import (
     Answer,
-    explain_stall,
     parse_answer,
     parse_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
     check_store_path,
-    format_bytes,
     parse_path_infos,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, run_leased
-from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
+from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Watch
 
-_SOURCES = ("store", "copy", "cache")
-_COPYING = re.compile(rb"^copying path '", re.MULTILINE)
+_SOURCES = ("store", "watch", "copy", "cache")
 
 
 def has_path(host: Host, path: str) -> bool:
@@ -99,10 +94,6 @@ def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: 
     return parse_answer(reply.text, closure)
 
 
-class _StalledError(Exception):
-    """A copy makes no progress."""
-
-
 @dataclasses.dataclass
 class Copy:
     """The way of one closure from the build host to the target."""
@@ -110,76 +101,38 @@ class Copy:
     source: Host
     target: Host
     path: str
-    progress: Progress
+    watch: Watch
 
     def signed(self, answer: Answer) -> bool:
         """Say whether the target trusts the signatures of all that it lacks."""
         reply = self.source.read(script("signatures", *answer.missing, sources=_SOURCES), 120)
         return answer.accepts(parse_signatures(reply.text))
 
-    def substitute(self, paths: Iterable[str], limit: float) -> None:
+    def substitute(self, missing: Mapping[str, int]) -> None:
         """Have the target fetch what its own caches have. What they do not give comes from us."""
-        command = script("substitute", *paths, sources=_SOURCES)
-        run_leased(self.target, "substitute", command, limit, self._repeat)
+        try:
+            self._run(self.target, missing, "substitute", *missing)
+        except ClosureError as error:
+            self.watch.progress.warn(f"{error} The build host sends what is left.")
 
-    def run(self, url: str, config: str, flags: list[str], answer: Answer, limits: Limits) -> Ended:
+    def run(self, answer: Answer, url: str, config: str, bwlimit: int, flags: list[str]) -> Ended:
         """Copy with ``nix copy`` over ssh.
 
         :param url: of the target's store, :param config: ssh_config(5) that leads there
-        :raises ClosureError: it took too long, or made no progress
+        :param bwlimit: KiB a second, 0 for no limit
         """
-        watch = _Watch(self.progress, answer.missing, limits.stall)
-        command = script("copy", self.path, url, config, *flags, sources=_SOURCES)
-        try:
-            return run_leased(self.source, "copy", command, limits.total, watch.hear)
-        except _StalledError as error:
-            serving = self.target.read(script("serving", sources=_SOURCES)).text
-            message = explain_stall(limits.stall, self.path, self.target.name, serving)
-            raise ClosureError(message) from error
+        words = ("copy", self.path, url, config, str(bwlimit), *flags)
+        return self._run(self.source, answer.missing, *words)
 
-    def push(self, url: str, limit: float) -> Ended:
+    def push(self, closure: Mapping[str, int], url: str) -> Ended:
         """Write the closure to a binary cache, from the build host."""
-        return self._cached(self.source, "push", limit, url, self.path)
+        return self._run(self.source, closure, "push", url, self.path)
 
-    def pull(self, url: str, flags: list[str], limit: float) -> Ended:
+    def pull(self, answer: Answer, url: str, flags: list[str]) -> Ended:
         """Fetch the closure from a binary cache, on the target."""
-        return self._cached(self.target, "pull", limit, url, self.path, *flags)
+        return self._run(self.target, answer.missing, "pull", url, self.path, *flags)
 
-    def _cached(self, host: Host, verb: str, limit: float, *words: str) -> Ended:
-        return run_leased(host, verb, script(verb, *words, sources=_SOURCES), limit, self._repeat)
-
-    def _repeat(self, _out: bytes, err: bytes) -> None:
-        if lines := err.decode(errors="replace").splitlines():
-            self.progress.say(lines[-1])
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """Seconds for a copy, :param total: in all, :param stall: without any progress."""
-
-    total: float
-    stall: float
-
-
-class _Watch:
-    """Follows a copy and ends it when nothing goes on."""
-
-    def __init__(self, progress: Progress, missing: Mapping[str, int], stall: float) -> None:
-        self._progress = progress
-        self._missing = missing
-        self._stall = stall
-        self._copied = 0
-        self._sent = 0
-        self._moved = time.monotonic()
-
-    def hear(self, out: bytes, err: bytes) -> None:
-        """Take what the copy said: bytes sent on ``out``, Nix's messages on ``err``."""
-        sent = max([self._sent, *map(int, out.split())])
-        if err or sent > self._sent:
-            self._moved = time.monotonic()
-        self._sent = sent
-        self._copied += len(_COPYING.findall(err))
-        if time.monotonic() - self._moved > self._stall:
-            raise _StalledError
-        size = f"{format_bytes(sent)} of {format_bytes(sum(self._missing.values()))}"
-        self._progress.say(f"copying path {self._copied} of {len(self._missing)}, {size}")
+    def _run(self, host: Host, missing: Mapping[str, int], verb: str, *words: str) -> Ended:
+        receiver = self.source if verb == "push" else self.target
+        command = script(verb, *words, sources=_SOURCES)
+        return self.watch.run(host, verb, command, missing, receiver)

@@ -182,6 +182,26 @@ class Host:
         """Copy a file of the controller to the login, again if the connection fails."""
         self._again(lambda: self._connection.put_file(local, path), f"{path} to", deadline)
 
+    def limit_files(self, bwlimit: int) -> None:
+        """Carry files at no more than so many KiB a second, 0 for no limit.
+
+        :raises ClosureError: the connection plugin cannot
+        """
+        if not bwlimit or self.is_here:
+            return
+        connection = self._connection
+        method = connection.transport == "ssh" and connection.get_option("ssh_transfer_method")
+        if method not in ("smart", "sftp", "scp"):
+            raise ClosureError(
+                f"The files for {self.name} cannot be held to bwlimit: only the connection plugin "
+                "ssh can, by sftp or scp. Leave bwlimit out, or copy by another road."
+            )
+        program = "scp" if method == "scp" else "sftp"
+        connection.set_option("ssh_transfer_method", program)
+        extra = connection.get_option(f"{program}_extra_args") or ""
+        # Their unit is the Kbit of 1024 (sftp(1), scp(1)).
+        connection.set_option(f"{program}_extra_args", f"{extra} -l {bwlimit * 8}".strip())
+
     def _as_login(self, command: str, deadline: float) -> None:
         call = functools.partial(self._connection.exec_command, command, sudoable=False)
         self._again(call, f"the answer to `{command}` of", deadline)

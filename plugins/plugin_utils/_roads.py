@@ -21,6 +21,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy import (
     choose_road,
     explain_copy,
     fall_back,
+    limit_cache,
+    require_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._manifest import Manifest
@@ -31,19 +33,18 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._archive import (
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
     Copy,
-    Limits,
     ask,
     sign,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended
-from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._ssh import (
     login_of,
     remote_program,
     ssh_options,
     way_to,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Watch
 
 
 @dataclasses.dataclass
@@ -70,16 +71,41 @@ class Roads:
         :param signing: the closure would be signed before it is copied
         :raises ClosureError: the target would accept it by none
         """
-        way = way_to(self.connection)
-        if self.args["transport"] != "auto":
-            sudo = way.root_by in ("sudo", "wire") and not answer.trusted
-            return Road(self.args["transport"], "the task asks for it", sudo)
-        signed = signing or self.copy.signed(answer)
         try:
-            return choose_road(way, answer.trusted, signed, self.args["check_sigs"])
+            road = self._choose(answer, signing)
+            self._limited(road.transport, answer)
+            return road
         except ClosureError as error:
             what = f"{self.copy.path} was not copied to {self.copy.target.name}"
             raise ClosureError(f"{what}: {error}") from error
+
+    def _choose(self, answer: Answer, signing: bool) -> Road:
+        way, auto = way_to(self.connection), self.args["transport"] == "auto"
+        signed = signing or ((auto or self._checks) and self.copy.signed(answer))
+        if self._checks and self.args["transport"] != "cache":  # where Nix itself checks all of it
+            require_signatures(signed)
+        if auto:
+            return choose_road(way, answer.trusted, signed)
+        sudo = way.root_by in ("sudo", "wire") and not answer.trusted
+        return Road(self.args["transport"], "the task asks for it", sudo)
+
+    def _limited(self, transport: str, answer: Answer) -> list[str]:
+        """Hold a road to the limit of bandwidth, and return what Nix's options add to that.
+
+        :raises ClosureError: this road cannot be limited
+        """
+        bwlimit = self.args["bwlimit"]
+        if transport == "cache" and bwlimit:
+            return limit_cache(self.args["cache"], answer, bwlimit)
+        if transport == "archive":
+            for host in (self.copy.source, self.copy.target):
+                host.limit_files(bwlimit)
+        return []
+
+    @property
+    def _checks(self) -> bool:
+        """Whether signatures are checked for a login too that the target trusts."""
+        return bool(self.args["check_sigs"])
 
     def bring(self, answer: Answer) -> Road:
         """Bring the target what it lacks, and say by which road."""
@@ -89,7 +115,7 @@ class Roads:
             sign(self.copy.source, self.args["sign_key_file"], answer.missing)
         road = self.choose(answer)
         if self.args["substitute_on_destination"] and answer.said.get("substituters"):
-            self.copy.substitute(answer.missing, self.args["timeout"])
+            self.copy.substitute(answer.missing)
             answer = self.ask(root=True)
         if not answer.missing:
             return Road("substituted", "the host's own caches have all that it lacked")
@@ -100,11 +126,14 @@ class Roads:
         if road.transport == "archive":
             self._by_archive(answer)
             return road
-        ended = self._by_cache() if road.transport == "cache" else self._by_ssh(road, answer)
+        take = self._by_cache if road.transport == "cache" else self._by_ssh
+        ended = take(road, answer)
         if ended.exit_code == 0:
             return road
-        way, auto = way_to(self.connection), self.args["transport"] == "auto"
+        auto = self.args["transport"] == "auto"
+        way = way_to(self.connection)
         if auto and (other := fall_back(road, way, answer.trusted, ended.stderr)):
+            self._limited(other.transport, answer)
             return self._take(other, answer)
         raise self._failure(ended, self.copy.source.name, self.copy.target.name)
 
@@ -121,14 +150,14 @@ class Roads:
                 return
             if self.args["sign_key_file"]:
                 sign(self.copy.source, self.args["sign_key_file"], self.closure)
-            ended = self.copy.push(url, self.args["timeout"])
+            ended = self.copy.push(self.closure, url)
             if ended.exit_code != 0:
                 raise self._failure(ended, self.copy.source.name, url)
             done.touch()
 
-    def _by_cache(self) -> Ended:
-        flags = [] if self.args["check_sigs"] else ["--no-check-sigs"]
-        return self.copy.pull(self.args["cache"], flags, self.args["timeout"])
+    def _by_cache(self, _road: Road, answer: Answer) -> Ended:
+        flags = ["--no-check-sigs"] if self.args["check_sigs"] is False else []
+        return self.copy.pull(answer, self.args["cache"], flags + self._limited("cache", answer))
 
     def _by_ssh(self, road: Road, answer: Answer) -> Ended:
         options = ssh_options(self.connection, self.copy.target.name)
@@ -136,9 +165,9 @@ class Roads:
         query = [remote_program(self.connection, program)] if road.sudo else []
         query += ["compress=true"] if self.args["compress"] else []
         url = f"{road.transport}://{alias(options)}?{'&'.join(query)}".removesuffix("?")
-        flags = [] if self.args["check_sigs"] else ["--no-check-sigs"]
-        limits = Limits(self.args["timeout"], self.args["stall_timeout"])
-        return self.copy.run(url, ssh_config(options), flags, answer, limits)
+        # The target's daemon heeds this only of a login that it trusts (Nix, libstore/daemon.cc).
+        flags = [] if self._checks else ["--no-check-sigs"]
+        return self.copy.run(answer, url, ssh_config(options), self.args["bwlimit"], flags)
 
     def _by_archive(self, answer: Answer) -> None:
         try:
@@ -152,7 +181,7 @@ class Roads:
 
     def _pass(self, answer: Answer) -> None:
         copy = self.copy
-        archive = Archive(copy.path, copy.source.name, copy.progress, self.args["timeout"])
+        archive = Archive(copy.source.name, copy.watch)
         parts = archive.pack(copy.source, answer.missing, self.args["compress"])
         archive.unpack(copy.target, parts, answer.missing)
 
@@ -165,8 +194,8 @@ class FromFile:
     manifest: Manifest
     target: Host
     connection: ConnectionBase
-    progress: Progress
-    timeout: float
+    watch: Watch
+    check_sigs: bool | None
 
     def ask(self, root: bool) -> Answer:
         """Ask the target what it lacks.
@@ -187,6 +216,8 @@ class FromFile:
 
         :raises ClosureError: it would not
         """
+        if self.check_sigs:
+            raise ClosureError(f"check_sigs is true, and {self.file} carries no signatures.")
         reason = f"the closure comes from {self.file}"
         return archive_road(way_to(self.connection), answer.trusted, reason)
 
@@ -194,6 +225,6 @@ class FromFile:
         """Bring the target what it lacks."""
         road = self.choose(answer)
         check_room(answer, road.transport, self.target.name)
-        archive = Archive(self.manifest.path, str(self.file), self.progress, self.timeout)
+        archive = Archive(str(self.file), self.watch)
         archive.unpack(self.target, read_parts(self.file, self.manifest), answer.missing)
         return road

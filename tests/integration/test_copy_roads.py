@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import pathlib
+import re
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
+import time
 import typing as t
 
 import pytest
@@ -21,10 +25,12 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
     Played,
+    processes,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
+INCOMING = "/nix/var/nix/gcroots/closure-nixos/incoming"
 WIRE = pathlib.Path(__file__).with_name("wire")
 PROXY = pathlib.Path(__file__).with_name("_proxy.py")
 # A closure that no store has: small files that refer to one another in a chain, and large ones.
@@ -165,8 +171,8 @@ SUDO = {"ansible_user": "deploy", "ansible_become": True}
 @pytest.mark.parametrize(
     ("host", "variables", "transport", "reason"),
     [
-        ("node1", {}, "ssh", "the host trusts the login"),
-        ("node1", SUDO, "ssh", "sudo asks the login for no password"),
+        ("node1", {}, "ssh-ng", "the host trusts the login"),
+        ("node1", SUDO, "ssh-ng", "sudo asks the login for no password"),
         ("node3", SUDO, "archive", "Nix cannot become root as Ansible does"),
         ("node2", None, "archive", "connection plugin testbed_nsenter"),
     ],
@@ -238,14 +244,17 @@ def test_a_signed_closure_needs_no_trusted_login(
     assert secret not in str(refused) + str(said)
 
 
-def test_without_a_check_of_signatures_the_faster_protocol_is_taken(
-    roads: Roads, closure: MakeClosure
+def test_a_check_of_signatures_that_is_asked_for_holds_on_every_road(
+    roads: Roads, closure: MakeClosure, key_file: pathlib.Path
 ) -> None:
-    for variables in ({}, SUDO):
-        new = closure()
-        task = {"path": new.path, "check_sigs": False, "compress": True}
-        said = roads("node1", task, **variables)
-        assert (said["transport"], roads.lacks("node1", new)) == ("ssh-ng", []), said
+    new = closure()
+    task = {"path": new.path, "check_sigs": True, "compress": True}
+    for transport in ("auto", "archive"):
+        said = roads("node2", task | {"transport": transport})
+        assert said["failed"] and "check_sigs is true" in said["msg"], said
+    assert sorted(roads.lacks("node2", new)) == sorted(new.paths)
+    said = roads("node2", task | {"sign_key_file": str(key_file)})
+    assert (said["transport"], roads.lacks("node2", new)) == ("ssh-ng", []), said
 
 
 def test_an_archive_carries_exactly_what_is_missing_large_paths_too(
@@ -287,20 +296,21 @@ def test_an_altered_archive_is_refused_before_anything_is_imported(
     assert roads.leftovers("node1") == ""
 
 
+@pytest.mark.parametrize("transport", ["ssh", "ssh-ng", "archive"])
 def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
-    roads: Roads, closure: MakeClosure
+    roads: Roads, closure: MakeClosure, transport: str
 ) -> None:
     """As after a copy that was cut while its server on the target lived on (NixOS/nix#2699)."""
     new = closure()
     hold = (
-        f"mkfifo /tmp/silence; systemd-run -q --unit=stale sh -c 'exec 9<>/tmp/silence 8>"
+        f"mkfifo /tmp/silence; systemd-run -q --collect --unit=stale sh -c 'exec 9<>/tmp/silence 8>"
         f"{new.paths[2]}.lock; flock 8; exec nix-store --serve --write <&9';"
         f"while flock -n {new.paths[2]}.lock true; do sleep 0.1; done;"
         "systemctl show -P MainPID stale"
     )
     pid = roads.fleet.exec("node1", hold).strip()
     try:
-        said = roads("node1", {"path": new.path, "stall_timeout": 3})
+        said = roads("node1", {"path": new.path, "transport": transport, "stall_timeout": 3})
     finally:
         roads.fleet.exec("node1", "systemctl stop stale; rm /tmp/silence")
     assert said["failed"] and "made no progress for 3 s" in said["msg"]
@@ -372,7 +382,7 @@ def test_a_copy_that_is_cut_leaves_a_whole_store_and_the_next_one_goes_on_from_t
     roads: Roads, closure: MakeClosure, transport: str
 ) -> None:
     new, cut = closure(3, 6, 1 << 20, "urandom"), Scissors(roads)
-    task = {"path": new.path, "transport": transport, "check_sigs": False}
+    task = {"path": new.path, "transport": transport}
     left = [len(new.paths)]
     for sent in (1 << 15, 5 << 19, 5 << 19):
         said = roads("node1", task, **cut(sent))
@@ -392,6 +402,151 @@ def test_a_cut_line_costs_an_archive_nothing_but_time(roads: Roads, closure: Mak
     assert (said.get("changed"), cut.mark.exists()) == (True, False), said
     assert roads.lacks("node1", new) == []
     assert roads.leftovers("node1") == ""
+
+
+def test_a_pulled_cable_ends_a_copy_and_the_next_one_goes_on_from_there(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    new = closure(3, 4, 1 << 20, "urandom")
+    task = {"path": new.path, "transport": "ssh-ng"}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        copy = pool.submit(roads, "node1", task | {"bwlimit": 400, "stall_timeout": 5})
+        until(lambda: len(roads.lacks("node1", new)) < len(new.paths), 60)
+        roads.fleet.link("node1", "down")
+        try:
+            until(lambda: not copiers(new), 60)
+        finally:
+            roads.fleet.link("node1", "up")
+        said = copy.result()
+    assert said["failed"] and "made no progress for 5 s" in said["msg"], said
+    left = roads.lacks("node1", new)
+    said = roads("node1", task)
+    assert (sorted(left), roads.lacks("node1", new)) == (said["missing_paths"], [])
+    assert 0 < len(left) < len(new.paths)
+
+
+def copiers(new: Closure) -> list[int]:
+    """The processes on the controller that copy a closure."""
+
+    def copies(entry: pathlib.Path) -> bool:
+        words = (entry / "cmdline").read_bytes().split(b"\0")
+        return b"copy" in words and new.path.encode() in words
+
+    return processes(copies)
+
+
+def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    new = closure(1, 1, 3 << 20, "urandom")
+    task = {"path": new.path, "transport": "archive", "bwlimit": 800}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        copy = pool.submit(roads, "node1", task)
+        until(lambda: "archive" in roads.fleet.exec("node1", "echo /var/tmp/closure-*/*"), 60)
+        roads.fleet.link("node1", "down")
+        time.sleep(3)
+        roads.fleet.link("node1", "up")
+        said = copy.result()
+    assert (said["changed"], roads.lacks("node1", new)) == (True, []), said
+    assert roads.leftovers("node1") == ""
+
+
+def test_a_path_that_is_collected_after_the_question_is_asked_for_once_more(
+    roads: Roads, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """The way in collects it when the archive arrives."""
+    new, mark, collect = closure(), tmp_path / "collected", tmp_path / "collect"
+    part = next(path for path in new.paths if path.endswith("part2"))
+    roads("node1", {"path": part})
+    enter = roads.enter("node1")
+    command = shlex.join([*enter["testbed_enter"], "nix-store", "--delete", part])
+    collect.write_text(
+        '#!/bin/sh\ncase "$*" in *"cat >"*/archive)\n'
+        f"[ -e {mark} ] || {command} </dev/null >{mark} ;;\nesac\n"
+        'exec "$@"\n'
+    )
+    collect.chmod(0o755)
+    enter["testbed_enter"] = [str(collect), *enter["testbed_enter"]]
+    said = roads("node1", new, **enter)
+    assert (said["changed"], roads.lacks("node1", new)) == (True, []), said
+    assert part not in said["missing_paths"] and "1 store paths deleted" in mark.read_text()
+
+
+@pytest.mark.parametrize("transport", ["ssh-ng", "archive", "cache"])
+def test_a_copy_takes_no_more_of_the_line_than_it_may(
+    roads: Roads, closure: MakeClosure, web: str, tmp_path: pathlib.Path, transport: str
+) -> None:
+    """And says meanwhile how far it is."""
+    new = closure(1, 3, 1 << 20, "urandom")
+    task = {"path": new.path, "transport": transport, "bwlimit": 500}
+    cache = {"cache": web, "cache_upload": f"file://{tmp_path}/web", "check_sigs": False}
+    played = roads.played("node2", task | (cache if transport == "cache" else {}))
+    said = played.result("node2")
+    assert (said["changed"], roads.lacks("node2", new)) == (True, []), said
+    # A part may go at once, before there is a rate to limit.
+    assert said["seconds"] > 0.5 * (3 << 20) / (500 << 10)
+    assert re.search(r"node2: (copying path|import of|pull of) .* of 3.0 MiB", played.text)
+
+
+def test_a_road_that_cannot_be_limited_is_refused(roads: Roads, closure: MakeClosure) -> None:
+    new = closure()
+    said = roads("node1", {"path": new.path, "bwlimit": 400}, "--check", **roads.enter("node1"))
+    assert said["failed"] and "cannot be held to bwlimit" in said["msg"]
+
+
+def test_a_cache_that_does_not_answer_ends_the_copy(
+    roads: Roads, closure: MakeClosure, web: str, tmp_path: pathlib.Path
+) -> None:
+    new, address = closure(), web.removeprefix("http://").partition(":")[0]
+    upload = {"transport": "cache", "cache_upload": f"file://{tmp_path}/web", "stall_timeout": 3}
+    with socket.create_server((address, 0)) as silent:
+        cache = f"http://{address}:{silent.getsockname()[1]}"
+        said = roads("node1", {"path": new.path, "cache": cache} | upload)
+    assert said["failed"] and "made no progress for 3 s" in said["msg"], said
+
+
+def test_a_password_for_ssh_leaves_the_archive(roads: Roads, closure: MakeClosure) -> None:
+    new, password = closure(), roads.fleet.hosts["node3"]["ansible_become_password"]
+    only = f"{roads.ssh_arguments} -o PreferredAuthentications=password"
+    login = {"ansible_ssh_pass": password, "ansible_ssh_common_args": only}
+    played = roads.played("node3", new, "-vvv", **SUDO | login)
+    said = played.result("node3")
+    assert (said["transport"], roads.lacks("node3", new)) == ("archive", []), said
+    assert "ssh asks for a password" in said["reason"]
+    assert password not in played.text
+
+
+def test_the_controller_can_be_the_target(
+    roads: Roads, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """node2 is a name for it here; node1 has the closure."""
+    new = closure()
+    paths = new.paths
+    roads("node1", new)
+    for root in tmp_path.glob("*-root"):
+        root.unlink()
+    nix("nix-store", "--delete", *paths)
+    roads.others["node1"] = {}
+    try:
+        task = {"path": new.path, "build_host": "node1"}
+        said = roads("node2", task, ansible_connection="local")
+        assert (said["transport"], said["missing_paths"]) == ("archive", sorted(paths)), said
+        assert nix("nix-store", "--check-validity", "--print-invalid", *paths) == ""
+    finally:
+        pathlib.Path(INCOMING).unlink(missing_ok=True)
+
+
+def test_a_host_without_room_for_the_files_is_told_before_the_start(
+    roads: Roads, closure: MakeClosure
+) -> None:
+    new = closure(1, 1, 2 << 20)
+    roads.fleet.exec("node1", "mount -t tmpfs -o size=1m tmpfs /var/tmp")
+    try:
+        said = roads("node1", {"path": new.path, "transport": "archive"})
+    finally:
+        roads.fleet.exec("node1", "umount /var/tmp")
+    assert said["failed"] and "/var/tmp there has" in said["msg"], said
+    assert sorted(roads.lacks("node1", new)) == sorted(new.paths)
 
 
 def second_sshd(fleet: Fleet, options: str) -> None:
@@ -416,7 +571,7 @@ def test_nix_takes_the_same_way_as_ansible(roads: Roads, closure: MakeClosure) -
         straight = roads("node1", new, ansible_port=2222)
     finally:
         fleet.exec("node1", "systemctl stop second-sshd")
-    assert (said["transport"], roads.lacks("node1", new)) == ("ssh", []), said
+    assert (said["transport"], roads.lacks("node1", new)) == ("ssh-ng", []), said
     assert straight["unreachable"], "the jump host is the only way"
 
 
@@ -494,7 +649,7 @@ def test_nix_takes_an_ipv6_address_with_its_zone(roads: Roads, closure: MakeClos
         ansible_host=f"{local[3].split('/')[0]}%{route[route.index('dev') + 1]}",
         ansible_ssh_extra_args=f"-o HostKeyAlias={address}",
     )
-    assert (said["transport"], roads.lacks("node1", new)) == ("ssh", []), said
+    assert (said["transport"], roads.lacks("node1", new)) == ("ssh-ng", []), said
 
 
 def test_what_the_hosts_own_caches_have_does_not_cross_the_line(
@@ -508,7 +663,7 @@ def test_what_the_hosts_own_caches_have_does_not_cross_the_line(
     roads.fleet.exec("node2", f"echo 'substituters = {web}' >>/etc/nix/nix.conf")
     roads.fleet.exec("node2", "systemctl restart nix-daemon")
     assert roads("node2", whole)["transport"] == "substituted"
-    assert roads("node2", new)["transport"] == "ssh"
+    assert roads("node2", new)["transport"] == "ssh-ng"
     assert roads.lacks("node2", whole) == roads.lacks("node2", new) == []
     said = roads.fleet.exec("node2", f"{' '.join(NIX)} path-info --sigs {' '.join(new.paths)}")
     fetched = {line.split()[0] for line in said.splitlines() if "testbed-1:" in line}

@@ -18,8 +18,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy import (
     explain_stall,
     fall_back,
     is_large,
+    limit_cache,
     parse_answer,
     parse_signatures,
+    require_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from hypothesis import given
@@ -95,42 +97,43 @@ NO_SSH_PLAIN = Way("the host is reached by the connection plugin docker", "")
 
 
 @pytest.mark.parametrize(
-    ("way", "trusted", "signed", "check_sigs", "transport", "sudo"),
+    ("way", "trusted", "signed", "transport", "sudo", "reason"),
     [
-        (ROOT, True, False, True, "ssh", False),
-        (ROOT, True, False, False, "ssh-ng", False),
-        (ROOT, True, True, True, "ssh-ng", False),
-        (PLAIN, True, False, True, "ssh", False),
-        (PLAIN, False, True, True, "ssh-ng", False),
-        (SUDO, False, False, True, "ssh", True),
-        (SUDO, False, False, False, "ssh-ng", True),
-        (SUDO, False, True, True, "ssh-ng", True),
-        (SUDO, True, False, True, "ssh", False),
-        (ASKS, False, False, True, "archive", False),
-        (ASKS, False, True, True, "ssh-ng", False),
-        (ASKS, True, False, True, "ssh", False),
-        (NO_SSH, False, False, True, "archive", False),
-        (NO_SSH, False, True, False, "archive", False),
-        (NO_SSH_PLAIN, True, False, True, "archive", False),
+        (ROOT, True, False, "ssh-ng", False, "the host trusts the login"),
+        (ROOT, True, True, "ssh-ng", False, "signatures"),
+        (PLAIN, True, False, "ssh-ng", False, "the host trusts the login"),
+        (PLAIN, False, True, "ssh-ng", False, "signatures"),
+        (SUDO, False, False, "ssh-ng", True, "sudo asks the login for no password"),
+        (SUDO, False, True, "ssh-ng", True, "signatures"),
+        (SUDO, True, False, "ssh-ng", False, "the host trusts the login"),
+        (ASKS, False, False, "archive", False, "Nix cannot become root"),
+        (ASKS, False, True, "ssh-ng", False, "signatures"),
+        (ASKS, True, False, "ssh-ng", False, "the host trusts the login"),
+        (NO_SSH, False, False, "archive", False, "plugin docker"),
+        (NO_SSH, False, True, "archive", False, "plugin docker"),
+        (NO_SSH_PLAIN, True, False, "archive", False, "plugin docker"),
     ],
 )
 def test_auto_takes_the_road_by_which_the_target_accepts_the_closure(
-    way: Way, trusted: bool, signed: bool, check_sigs: bool, transport: str, sudo: bool
+    way: Way, trusted: bool, signed: bool, transport: str, sudo: bool, reason: str
 ) -> None:
-    road = choose_road(way, trusted, signed, check_sigs)
+    road = choose_road(way, trusted, signed)
     assert (road.transport, road.sudo) == (transport, sudo)
-    assert road.reason
+    assert reason in road.reason
 
 
-@pytest.mark.parametrize(
-    ("way", "signed", "check_sigs"),
-    [(PLAIN, False, True), (PLAIN, False, False), (NO_SSH_PLAIN, True, True)],
-)
+@pytest.mark.parametrize(("way", "signed"), [(PLAIN, False), (NO_SSH_PLAIN, True)])
 def test_a_closure_that_no_road_brings_in_is_refused_with_the_ways_out(
-    way: Way, signed: bool, check_sigs: bool
+    way: Way, signed: bool
 ) -> None:
     with pytest.raises(ClosureError, match=r"become: true.*sign_key_file.*trusted-users"):
-        choose_road(way, False, signed, check_sigs)
+        choose_road(way, False, signed)
+
+
+def test_a_check_that_the_task_demands_is_passed_by_signatures_alone() -> None:
+    require_signatures(True)
+    with pytest.raises(ClosureError, match=r"check_sigs is true.*sign_key_file"):
+        require_signatures(False)
 
 
 @pytest.mark.parametrize(
@@ -222,3 +225,21 @@ def test_a_stalled_copy_names_the_oldest_server() -> None:
     said = explain_stall(300, A, "web1", serving)
     assert "no progress for 300 s" in said and "kill 812" in said and "1200 12" in said
     assert "kill" not in explain_stall(300, A, "web1", "\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "refusal"),
+    [
+        ("https://cache.example.org", {"download-speed": "0"}, None),
+        ("https://cache.example.org", {}, "too old"),
+        ("file:///srv/cache", {"download-speed": "0"}, "http and https only"),
+    ],
+)
+def test_what_is_fetched_is_limited_by_nix_where_it_can(
+    url: str, said: dict[str, str], refusal: str | None
+) -> None:
+    if refusal is None:
+        assert limit_cache(url, answer(**said), 512) == ["--option", "download-speed", "512"]
+        return
+    with pytest.raises(ClosureError, match=refusal):
+        limit_cache(url, answer(**said), 512)

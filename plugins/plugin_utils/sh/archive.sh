@@ -8,7 +8,7 @@
 pack() {
     file=$1 compress=$2
     shift 2
-    nix-store --export "$@" >"$file" || exit
+    watched nix-store --export "$@" >"$file" || exit
     wrap
 }
 
@@ -16,7 +16,7 @@ pack() {
 # what a binary cache says of the path, but for where its NAR is.
 pack_large() {
     file=$1 compress=$2
-    nix-store --dump "$3" >"$file" || exit
+    watched nix-store --dump "$3" >"$file" || exit
     wrap
     printf 'StorePath: %s\nNarHash: %s\n' "$3" "$(nix-store --query --hash "$3")"
     printf 'NarSize: %s\n' "$(nix-store --query --size "$3")"
@@ -26,13 +26,13 @@ pack_large() {
 
 # The file belongs to who owns its directory: the login, who will fetch it.
 wrap() {
-    if [ -n "$compress" ]; then gzip -1 <"$file" >"$file.gz" && mv "$file.gz" "$file" || exit; fi
+    if [ -n "$compress" ]; then watched gzip -1 <"$file" >"$file.gz" && mv "$file.gz" "$file" || exit; fi
     chown "$(stat -c %u "${file%/*}")" "$file"
     checksum "$file"
 }
 
 checksum() {
-    sha256sum <"$1" | cut -d ' ' -f 1
+    watched sha256sum <"$1" | cut -d ' ' -f 1
 }
 
 # arrived FILE CHECKSUM: nothing of a file that was cut or altered is imported.
@@ -43,7 +43,8 @@ arrived() {
 # unpack FILE CHECKSUM COMPRESS: adds what pack wrote to the store.
 unpack() {
     arrived "$1" "$2"
-    if [ -n "$3" ]; then gzip -dc "$1"; else cat "$1"; fi | nix-store --import >/dev/null
+    if [ -n "$3" ]; then gzip -dc "$1"; else cat "$1"; fi |
+        watched nix-store --import >/dev/null
 }
 
 # unpack_large FILE CHECKSUM COMPRESS PATH INFO: adds what pack_large wrote to the store. Nix reads
@@ -55,6 +56,6 @@ unpack_large() {
     printf 'StoreDir: /nix/store\n' >"$cache/nix-cache-info"
     ln "$1" "$cache/nar/path"
     printf '%s\nURL: nar/path\nCompression: %s\n' "$5" "${3:-none}" >"$cache/${name%%-*}.narinfo"
-    nix --extra-experimental-features nix-command copy --no-check-sigs --no-recursive \
+    watched nix --extra-experimental-features nix-command copy --no-check-sigs --no-recursive \
         --from "file://$cache" "$4"
 }

@@ -6,12 +6,12 @@
 
 # push URL PATH: writes to a binary cache what it lacks of the closure.
 push() {
-    nix --extra-experimental-features nix-command copy --to "$1" "$2"
+    watched nix --extra-experimental-features nix-command copy --to "$1" "$2"
 }
 
 # pull URL PATH [OPTION...]: fetches what is missing of the closure from a binary cache.
 pull() {
     url=$1 toplevel=$2
     shift 2
-    nix --extra-experimental-features nix-command copy --from "$url" "$@" "$toplevel"
+    watched nix --extra-experimental-features nix-command copy --from "$url" "$@" "$toplevel"
 }

@@ -31,8 +31,9 @@ expect() {
 road() {
     login=${1:-${SUDO_USER:-$(id -un)}}
     printf 'login=%s\ngroups=%s\n' "$login" "$(id -nG "$login")"
-    settings | sed -n \
-        's/^\(trusted-users\|trusted-public-keys\|require-sigs\|substituters\) = /\1=/p'
+    settings | sed -n '
+        s/^\(trusted-users\|trusted-public-keys\|require-sigs\) = /\1=/p
+        s/^\(substituters\|download-speed\) = /\1=/p'
     for place in /nix/store /var/tmp; do
         printf 'free %s=%s\n' "$place" "$(df -Pk "$place" | awk 'NR == 2 { print $4 }')"
     done
@@ -60,13 +61,7 @@ sign() {
 
 # substitute PATH...: fetches from the caches of this host what they have; the rest comes to us.
 substitute() {
-    printf '%s\n' "$@" | xargs nix-store --realise --ignore-unknown >/dev/null
-}
-
-# serving: prints process, age and command of the Nix servers here that ssh has started.
-serving() {
-    ps -eo pid=,etimes=,args= | sort -k 2 -nr | awk '
-        $3 ~ /(^|\/)nix-store$/ && /--serve/ || $3 ~ /(^|\/)nix-daemon$/ && /--stdio/'
+    watched nix-store --realise --ignore-unknown "$@" >/dev/null
 }
 
 # held TOPLEVEL: does a profile of systems hold it already? Then nothing would remove another root.
@@ -77,25 +72,48 @@ held() {
     return 1
 }
 
-# copy TOPLEVEL URL CONFIG [OPTION...]: copies the closure with Nix's own ssh, which gets CONFIG.
+# copy TOPLEVEL URL CONFIG BWLIMIT [OPTION...]: copies the closure with Nix's own ssh, which gets
+# CONFIG, at no more than BWLIMIT KiB a second if there is one.
 copy() {
-    toplevel=$1 url=$2 config="$state/ssh-$$"
-    case $config in *[[:space:]]*) die "Nix before 2.26 needs a home without blanks, not $HOME" ;; esac
-    trap 'rm -f "$config"' EXIT
-    mkdir -p "$state"
-    printf '%s\n' "$3" >"$config"
-    shift 3
-    NIX_SSHOPTS="-F $config" nix --extra-experimental-features nix-command copy \
-        --to "$url" "$@" "$toplevel" &
-    nix=$!
-    sent "$nix" &
-    wait "$nix"
+    toplevel=$1 url=$2 directory="$state/ssh-$$"
+    case $directory in
+        *[[:space:]]*) die "Nix before 2.26 needs a home without blanks, not $HOME" ;;
+    esac
+    # A shell that a signal ends forgets EXIT.
+    trap 'exit 143' TERM HUP
+    trap 'rm -rf "$directory"' EXIT
+    mkdir -p "$directory"
+    printf '%s\n' "$3" >"$directory/config"
+    [ "$4" -eq 0 ] || limit "$4"
+    shift 4
+    export NIX_SSHOPTS="-F $directory/config"
+    watched nix --extra-experimental-features nix-command copy --to "$url" "$@" "$toplevel"
 }
 
-# sent PID: prints what a process has written so far, while it lives. That is how far a copy is:
-# Nix itself says nothing in the middle of a path, and before 2.26 not over ssh at all.
-sent() {
-    while sleep 1 && [ -r "/proc/$1/io" ]; do
-        sed -n 's/^wchar: //p' "/proc/$1/io"
-    done 2>/dev/null
+# limit KIB: gives Nix an ssh that sends at no more than that a second. Neither Nix nor ssh has such
+# a setting, and a tool for it may not be there.
+limit() {
+    BWLIMIT=$(($1 * 1024)) SSH=$(command -v ssh)
+    limited_ssh >"$directory/ssh"
+    chmod +x "$directory/ssh"
+    PATH="$directory:$PATH"
+    export BWLIMIT SSH
+}
+
+# Each pipe has one holder, so that Nix sees the end of ssh, and ssh that of Nix.
+limited_ssh() {
+    cat <<'SSH'
+#!/bin/sh
+owed=0
+exec 4<&0
+while sent=$(dd bs=65536 count=1 <&4 2>&1 >&3 | sed -n 's/ bytes.*//p') && [ "${sent:-0}" -gt 0 ]; do
+    owed=$((owed + sent))
+    if [ "$owed" -ge "$BWLIMIT" ]; then
+        sleep "$((owed / BWLIMIT))"
+        owed=$((owed % BWLIMIT))
+    fi
+done 3>&1 | "$SSH" "$@" 4<&- &
+exec 4<&- >&-
+wait "$!"
+SSH
 }

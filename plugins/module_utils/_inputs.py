@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from collections.abc import Callable, Mapping
 
@@ -21,6 +22,10 @@ Args = Mapping[str, t.Any]
 Absolute = Callable[[str], str]
 
 INPUTS = ("file", "expression", "configuration", "flake")
+# What says which system is meant, of the options that a task has.
+OF_A_SYSTEM = {*INPUTS, "attr", "nixpkgs", "args"}
+# It is the name of a link as well, and a word between blanks in what hosts answer.
+_NAME = re.compile(r"[^\s/.][^\s/]*")
 
 # `specialArgs` came to nixpkgs' nixos/default.nix with 24.05.
 _CONFIGURATION = """
@@ -66,11 +71,14 @@ def request_of(args: Args, host: str, absolute: Absolute) -> Request:
     :param absolute: makes a path of the controller absolute
     :raises ClosureError: the options do not say, or what they say has no sense
     """
+    if not _NAME.fullmatch(host):
+        raise ClosureError(
+            f"{host!r} cannot be the name of a system: it has a blank, a slash or a dot in front."
+        )
     given = [name for name in INPUTS if args.get(name)]
     if len(given) != 1:
         raise ClosureError(f"{host}: give one of {', '.join(INPUTS)}, not {len(given)} of them.")
-    # A task's values carry marks of Ansible's; only JSON reaches Nix.
-    args = {**args, "args": json.loads(json.dumps(args["args"] or {}))}
+    args = {**args, "args": as_json(args["args"] or {}, f"{host}: args")}
     makers = {"file": _of_file, "expression": _of_expression, "flake": _of_flake}
     return makers.get(given[0], _of_configuration)(args, host, absolute)
 
@@ -87,7 +95,9 @@ def _of_expression(args: Args, _host: str, _absolute: Absolute) -> Request:
 
 def _of_configuration(args: Args, host: str, absolute: Absolute) -> Request:
     modules = [
-        absolute(it) if isinstance(it, str) else {"_file": "the task", "imports": [it]}
+        absolute(it)
+        if isinstance(it, str)
+        else {"_file": "the task", "imports": [as_json(it, f"{host}: configuration")]}
         for it in args["configuration"]
     ]
     if not args["nixpkgs"]:
@@ -137,6 +147,19 @@ def nixpkgs_expression(nixpkgs: t.Any, absolute: Absolute) -> str:
             "the same: closure.nixos.nixpkgs_pin finds it out."
         )
     return f"(builtins.fetchTarball {as_nix({key: nixpkgs[key] for key in ('url', 'sha256')})})"
+
+
+def as_json(value: t.Any, name: str) -> t.Any:
+    """Return a task's value without the marks that Ansible's values carry.
+
+    :raises ClosureError: JSON has no such value
+    """
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ClosureError(
+            f"{name} holds what JSON has no word for ({error}). Quote a date, so that it is a text."
+        ) from error
 
 
 def as_nix(value: t.Any) -> str:

@@ -90,6 +90,8 @@ options:
     description:
       - Arguments for the Nix code, any values that JSON can hold. They are part of what is
         evaluated, so the same arguments give the same system.
+      - What they hold may come into the store, which all users of a host can read. Bring secrets
+        to a host by another way.
       - The functions in O(file) and O(expression) get those that they name, the modules of
         O(configuration) and O(flake) get them beside C(pkgs) and C(lib), as C(specialArgs).
     type: dict
@@ -98,7 +100,7 @@ options:
     description:
       - Several systems by name, to evaluate and build together in one task. Each is a dictionary of
         the options O(file), O(expression), O(configuration), O(flake), O(attr), O(nixpkgs) and
-        O(args), and what it leaves out is as the task has it.
+        O(args), and what it leaves out is as the task has it. One that says nonsense fails alone.
       - Use O(hosts) instead when each host of the play needs its own system.
     type: dict
   hosts:

@@ -18,7 +18,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.template import Templar
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
 from ansible_collections.closure.nixos.plugins.module_utils._inputs import (
-    INPUTS,
+    OF_A_SYSTEM,
     Absolute,
     request_of,
 )
@@ -126,9 +126,21 @@ class RequestsAction(ClosureAction):
         """Return the requests of `systems`: what the task says, and each of them for itself."""
         common = {key: value for key, value in args.items() if key != "systems" and value}
         return {
-            name: request_of(self.validated(common | own), name, absolute)
+            name: self._named_one(common, name, own, absolute)
             for name, own in args["systems"].items()
         }
+
+    def _named_one(
+        self, common: dict[str, t.Any], name: str, own: t.Any, absolute: Absolute
+    ) -> Request | str:
+        """Return the request of one of `systems`, or why there is none."""
+        if not isinstance(own, dict) or not own.keys() <= OF_A_SYSTEM:
+            names = ", ".join(sorted(OF_A_SYSTEM))
+            return f"It has to be a dictionary in systems, with nothing else than {names}."
+        try:
+            return request_of(self.validated(common | own), name, absolute)
+        except ClosureError as error:
+            return str(error)
 
     def _request_of(self, host: str, absolute: Absolute) -> Request | str:
         """Return what this task would ask on another host, or why that cannot be told."""
@@ -137,7 +149,7 @@ class RequestsAction(ClosureAction):
             args = self._task.args | templar.template(self._written_args())
             return request_of(self.validated(args), host, absolute)
         except Exception as error:  # whatever a host's variables hold: it is that host's failure
-            return f"{host}: {error}"
+            return f"{host}: {str(error).removeprefix(f'{host}: ')}"
 
     def _written_args(self) -> dict[str, t.Any]:
         """Return the task's arguments as they were written, not templated for its own host."""
@@ -162,7 +174,7 @@ def _tried(make: t.Callable[[], t.Any]) -> tuple[t.Any, dict[str, object] | None
 
 def _shared(args: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the options that are not in the requests."""
-    own = {*INPUTS, "attr", "nixpkgs", "args", "systems", "hosts"}
+    own = {*OF_A_SYSTEM, "systems", "hosts"}
     return {key: value for key, value in args.items() if key not in own}
 
 
@@ -173,7 +185,11 @@ def _key(*words: t.Any) -> str:
 
 def _together(outcomes: Outcomes) -> Outcome:
     """Return one result for many systems; it fails when one does, and has the others in it."""
-    failures = [f"{name}: {it['msg']}" for name, it in outcomes.items() if it.get("failed")]
+    failures = [
+        f"{name}: {it['msg'].removeprefix(f'{name}: ')}"
+        for name, it in outcomes.items()
+        if it.get("failed")
+    ]
     changed = any(it.get("changed") for it in outcomes.values())
     result: Outcome = {"systems": outcomes, "changed": changed}
     return result | ({"failed": True, "msg": "\n".join(failures)} if failures else {})

@@ -216,6 +216,33 @@ def test_of_twenty_systems_one_is_broken_and_nineteen_are_built(play: Play, memo
     assert len({it["path"] for it in outcomes.values() if not it.get("failed")}) == number - 1
 
 
+def test_systems_that_say_nonsense_fail_alone(play: Play) -> None:
+    good: Task = {"configuration": [{}]}
+    systems = {
+        "good": good,
+        "text": "nixos.nix",
+        "other": good | {"roots": "/roots"},
+        "../../above": good,
+        "empty": {"attr": "x"},
+        "date": good | {"args": {"day": "A DATE"}},
+    }
+    name = "nonsense"
+    nonsense = task(name, systems=systems, nixpkgs=str(NIXPKGS)) | {"check_mode": True}
+    text = playbook(nonsense, hosts="localhost", connection="local")
+    played = play(text.replace('"A DATE"', "2026-01-01"))
+    said = message(played, name)
+    outcomes = played.result("localhost", name)["systems"]
+    assert outcomes["good"]["path"] and "Traceback" not in played.text
+    for words in (
+        "text: It has to be a dictionary in systems",
+        "other: It has to be a dictionary in systems, with nothing else than args, ",
+        "'../../above' cannot be the name of a system",
+        "empty: give one of file, ",
+        "date: args holds what JSON has no word for",
+    ):
+        assert words in said, words
+
+
 def test_check_mode_says_what_a_build_would_do(play: Play) -> None:
     def arguments() -> Task:
         motd = {"users": {"motd": secrets.token_hex(4)}}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 import typing as t
@@ -131,3 +132,15 @@ def test_options_become_lines_of_nix_conf() -> None:
 def test_a_setting_stays_in_its_line(value: str) -> None:
     with pytest.raises(ClosureError, match="builders"):
         nix_config(OPTIONS | {"builders": value, "keep_going": True, "nix_options": {}})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "..", ".a", "a\nb"])
+def test_a_name_that_is_no_name_of_a_link_is_refused(name: str) -> None:
+    with pytest.raises(ClosureError, match="cannot be the name of a system"):
+        request_of(DEFAULTS | {"expression": "1"}, name, absolute)
+
+
+@pytest.mark.parametrize("value", [datetime.date(2026, 1, 1), float("nan"), {1, 2}])
+def test_what_json_cannot_hold_is_told(value: t.Any) -> None:
+    with pytest.raises(ClosureError, match="args holds what JSON has no word for"):
+        requested(expression="1", args={"x": value})

@@ -92,7 +92,8 @@ _HASH_MISMATCH = re.compile(
 )
 # As Nix 2.8 says it, and as newer ones do.
 _NO_FILE = re.compile(
-    r"error: (?:getting status of '([^']+)': No such file|path '([^']+)' does not exist)"
+    r"error: (?:(?:getting status of|opening file) '([^']+)': No such file"
+    r"|path '([^']+)' does not exist)"
 )
 _ADVICE = {
     "closure.nixos: not a derivation": "{name}: {attr} is not a NixOS system. Name an attribute "
@@ -322,10 +323,7 @@ def explain_evaluation(stderr: str, request: Request) -> str:
             "(pkgs, lib, modulesPath), or from a pin."
         )
     if gone := _NO_FILE.search(text):
-        return (
-            f"{request.name} does not evaluate: {gone[1] or gone[2]} does not exist on the build "
-            "host. Correct the path, or bring the file there."
-        )
+        return f"{request.name} does not evaluate: {_no_file(gone[1] or gone[2])}"
     for mark, advice in _ADVICE.items():
         if mark in text:
             attr = show_attr(request.attrs[0]) or "all of it"
@@ -333,6 +331,15 @@ def explain_evaluation(stderr: str, request: Request) -> str:
     said = _ERROR.split(without_trace(text))[-1]
     trace = "\n(use '--show-trace' to show detailed location information)"
     return f"{request.name} does not evaluate: {said.replace(trace, '').strip()}"
+
+
+def _no_file(path: str) -> str:
+    copied = path.startswith(("/nix/store/", "«"))
+    return f"{path} does not exist on the build host. " + (
+        "Of a Git tree only what Git tracks is copied: run git add for the file."
+        if copied
+        else "Correct the path, or bring the file there."
+    )
 
 
 def search_path_use(stderr: str) -> dict[str, str] | None:

@@ -52,7 +52,8 @@ def source_files(directory: pathlib.Path) -> list[str]:
         )
     if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
         return ["."]
-    command = ["git", "-C", str(directory), "ls-files", "-z"]
+    # Of a submodule, Git would name the directory only, and all in it would be brought.
+    command = ["git", "-C", str(directory), "ls-files", "--recurse-submodules", "-z"]
     try:
         done = subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:

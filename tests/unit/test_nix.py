@@ -35,6 +35,14 @@ EVALUATIONS = {
         "error:\n       … while calling a thing\n\n       error: path '/a/b.nix' does not exist\n",
         ("/a/b.nix does not exist on the build host",),
     ),
+    "missing pin": (
+        "error: opening file '/a/pin.json': No such file or directory\n",
+        ("/a/pin.json does not exist on the build host", "Correct the path"),
+    ),
+    "untracked file": (
+        "error: getting status of '/nix/store/x-source/b.nix': No such file or directory\n",
+        ("/nix/store/x-source/b.nix does not exist", "only what Git tracks", "git add"),
+    ),
     "hash mismatch": (
         "error: hash mismatch in file downloaded from 'https://x/y.tar.gz':\n"
         "         specified: sha256:aaa\n         got:       sha256:bbb\n",

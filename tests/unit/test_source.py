@@ -27,6 +27,20 @@ def test_of_a_git_tree_only_what_is_tracked_is_taken(tmp_path: pathlib.Path) -> 
     assert sorted(source_files(directory)) == [".hidden", "a b\nc.nix"]
 
 
+def test_of_a_submodule_only_what_is_tracked_is_taken(tmp_path: pathlib.Path) -> None:
+    other, directory = tmp_path / "other", tmp_path / "main"
+    for tree in (other, directory):
+        tree.mkdir()
+        git(tree, "init", "-q")
+    (other / "tracked").touch()
+    git(other, "add", "tracked")
+    git(other, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a")
+    add = ("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other), "sub")
+    git(directory, *add)
+    (directory / "sub/untracked").touch()
+    assert sorted(source_files(directory)) == [".gitmodules", "sub/tracked"]
+
+
 def test_without_a_git_tree_all_is_taken(tmp_path: pathlib.Path) -> None:
     assert source_files(tmp_path) == ["."]
 

@@ -75,7 +75,7 @@ _ATTRIBUTE = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^".]+))\s*(?:\.|$)')
 _NO_ATTRIBUTE = re.compile(r"closure\.nixos: no attribute (\{.*\})")
 _HOST = re.compile(r'closure\.nixos: in ("(?:[^"\\]|\\.)*")')
 _ERROR = re.compile(r"^ *error: *", re.MULTILINE)
-_FIRST_PLACE = re.compile(r"(?:\bat |the file ')(/[^\n']+)")
+_PLACE_NAMED = re.compile(r"(?:\bat |the file ')(/[^\n']+)")
 _TRACE = re.compile(r"\n+ *… .*", re.DOTALL)
 # What Nix says of a file before it evaluates any of it.
 _UNPARSED = re.compile(
@@ -283,12 +283,13 @@ def fails_too(stderr: str, failed: Request, other: Request) -> bool:
 
 
 def error_place(stderr: str) -> str:
-    """Return an error with the place that its trace names first, where it names one.
+    """Return an error with the place where it arose, where Nix names one.
 
-    Nix up to 2.8 says only there where a ``throw`` stands.
+    That of a ``throw`` is not in the error, but next to it in the trace.
     """
-    found = _FIRST_PLACE.search(_ERROR.split(_ANSI.sub("", stderr))[-1])
-    return f"{without_trace(stderr)}{found[1]}" if found else ""
+    *before, last = _ERROR.split(_ANSI.sub("", stderr))
+    behind, ahead = (_PLACE_NAMED.findall(text) for text in (last, "\n".join(before)))
+    return "".join([without_trace(stderr), *(behind[:1] or ahead[-1:])]) if behind or ahead else ""
 
 
 def heap_bytes(text: str) -> int:

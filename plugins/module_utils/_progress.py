@@ -68,7 +68,11 @@ class BuildLog:
         if not line.startswith("@nix "):
             self._said.append(line)
             return
-        record: Record = json.loads(line[5:])
+        try:
+            record: Record = json.loads(line[5:])
+        except ValueError:  # a helper of Nix's, such as ssh, spoke in the middle of it
+            self._said.append(line)
+            return
         takers = {"msg": self._message, "start": self._start, "stop": self._stop}
         takers.get(record["action"], self._result)(record)
 

@@ -125,6 +125,25 @@ def test_an_error_is_told_without_its_trace(stderr: str) -> None:
     assert error_place("error: no\n") == ""
 
 
+# A throw in two files of one host, as Nix 2.8 and 2.26 trace it.
+THROWS = {
+    "2.8": (
+        "error: no\n\n       … while evaluating 'f'\n\n       at /a/deep.nix:1:5:\n\n"
+        "       … while evaluating 'g'\n\n       at /a/top.nix:7:7:\n"
+    ),
+    "2.26": (
+        "error:\n       … while calling the 'import' builtin\n         at /a/top.nix:7:7:\n\n"
+        "       … while calling the 'throw' builtin\n         at /a/deep.nix:1:5:\n"
+        "            1| throw\n\n       error: no\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("stderr", THROWS.values(), ids=THROWS)
+def test_the_place_of_a_throw_is_next_to_it_in_the_trace(stderr: str) -> None:
+    assert error_place(stderr) == "error: no\n/a/deep.nix:1:5:"
+
+
 @pytest.mark.parametrize("stderr", TRACES.values(), ids=TRACES)
 def test_hosts_fail_together_only_where_a_file_of_both_does_not_parse(stderr: str) -> None:
     one = Request("one", "one", ((),), files=("/a/b.nix", "/a/c.nix"))

@@ -96,6 +96,11 @@ def test_the_end_of_a_failed_builders_log_stands_in_its_error(error: str) -> Non
     assert "> line 29" in failed_builders(said)[DRV]
 
 
+def test_a_line_that_is_not_whole_is_shown_as_it_is() -> None:
+    text = fed(b'@nix {"action": "stoWarning: x\n', lines(message("error: bad"))).text
+    assert text == '@nix {"action": "stoWarning: x\nerror: bad\n'
+
+
 def test_a_log_that_nix_shows_itself_is_not_shown_twice() -> None:
     error = f"error: builder for '{DRV}' failed;\n       last 1 log lines:\n       > once"
     said = fed(lines(*BUILDING, result(4, 101, "once"), message(error))).text

@@ -126,7 +126,7 @@ options:
         host. Paths below it in O(file), O(configuration), O(nixpkgs), O(flake) and O(expression)
         then mean what was brought.
       - Of a Git tree only what Git tracks is brought. It goes into the build host's store, once in
-        a run.
+        a run. Messages name its files as they are on the controller.
       - Without it the build host must have the files itself, at the same paths.
     type: path
   build_lease:

@@ -53,6 +53,7 @@ class Evaluator:
     """Evaluates on one host.
 
     :param directory: what relative paths in expressions start from, where the host has it
+    :param origin: where a directory there is from, in whose place messages name that
     :param settings: lines of nix.conf that count
     :param lease: seconds that a command goes on when nobody asks after it
     :param timeout: seconds for a command
@@ -63,6 +64,7 @@ class Evaluator:
     host: Host
     progress: Progress
     directory: str = "/"
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict)
     settings: str = ""
     lease: int = 30
     timeout: float = 86400
@@ -95,6 +97,12 @@ class Evaluator:
         """Run a function of ``sh/build.sh`` with our settings, as a job that ends with us."""
         command = script("configured", self.settings, *words, sources=("store", "build"))
         return run_leased(self.host, what, command, self.timeout, hear, self.lease)
+
+    def shown(self, text: str) -> str:
+        """Return a message with the paths that people know."""
+        for there, here in self.origin.items():
+            text = text.replace(there, here)
+        return text
 
     def _hear(self, _out: bytes, err: bytes) -> None:
         lines = err.decode(errors="replace").splitlines()
@@ -214,17 +222,18 @@ class _Evaluation(t.Generic[Found]):
         use = search_path_use(ended.stderr)
         if use and request.search_path and not self.search_path:
             raise _SearchPathUsedError(
-                f"{use['position']} looks <{use['name']}> up in NIX_PATH, so what is built depends "
-                "on who builds it. Pin nixpkgs and import the pin there instead."
+                f"{self.by.shown(use['position'])} looks <{use['name']}> up in NIX_PATH, so what "
+                "is built depends on who builds it. Pin nixpkgs and import the pin there instead."
             )
-        return failure(explain_evaluation(ended.stderr, request), ended)
+        message = self.by.shown(explain_evaluation(ended.stderr, request))
+        return failure(message, dataclasses.replace(ended, stderr=self.by.shown(ended.stderr)))
 
     def _nix(self, expression: str) -> Ended:
         return self.by.nix("evaluate", self.search_path, expression, "--show-trace")
 
     def _warn(self, ended: Ended) -> None:
         for warning in warnings_in(ended.stderr):
-            self.by.progress.warn(warning)
+            self.by.progress.warn(self.by.shown(warning))
 
 
 def failure(message: str, ended: Ended | None = None, **details: t.Any) -> Outcome:

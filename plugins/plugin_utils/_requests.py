@@ -43,8 +43,10 @@ class RequestsAction(ClosureAction):
         failure as well. The key is what was asked, so every host computes the same.
         """
         builder = self.evaluator(args)
-        absolute = self._absolute(builder.host, args["source"])
-        builder = dataclasses.replace(builder, directory=absolute(self._loader.get_basedir()))
+        origin = self._brought(builder.host, args["source"])
+        absolute = self._absolute(builder.host, origin)
+        directory = absolute(self._loader.get_basedir())
+        builder = dataclasses.replace(builder, directory=directory, origin=origin)
         make = self._named if args["systems"] else self._for_hosts
         requests = make(args, absolute)
         key = _key(type(self).__module__, builder.host.name, self.check, _shared(args), requests)
@@ -91,18 +93,26 @@ class RequestsAction(ClosureAction):
     def _name(self) -> str:
         return str(self.task_vars["inventory_hostname"])
 
-    def _absolute(self, host: Host, source: str | None) -> Absolute:
-        """Return what makes a path of the task one of the build host, which gets the source."""
+    def _brought(self, host: Host, source: str | None) -> dict[str, str]:
+        """Return where the source is on another host, and where it is from; brought once a run."""
+        if not source or host.is_here:
+            return {}
+        root = self._loader.path_dwim(source)
+        name = f"source-{_key(host.name, root)}"
+        there = self._kept(host, name, lambda: bring_source(host, pathlib.Path(root)))
+        return {there: root}
+
+    def _absolute(self, host: Host, origin: dict[str, str]) -> Absolute:
+        """Return what makes a path of the task one of the build host."""
         here = self._loader.path_dwim
         if host.is_here:
             return here
-        root = pathlib.Path(here(source)) if source else None
-        there = self._brought(host, root) if root else None
 
         def absolute(path: str) -> str:
             full = pathlib.Path(os.path.normpath(here(path)))
-            if root and there and full.is_relative_to(root):
-                return str(there / full.relative_to(root))
+            for there, root in origin.items():
+                if full.is_relative_to(root):
+                    return str(there / full.relative_to(root))
             if path.startswith("~"):
                 raise ClosureError(
                     f"{path}: whose home that is on {host.name} is not known on the controller. "
@@ -111,11 +121,6 @@ class RequestsAction(ClosureAction):
             return str(full)
 
         return absolute
-
-    def _brought(self, host: Host, root: pathlib.Path) -> pathlib.Path:
-        """Return where the source is on the build host, brought there once in a run."""
-        name = f"source-{_key(host.name, str(root))}"
-        return pathlib.Path(self._kept(host, name, lambda: bring_source(host, root)))
 
     def _for_hosts(self, args: dict[str, t.Any], absolute: Absolute) -> dict[str, Request | str]:
         hosts = [host for host in args["hosts"] or [] if host != self._name]

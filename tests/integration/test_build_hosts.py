@@ -49,6 +49,7 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
     directory = tmp_path / "tree"
     shutil.copytree(NIXPKGS, directory / "nixpkgs")
     tracked = 'if builtins.pathExists ./untracked then "untracked" else "tracked"'
+    (directory / "broken.nix").write_text("{ a b }\n")
     (directory / "tagged.nix").write_text(TAGGED.replace("= tag", f"= tag + ({tracked})"))
     for command in ("git init -q", "git add -f ."):
         subprocess.run(command.split(), cwd=directory, check=True)
@@ -77,6 +78,7 @@ def test_the_source_comes_to_a_build_host_without_python(
             roots=roots,
             **there,
         ),
+        task("broken", expression="import ./broken.nix", **there),
         task("home", file="~/nixos.nix", **there),
         task("root", file="nixos.nix", roots="here", **there),
     )
@@ -99,6 +101,8 @@ def test_the_source_comes_to_a_build_host_without_python(
         assert rooted == paths[host, "modules"]
         assert "whose home that is on node1 is not known" in played.result(host, "home")["msg"]
         assert "roots has to be a whole path on node1" in played.result(host, "root")["msg"]
+        # Where it can be corrected.
+        assert f"at {tree}/broken.nix:1:5" in played.result(host, "broken")["msg"]
     fleet.exec("node1", f"rm -r {roots}")
 
 

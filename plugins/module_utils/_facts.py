@@ -83,6 +83,7 @@ class Facts:
     :param valid: whether that is in the host's store
     :param state: what systemd says of the host as a whole, such as "running" or "maintenance"
     :param loader_boots: what the loader's files say that it boots, where they can be read
+    :param activation_end: systemd's words for how our last activation ended
     :param profile_free: bytes that are free beside the profile, :param profile_inodes: and inodes
     :param boot_needed: bytes that the system's boot files will take in /boot
     :param looked: what else ``host_facts`` says
@@ -108,6 +109,7 @@ class Facts:
     valid: bool
     state: str | None = None
     loader_boots: str | None = None
+    activation_end: str | None = None
     profile_free: int | None = None
     profile_inodes: int | None = None
     boot_free: int | None = None
@@ -127,6 +129,12 @@ class Facts:
     def in_maintenance(self) -> bool:
         """Whether the host is in rescue or emergency mode."""
         return self.state == "maintenance"
+
+    @property
+    def is_half_switched(self) -> bool:
+        """Whether our last activation was killed, and may have left units stopped."""
+        end = self.activation_end or "success exited 0"
+        return self.activation is not None and " exited " not in end
 
     @property
     def current(self) -> Generation | None:
@@ -309,6 +317,7 @@ def parse_facts(text: str, profile: str) -> Facts:
         valid="valid" in one,
         state=one["state"] or None,
         loader_boots=one["loader_boots"] or None,
+        activation_end=one["activation_end"] or None,
         profile_free=_number(one, "profile_free"),
         profile_inodes=_number(one, "profile_inodes"),
         boot_free=_number(one, "boot_free"),

@@ -19,6 +19,8 @@ description:
     switch, and the other way round. The task waits for another switch up to O(lock_timeout).
   - When an earlier run was cut off, the next one that asks for the same system waits for the end of
     its activation and returns that as its own result.
+  - When an activation was killed on the host, the next task activates even a system that runs,
+    because units may have been left stopped.
   - When an activation fails, the task fails and says what the host runs and boots now. It rolls
     nothing back.
 author:
@@ -162,8 +164,9 @@ notes:
     and GRUB where it cannot read the store.
   - C(too little for a new generation) means that there is less than 1 MiB or no inode beside the
     profile, and that nothing was changed.
-  - C(is in maintenance mode) means that the host is in rescue or emergency mode, before the
-    activation as a warning, after it as the reason for more to fail.
+  - C(is in maintenance mode) means that the host is in rescue or emergency mode. As a warning, it
+    was before the task. As a failure, the activation has brought it there, as a file system does
+    that cannot be mounted, or has failed there.
   - C(is still activating) means that O(timeout) has passed. What runs there goes on. See
     C(systemctl status nixos-rebuild-switch-to-configuration) on the host, and run the task again
     for the result.

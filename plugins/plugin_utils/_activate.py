@@ -157,7 +157,9 @@ class Activation:
 
     def _steps(self, facts: Facts) -> tuple[Step, ...]:
         """Return what is left to do."""
-        return needed_steps(self.args["action"], facts, self.args["force"])
+        action, force = self.args["action"], self.args["force"]
+        # The links do not tell of units that a killed activation has left stopped.
+        return needed_steps(action, facts, force or (facts.is_half_switched and action != "boot"))
 
     def _left(self, facts: Facts) -> Ended | None:
         """Wait for the end of what a run that was cut off has left behind, if it is our system."""
@@ -234,10 +236,11 @@ class Activation:
         verdict = outcome(ended.exit_code, counted)
         result: dict[str, t.Any] = {"newly_failed_units": list(failed_units(counted))}
         # Where nobody saw the end, the links decide.
-        lost = ended.exit_code is None and not needed_steps(self.args["action"], after)
-        if verdict.name == "ok" or lost:
+        lost = ended.how == "gone" and not needed_steps(self.args["action"], after)
+        fell = after.in_maintenance and not before.in_maintenance
+        if (verdict.name == "ok" or lost) and not fell:
             return result
-        if verdict.name == "failed-units":
+        if verdict.name == "failed-units" and not fell:
             if self.args["failed_units"] == "ignore" or is_excused(report, counted):
                 return result
             if self.args["failed_units"] == "warn":
@@ -313,7 +316,8 @@ def _report(step: Step, before: Facts, after: Facts, ended: Ended) -> dict[str, 
         "stdout": ended.stdout,
         "stderr": ended.stderr,
         "logs": LOGS,
-        "msg": f"now {done} (was {_number(before, before.running) or before.running})",
+        "msg": f"now {done} (was {_number(before, before.running) or before.running})"
+        + (", in maintenance mode" if after.in_maintenance else ""),
     }
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import pathlib
 import re
@@ -17,6 +18,7 @@ import typing as t
 from concurrent import futures
 
 from ansible_collections.closure.nixos.tests.integration._harness import (
+    TESTBED,
     Fleet,
     Play,
     Played,
@@ -242,6 +244,8 @@ def test_facts_say_whom_a_host_trusts_and_what_room_it_has(fleet: Fleet, play: P
 
 
 COUNTER = "/var/tmp/t-activations"
+UNIT = "nixos-rebuild-switch-to-configuration.service"
+WIRE = pathlib.Path(__file__).with_name("wire")
 
 
 def test_cut_lines_moved_addresses_and_a_broken_shell_hide_no_result(
@@ -297,6 +301,76 @@ def move_address(fleet: Fleet, host: str, verb: str) -> None:
     here = fleet.hosts[host]
     where = f"{here['testbed_address']}/24", "dev", "host0"
     subprocess.run(["ip", "-n", here["testbed_netns"], "addr", verb, *where], check=True)
+
+
+def test_a_killed_activation_is_done_again(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    hangs = "if ! test -e /run/t-go; then touch /run/t-hangs; exec sleep infinity; fi"
+    oneshot = f'serviceConfig.Type = "oneshot"; script = "{hangs}";'
+    late = 'wantedBy = [ "multi-user.target" ]; after = [ "t-oneshot.service" ];'
+    file = write_systems(
+        tmp_path,
+        f"""{{ systemd.services = {{
+          t-oneshot = {{ wantedBy = [ "multi-user.target" ]; {oneshot} }};
+          t-late = {{ {late} serviceConfig.ExecStart = "/bin/sleep infinity"; }};
+        }}; }}""",
+        ["node1"],
+    )
+    text = playbook(build(file), COPY, PROFILE_SET, switch("test"), hosts="node1")
+    fleet.exec("node1", "rm -f /run/t-hangs /run/t-go")
+    with futures.ThreadPoolExecutor(1) as executor:
+        playing = executor.submit(play, text)
+        until(lambda: fleet.exec("node1", "ls /run/t-hangs", check=False), 90)
+        fleet.exec("node1", f"systemctl stop {UNIT}")
+        said = result(playing.result(), "node1")
+    # The link says that it runs, though it was killed before it had started its units.
+    assert said["path"] == said["system_after"] == running(fleet, "node1")
+    assert (said["failed"], said["outcome"], said["exit_code"]) == (True, "unknown", None)
+    fleet.exec("node1", "touch /run/t-go; systemctl stop t-oneshot t-late")
+    checked, again, after = play(text, "--check"), play(text), play(text)
+    assert result(checked, "node1")["actions"] == result(again, "node1")["actions"] == ["test"]
+    assert result(again, "node1")["outcome"] == "ok", result(again, "node1")
+    assert started(fleet, "node1", "t-late")
+    assert (result(after, "node1")["actions"], after.stats["node1"]["changed"]) == ([], 0)
+
+
+def test_a_mount_that_fails_is_told_from_emergency_mode_and_repaired_there(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    """Emergency mode ends sshd and the activation, so that only another way leads to the host."""
+    text = "[Mount]\nWhat=/var/tmp/t-no-image\nWhere=/tgone\nType=ext4\n"
+    mount = f'{{ text = {json.dumps(text)}; requiredBy = [ "local-fs.target" ]; }}'
+    broken = write_systems(tmp_path, f'{{ systemd.units."tgone.mount" = {mount}; }}', ["node1"])
+    good = write_systems(tmp_path, hosts=["node1"])
+    play(playbook(build(broken), COPY, build(good), COPY, hosts="node1"))
+    command = [str(TESTBED), "exec", "--fleet", fleet.name, "node1"]
+    console = {"ansible_connection": "testbed_nsenter", "testbed_enter": command}
+    (tmp_path / "console.json").write_text(json.dumps({"testbed": {"hosts": {"node1": console}}}))
+    way = "-i", str(tmp_path / "console.json")
+    plugins = {"ANSIBLE_CONNECTION_PLUGINS": str(WIRE / "connection_plugins")}
+    facts = module("nixos_facts", {})
+    try:
+        tasks = build(broken), PROFILE_SET, switch("switch")
+        fell = play(playbook(*tasks, hosts="node1"), *way, env=plugins)
+        repair = facts, build(good), PROFILE_SET, switch("switch"), facts
+        repaired = play(playbook(*repair, hosts="node1"), *way, env=plugins)
+    finally:
+        fleet.exec("node1", "systemctl default")
+        until(lambda: fleet.exec("node1", "systemctl is-active ssh", check=False) == "active\n", 60)
+    said = result(fell, "node1")
+    assert (said["failed"], said["outcome"], said["exit_code"]) == (True, "unknown", None), said
+    assert "is in maintenance mode, which `systemctl default` ends." in said["msg"]
+    there = repaired.results("node1", "nixos_facts")
+    states = [it["ansible_facts"]["nixos"]["system_state"] for it in there]
+    # The targets that a switch starts end emergency mode.
+    assert states[0] == "maintenance" != states[1]
+    said = result(repaired, "node1")
+    assert (said["outcome"], said["actions"]) == ("ok", ["switch"]), said
+    assert f"node1 runs {result(fell, 'node1')['path']}" in repaired.text.replace("\n", " ")
+    assert running(fleet, "node1") == booted_next(fleet, "node1") == said["path"]
+    over = play(playbook(build(good), PROFILE_SET, switch("switch"), hosts="node1"))
+    assert over.stats["node1"]["changed"] == 0, over.text
 
 
 def test_without_systemd_a_process_activates_and_the_truth_is_told(

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._facts import (
+    Begun,
     Facts,
     Step,
     check_room,
@@ -182,6 +183,7 @@ state=running
 boot_pending=
 switching=
 activation=%s
+activation_end=success exited 0
 failed_unit=broken.service
 generations={PROFILE}
 generations_end={PROFILE}
@@ -201,6 +203,24 @@ def test_what_an_activation_began_with_stands_in_its_command() -> None:
     assert (found.running, then.running) == (NEW.path, OLD.path)
     assert (found.loader_default, then.loader_default) == (NEW.path, OLD.path)
     assert (found.failed_units, then.failed_units) == (("broken.service",), old.failed_units)
+
+
+@pytest.mark.parametrize(
+    ("begun", "end", "half"),
+    [
+        (True, "success killed TERM", True),
+        (True, "core-dump dumped SEGV", True),
+        (True, "exit-code exited 4", False),
+        (True, None, False),
+        (False, "success killed TERM", False),
+    ],
+)
+def test_a_killed_activation_leaves_a_host_in_between(
+    begun: bool, end: str | None, half: bool
+) -> None:
+    activation = Begun((Step("switch", NEW.path),), {}) if begun else None
+    host = dataclasses.replace(facts(NEW), activation=activation, activation_end=end)
+    assert host.is_half_switched is half
 
 
 def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:

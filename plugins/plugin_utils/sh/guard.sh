@@ -145,6 +145,8 @@ guard_back() {
         note rollback-failed "$by" "$1"
     else
         note rolled-back "$by" "$1"
+        # The activation that it has ended is undone.
+        [ ! -d "$state/jobs/activation" ] || : >"$state/jobs/activation/told"
         rm -f "$guard_roots/guard-running" "$guard_roots/guard-profile"
     fi
     guard_move back "$outcome"

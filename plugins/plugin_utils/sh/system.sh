@@ -29,6 +29,7 @@ system_facts() {
     printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
     printf 'switching=%s\n' "$(switching)"
     printf 'activation=%s\n' "$(untold_activation)"
+    printf 'activation_end=%s\n' "$(cat "$state/jobs/activation/status" 2>/dev/null)"
     guard_facts
     failed_units
     generations "$1"
@@ -146,9 +147,11 @@ untold_activation() {
     [ -e "$activation/told" ] || tail -n 1 "$activation/command" 2>/dev/null
 }
 
-# told_facts ...: the system_facts for who has heard how our last activation ended.
+# told_facts ...: the system_facts for who has heard how our last activation ended. One that was
+# killed has left half of its work, and is not over until another one has ended.
 told_facts() {
-    [ ! -d "$state/jobs/activation" ] || : >"$state/jobs/activation/told"
+    activation="$state/jobs/activation"
+    [ ! -d "$activation" ] || grep -Eqs ' (killed|dumped) ' "$activation/status" || : >"$activation/told"
     system_facts "$@"
 }
 

@@ -11,6 +11,7 @@ import time
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._copy import Road
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COPY_CLOSURE
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
     check_store_path,
@@ -20,19 +21,23 @@ from ansible_collections.closure.nixos.plugins.module_utils._store import (
 )
 from ansible_collections.closure.nixos.plugins.module_utils._toplevel import show_boot_changes
 from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._archive import (
-    Archive,
-    holds,
-    read_manifest,
-)
+from ansible_collections.closure.nixos.plugins.plugin_utils._archive import Archive
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
     Copy,
     closure_of,
     has_path,
+    lacks,
+    sign,
     without,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._roads import FromFile, Roads
+from ansible_collections.closure.nixos.plugins.plugin_utils._stored import (
+    holds,
+    read_manifest,
+    write_cache,
+    write_file,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import read_toplevel
 from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Limits, Watch
 
@@ -100,15 +105,42 @@ class ActionModule(ClosureAction):
     def _export(
         self, source: Host, closure: dict[str, int], args: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        file, path = self._file(args["dest_archive"]), args["path"]
-        packed = without(source, closure, args["exclude"])
+        file = self._file(args["dest_archive"])
+        packed = self._packed(source, closure, args)
         road = Road("archive", f"the task asks for the file {file}")
-        there = file.exists() and holds(file, path, packed)
+        there = file.exists() and holds(file, args["path"], packed)
         if not (there or self.check):
+            if args["sign_key_file"]:
+                sign(source, args["sign_key_file"], packed)
             source.limit_files(args["bwlimit"])
-            archive = Archive(source.name, self._watch(path, args))
-            archive.write(file, closure, archive.pack(source, packed, args["compress"]))
-        return self._result(path, closure, packed, road) | {"changed": not there}
+            self._write(source, file, closure, packed, args)
+        return self._result(args["path"], closure, packed, road) | {"changed": not there}
+
+    def _packed(
+        self, source: Host, closure: dict[str, int], args: dict[str, t.Any]
+    ) -> dict[str, int]:
+        packed = without(source, closure, args["exclude"])
+        if not (packed and args["exclude_host"]):
+            return packed
+        lacking = lacks(self.builder(args["exclude_host"]), packed)
+        return {path: size for path, size in packed.items() if path in lacking}
+
+    def _write(
+        self,
+        source: Host,
+        file: pathlib.Path,
+        closure: dict[str, int],
+        packed: dict[str, int],
+        args: dict[str, t.Any],
+    ) -> None:
+        cache = args["dest_archive"].endswith("/")
+        write = write_cache if cache else write_file
+        archive = Archive(source.name, self._watch(args["path"], args))
+        parts = archive.pack(source, packed, args["compress"], cache)
+        try:
+            write(file, args["path"], closure, parts)
+        except OSError as error:
+            raise ClosureError(f"The archive {file} was not written: {error}.") from error
 
     def _watch(self, path: str, args: dict[str, t.Any]) -> Watch:
         return Watch(path, self.progress(), Limits(args["timeout"], args["stall_timeout"]))

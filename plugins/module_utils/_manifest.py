@@ -4,14 +4,15 @@
 
 """What an archive of a closure holds. Private to the collection.
 
-An archive is a tar file: parts with store paths, then ``manifest.json``, which says what is in
-them. A file that was cut has no manifest.
+An archive is a tar file or a binary cache: parts with store paths, and ``manifest.json``, which
+says what is in them. One that was cut has no manifest.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store import (
@@ -20,6 +21,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store import (
 
 MANIFEST = "manifest.json"
 _VERSION = 1
+_NAR = re.compile(r"nar/[0-9a-z]+\.nar(\.[0-9a-z]+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Part:
     :param checksum: its SHA-256
     :param compression: ``gzip`` or ``""``
     :param info: of a path that travels as its NAR, what a binary cache says of it; else ``""``
+    :param cache: whether it is a binary cache in a tar file
     """
 
     name: str
@@ -36,6 +39,7 @@ class Part:
     compression: str
     paths: tuple[str, ...]
     info: str = ""
+    cache: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +60,36 @@ class Manifest:
         """The paths in the archive."""
         return {path for part in self.parts for path in part.paths}
 
+    @property
+    def signatures(self) -> dict[str, frozenset[str]]:
+        """The names of the keys that signed each path, where the archive keeps signatures.
+
+        Among them stands ``ca`` for a path whose name proves its content.
+        """
+        return {path: _keys(part.info) for part in self.parts for path in part.paths}
+
     def dump(self) -> str:
         """Return the text of the manifest."""
         return json.dumps({"version": _VERSION} | dataclasses.asdict(self), indent=1) + "\n"
+
+
+def _keys(info: str) -> frozenset[str]:
+    keys = re.findall(r"^Sig: ([^:\n]+):", info, re.MULTILINE)
+    return frozenset([*keys, "ca"] if re.search(r"^CA: ", info, re.MULTILINE) else keys)
+
+
+def cached_part(info: str, checksum: str = "") -> Part:
+    """Return a path as a binary cache has it: the part is the file with its NAR.
+
+    :param info: what the cache says of it (``.narinfo``)
+    :raises ClosureError: that leads anywhere else
+    """
+    fields = dict(line.partition(": ")[::2] for line in info.splitlines())
+    name = fields.get("URL", "")
+    if not _NAR.fullmatch(name):
+        raise ClosureError(f"A binary cache has its NARs in nar/, and not {name!r}.")
+    path = check_store_path(fields.get("StorePath", ""))
+    return Part(name, checksum, fields.get("Compression", ""), (path,), info)
 
 
 def parse_manifest(text: str | bytes, name: str) -> Manifest:

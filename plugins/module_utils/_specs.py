@@ -81,6 +81,7 @@ NIX_COPY_CLOSURE: Spec = {
         "src_archive": {"type": "path"},
         "dest_archive": {"type": "path"},
         "exclude": {"type": "list", "elements": "str", "default": []},
+        "exclude_host": {"type": "str"},
         "transport": {
             "type": "str",
             "choices": ["auto", "ssh-ng", "ssh", "archive", "cache"],

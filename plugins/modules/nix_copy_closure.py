@@ -66,16 +66,21 @@ options:
     description:
       - File on the controller to write the closure to, with checksums, for a host that nothing here
         can reach. The task's host is not contacted.
-      - The file holds the whole closure but for O(exclude). It is written anew when it is not a
-        whole archive of just these paths.
+      - With a C(/) at the end, a directory, as a binary cache with checksums. Any Nix can fetch from
+        it too (C(file://DIRECTORY)), and it keeps the signatures of paths, which a file does not.
+        What the directory has of other closures stays there, and O(src_archive) takes the last.
+      - It holds the whole closure but for O(exclude) and what O(exclude_host) has. It is written
+        anew when it is not a whole archive of just these paths.
       - A relative path is looked for beside the playbook.
     type: path
   src_archive:
     description:
-      - File on the controller, written with O(dest_archive), to import what the task's host lacks
-        from. It goes through Ansible's connection, in parts.
-      - A file that was cut or altered is refused before anything is imported, by its checksums.
+      - File or directory on the controller, written with O(dest_archive), to import what the task's
+        host lacks from. It goes through Ansible's connection, in parts.
+      - One that was cut or altered is refused before anything is imported, by its checksums.
         They do not say who wrote it, so keep it where only you can write.
+      - A file needs root or a login that the host trusts. A directory whose paths are all signed by
+        a key that the host trusts (O(sign_key_file)) needs neither.
     type: path
   exclude:
     description:
@@ -84,6 +89,11 @@ options:
     type: list
     elements: str
     default: []
+  exclude_host:
+    description:
+      - Inventory host that is asked, when O(dest_archive) is written, which paths it has. They are
+        left out too. It can be the task's host or one like it.
+    type: str
   transport:
     description:
       - The road that the closure takes.
@@ -121,7 +131,7 @@ options:
   compress:
     description:
       - Whether the closure is compressed on its way, for a line that is slower than a processor.
-      - V(archive) uses gzip, the others compress as C(ssh -C) does.
+      - V(archive) and a file use gzip, a directory zstd, the others compress as C(ssh -C) does.
     type: bool
     default: false
   bwlimit:
@@ -220,6 +230,13 @@ EXAMPLES = r"""
     exclude: ["{{ running_there }}"]
     dest_archive: /media/stick/web1.tar
     compress: true
+
+- name: Write a signed binary cache with what web1 lacks, for others of its kind
+  closure.nixos.nix_copy_closure:
+    path: "{{ built.path }}"
+    exclude_host: web1
+    dest_archive: /media/stick/web/
+    sign_key_file: /etc/nix/builder1.secret
 
 - name: Import the file, on a controller beside that host
   closure.nixos.nix_copy_closure:

@@ -27,10 +27,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy import (
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._manifest import Manifest
 from ansible_collections.closure.nixos.plugins.module_utils._ssh_config import alias, ssh_config
-from ansible_collections.closure.nixos.plugins.plugin_utils._archive import (
-    Archive,
-    read_parts,
-)
+from ansible_collections.closure.nixos.plugins.plugin_utils._archive import Archive
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
     Copy,
     ask,
@@ -44,6 +41,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._ssh import (
     ssh_options,
     way_to,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._stored import read_parts
 from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Watch
 
 
@@ -216,15 +214,19 @@ class FromFile:
 
         :raises ClosureError: it would not
         """
+        signed = answer.accepts(self.manifest.signatures)
         if self.check_sigs:
-            raise ClosureError(f"check_sigs is true, and {self.file} carries no signatures.")
+            require_signatures(signed)
         reason = f"the closure comes from {self.file}"
+        if signed:
+            return Road("archive", f"{reason}; the host trusts its signatures")
         return archive_road(way_to(self.connection), answer.trusted, reason)
 
     def bring(self, answer: Answer) -> Road:
         """Bring the target what it lacks."""
         road = self.choose(answer)
         check_room(answer, road.transport, self.target.name)
-        archive = Archive(str(self.file), self.watch)
-        archive.unpack(self.target, read_parts(self.file, self.manifest), answer.missing)
+        archive = Archive(str(self.file), self.watch, bool(self.check_sigs))
+        parts = read_parts(self.file, self.manifest, answer.missing)
+        archive.unpack(self.target, parts, answer.missing)
         return road

@@ -349,6 +349,8 @@ def test_an_archive_file_that_was_cut_or_altered_is_refused_before_anything_is_i
 ) -> None:
     new, file = closure(), tmp_path / "closure.tar"
     roads("node1", {"path": new.path, "dest_archive": str(file)})
+    nowhere = roads("node1", {"path": new.path, "dest_archive": f"{tmp_path}/nowhere/closure.tar"})
+    assert nowhere["failed"] and "was not written" in nowhere["msg"]
     whole = file.read_bytes()
     altered = whole.replace(b"road-part0", b"road-part9", 1)
     assert altered != whole
@@ -357,6 +359,40 @@ def test_an_archive_file_that_was_cut_or_altered_is_refused_before_anything_is_i
         said = roads("node1", {"src_archive": str(file)})
         assert said["failed"] and message in said["msg"]
     assert sorted(roads.lacks("node1", new)) == sorted(new.paths)
+
+
+def test_an_archive_can_be_a_binary_cache_that_keeps_signatures(
+    roads: Roads, closure: MakeClosure, key_file: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Of what a host lacks, imported there for a login that nobody trusts."""
+    new, cache = closure(count=3, large=1, size=1 << 20), tmp_path / "cache"
+    part = next(path for path in new.paths if path.endswith("part1"))
+    roads("node2", {"path": part})
+    write: Variables = {"path": new.path, "dest_archive": f"{cache}/", "compress": True}
+    write |= {"exclude_host": "node2", "sign_key_file": str(key_file)}
+    checked = roads("node2", write, "--check")
+    assert checked["changed"] and not cache.exists()
+    written, again = (roads("node2", write) for _time in range(2))
+    had = set(nix("nix-store", "--query", "--requisites", part).split())
+    assert set(written["missing_paths"]) == set(new.paths) - had, written
+    assert (written["changed"], again["changed"]) == (True, False)
+
+    nar = next(cache.glob("nar/*"))
+    whole = nar.read_bytes()
+    for content, message in ((whole[:-1], "was altered"), (None, "was cut")):
+        nar.write_bytes(content) if content else nar.unlink()
+        refused = roads("node2", {"src_archive": str(cache)})
+        assert message in refused["msg"]
+    nar.write_bytes(whole)
+
+    unknown = roads("node1", {"src_archive": str(cache)})
+    assert f"paths that {cache} leaves out" in unknown["msg"]
+    read = {"src_archive": str(cache), "check_sigs": True}
+    said = roads("node2", read, ansible_user="deploy")
+    assert (said["changed"], roads.lacks("node2", new)) == (True, []), said
+    assert roads.leftovers("node2") == ""
+    said_of = roads.fleet.exec("node2", f"{' '.join(NIX)} path-info --sigs {new.path}")
+    assert "testbed-1:" in said_of
 
 
 @dataclasses.dataclass(frozen=True)

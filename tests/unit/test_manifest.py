@@ -11,6 +11,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._manifest import (
     Manifest,
     Part,
+    cached_part,
     parse_manifest,
 )
 
@@ -56,3 +57,24 @@ def test_a_manifest_of_a_later_version_is_refused() -> None:
     text = json.dumps(json.loads(MANIFEST.dump()) | {"version": 2})
     with pytest.raises(ClosureError, match="is of version 2"):
         parse_manifest(text, "file")
+
+
+NAR = "nar/0638k552m77h3vvpl28aafklw63068w6y2imacdqxis18ky5gv1c.nar.zst"
+INFO = f"StorePath: {A}\nURL: {NAR}\nCompression: zstd\nSig: one-1:s==\nSig: two-1:s==\n"
+
+
+def test_a_path_of_a_binary_cache_is_a_part_with_its_signatures() -> None:
+    part = cached_part(INFO, "00")
+    assert part == Part(NAR, "00", "zstd", (A,), INFO)
+    by_content = cached_part(f"StorePath: {B}\nURL: {NAR}\nCA: text:sha256:00\n")
+    keys = Manifest(B, {A: 1, B: 2}, (part, by_content)).signatures
+    assert keys == {A: {"one-1", "two-1"}, B: {"ca"}}
+    assert MANIFEST.signatures == {A: frozenset(), B: frozenset()}
+
+
+@pytest.mark.parametrize(
+    "change", [(NAR, "/etc/passwd"), (NAR, "nar/../../key.nar"), (A, "/etc/passwd"), (INFO, "")]
+)
+def test_a_path_of_a_binary_cache_that_leads_elsewhere_is_refused(change: tuple[str, str]) -> None:
+    with pytest.raises(ClosureError):
+        cached_part(INFO.replace(*change))

@@ -24,6 +24,31 @@ pack_large() {
         sed 's|.*/||' | paste -s -d ' ' -)"
 }
 
+# pack_cache FILE COMPRESS PATH...: writes these paths as a binary cache in a tar file, which keeps
+# their signatures, and prints the file's checksum.
+pack_cache() {
+    file=$1 cache="${1%/*}/cache" compression=${2:+zstd}
+    shift 2
+    mkdir "$cache"
+    # Nix adds a path only to a cache that knows what it refers to.
+    printf '%s\n' "$@" >"$cache.paths"
+    nix-store --query --references "$@" | sort -u | grep -vxFf "$cache.paths" | pretend
+    watched nix --extra-experimental-features nix-command copy --no-recursive \
+        --to "file://$cache?compression=${compression:-none}" "$@" || exit
+    watched tar -cf "$file" -C "$cache" . || exit
+    compress='' # it is
+    wrap
+}
+
+# pretend: has the cache know paths, one a line, that nobody will fetch from it.
+pretend() {
+    while read -r path; do
+        name=${path#/nix/store/}
+        printf 'StorePath: %s\nURL: nar/none\nNarHash: sha256:%052d\nNarSize: 1\n' "$path" 0 \
+            >"$cache/${name%%-*}.narinfo"
+    done
+}
+
 # The file belongs to who owns its directory: the login, who will fetch it.
 wrap() {
     if [ -n "$compress" ]; then watched gzip -1 <"$file" >"$file.gz" && mv "$file.gz" "$file" || exit; fi
@@ -58,4 +83,18 @@ unpack_large() {
     printf '%s\nURL: nar/path\nCompression: %s\n' "$5" "${3:-none}" >"$cache/${name%%-*}.narinfo"
     watched nix --extra-experimental-features nix-command copy --no-check-sigs --no-recursive \
         --from "file://$cache" "$4"
+}
+
+# unpack_cache FILE CHECKSUM CHECK PATH...: adds what pack_cache wrote to the store. With CHECK, its
+# signatures are checked for root too.
+unpack_cache() {
+    arrived "$1" "$2"
+    cache="${1%/*}/cache" trusting=--no-check-sigs
+    [ -z "$3" ] || trusting=
+    mkdir "$cache"
+    watched tar -xf "$1" -C "$cache" || exit
+    rm "$1"
+    shift 3
+    watched nix --extra-experimental-features nix-command copy ${trusting:+"$trusting"} \
+        --no-recursive --from "file://$cache" "$@"
 }

@@ -32,8 +32,9 @@ attributes:
     support: full
     details:
       - Shows the system that the profile pointed to and the one that it points to now, the packages
-        that differ, and the units that would be stopped, restarted, reloaded and started.
-      - With O(action=boot), shows the profile only.
+        that differ, what takes effect only after a reboot, and the units that would be stopped,
+        restarted, reloaded and started.
+      - With O(action=boot), shows no units.
   idempotent:
     support: partial
     details:

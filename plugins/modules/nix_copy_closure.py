@@ -35,8 +35,8 @@ attributes:
   diff_mode:
     support: partial
     details:
-      - In check mode, shows the packages that differ between the running system and the closure, and
-        what of a system takes effect only after a reboot. Otherwise it shows nothing, because
+      - In check mode, shows the packages that differ between the running system and the closure,
+        and what of a system takes effect only after a reboot. Otherwise it shows nothing, because
         M(closure.nixos.nixos_switch) does.
   idempotent:
     support: full

@@ -63,6 +63,10 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Copy what is missing, or write it to a file."""
+        if args["bwlimit"] < 0:
+            raise ClosureError(
+                f"bwlimit is {args['bwlimit']}: set KiB a second, or 0 for no limit."
+            )
         start = time.monotonic()
         self._dry = self.check and not args["check_copy"]
         result = self._import(args) if args["src_archive"] else self._from_host(args)

@@ -114,7 +114,8 @@ options:
   cache:
     description:
       - URL of the binary cache that the hosts fetch from with O(transport=cache), as Nix takes it,
-        such as C(https://cache.example.org) or C(s3://bucket?region=eu-central-1).
+        such as C(https://cache.example.org) or C(s3://bucket?region=eu-central-1). Some builds of
+        Nix, such as Debian's, do not know C(s3).
       - The host checks the signatures, also for root, unless O(check_sigs=false). Sign with
         O(sign_key_file).
     type: str

@@ -214,20 +214,34 @@ def test_a_login_that_the_host_does_not_trust_is_refused_before_anything_is_copi
 
 
 @pytest.fixture
-def key_file(fleet: Fleet, tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
+def configure(fleet: Fleet) -> t.Iterator[t.Callable[[str], object]]:
+    """Add lines to the nix.conf of node2."""
+    restart = "systemctl restart nix-daemon"
+    fleet.exec("node2", "cp /etc/nix/nix.conf /etc/nix/nix.conf.before")
+    yield lambda line: fleet.exec("node2", f"echo '{line}' >>/etc/nix/nix.conf; {restart}")
+    fleet.exec("node2", f"mv /etc/nix/nix.conf.before /etc/nix/nix.conf; {restart}")
+
+
+Configure = t.Callable[[str], object]
+
+
+@pytest.fixture
+def key_file(configure: Configure, tmp_path: pathlib.Path) -> pathlib.Path:
     """A secret key on the controller that node2 trusts."""
     secret, public = tmp_path / "a key.secret", tmp_path / "a key.public"
     nix("nix-store", "--generate-binary-cache-key", "testbed-1", str(secret), str(public))
-    fleet.exec(
-        "node2",
-        "cp /etc/nix/nix.conf /etc/nix/nix.conf.before;"
-        f"echo 'trusted-public-keys = {public.read_text().strip()}' >>/etc/nix/nix.conf;"
-        "systemctl restart nix-daemon",
-    )
-    yield secret
-    fleet.exec(
-        "node2", "mv /etc/nix/nix.conf.before /etc/nix/nix.conf; systemctl restart nix-daemon"
-    )
+    configure(f"trusted-public-keys = {public.read_text().strip()}")
+    return secret
+
+
+def test_the_word_of_a_trusted_user_is_taken_for_a_closure_that_nobody_signed(
+    roads: Roads, closure: MakeClosure, configure: Configure
+) -> None:
+    new = closure()
+    configure("trusted-users = root deploy")
+    said = roads("node2", new, ansible_user="deploy")
+    assert (said["transport"], roads.lacks("node2", new)) == ("ssh-ng", []), said
+    assert "the host trusts the login" in said["reason"]
 
 
 def test_a_signed_closure_needs_no_trusted_login(
@@ -528,17 +542,24 @@ def test_a_road_that_cannot_be_limited_is_refused(roads: Roads, closure: MakeClo
     new = closure()
     said = roads("node1", {"path": new.path, "bwlimit": 400}, "--check", **roads.enter("node1"))
     assert said["failed"] and "cannot be held to bwlimit" in said["msg"]
+    said = roads("node1", {"path": new.path, "bwlimit": -1})
+    assert said["failed"] and "bwlimit is -1" in said["msg"]
 
 
-def test_a_cache_that_does_not_answer_ends_the_copy(
-    roads: Roads, closure: MakeClosure, web: str, tmp_path: pathlib.Path
+def test_a_cache_that_does_not_answer_ends_the_road_by_it_and_no_other(
+    roads: Roads, closure: MakeClosure, web: str, configure: Configure, tmp_path: pathlib.Path
 ) -> None:
     new, address = closure(), web.removeprefix("http://").partition(":")[0]
-    upload = {"transport": "cache", "cache_upload": f"file://{tmp_path}/web", "stall_timeout": 3}
+    task = {"path": new.path, "stall_timeout": 3}
+    upload = {"transport": "cache", "cache_upload": f"file://{tmp_path}/web"}
     with socket.create_server((address, 0)) as silent:
         cache = f"http://{address}:{silent.getsockname()[1]}"
-        said = roads("node1", {"path": new.path, "cache": cache} | upload)
-    assert said["failed"] and "made no progress for 3 s" in said["msg"], said
+        said = roads("node2", task | upload | {"cache": cache})
+        assert said["failed"] and "made no progress for 3 s" in said["msg"], said
+        configure(f"substituters = {cache}")
+        played = roads.played("node2", task)
+    assert (played.result("node2")["transport"], roads.lacks("node2", new)) == ("ssh-ng", [])
+    assert "The build host sends what is left" in " ".join(played.text.split())
 
 
 def test_a_password_for_ssh_leaves_the_archive(roads: Roads, closure: MakeClosure) -> None:
@@ -689,15 +710,19 @@ def test_nix_takes_an_ipv6_address_with_its_zone(roads: Roads, closure: MakeClos
 
 
 def test_what_the_hosts_own_caches_have_does_not_cross_the_line(
-    roads: Roads, closure: MakeClosure, web: str, key_file: pathlib.Path, tmp_path: pathlib.Path
+    roads: Roads,
+    closure: MakeClosure,
+    web: str,
+    key_file: pathlib.Path,
+    configure: Configure,
+    tmp_path: pathlib.Path,
 ) -> None:
     """node2's cache has all of one closure, and of the other only a part."""
     whole, new = closure(), closure()
     part = next(path for path in new.paths if path.endswith("part3"))
     cache = f"file://{tmp_path}/web?secret-key={key_file}"
     nix(*NIX, "copy", "--to", cache, whole.path, part)
-    roads.fleet.exec("node2", f"echo 'substituters = {web}' >>/etc/nix/nix.conf")
-    roads.fleet.exec("node2", "systemctl restart nix-daemon")
+    configure(f"substituters = {web}")
     assert roads("node2", whole)["transport"] == "substituted"
     assert roads("node2", new)["transport"] == "ssh-ng"
     assert roads.lacks("node2", whole) == roads.lacks("node2", new) == []

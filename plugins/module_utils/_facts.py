@@ -14,7 +14,7 @@ import dataclasses
 import json
 import shlex
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
@@ -90,6 +90,9 @@ class Facts:
     :param specialisation: the name of the specialisation that was asked for
     :param guard: what watches over a system on trial, or did since the host booted
     :param deployment: what the host remembers of its last deployment
+    :param boot_id: names this boot of the host, :param boot_once: what only the next one starts
+    :param boot_tried: what this boot alone has started
+    :param boot_failed: the units that had failed before that
     """
 
     user: str
@@ -118,6 +121,10 @@ class Facts:
     specialisation: str | None = None
     guard: Guard | None = None
     deployment: dict[str, str] | None = None
+    boot_id: str | None = None
+    boot_once: str | None = None
+    boot_tried: str | None = None
+    boot_failed: tuple[str, ...] = ()
 
     @property
     def system(self) -> Toplevel | None:
@@ -230,11 +237,21 @@ def needed_steps(action: str, facts: Facts, force: bool = False) -> tuple[Step, 
 def on_trial(action: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Return the steps up to the confirmation, of which none makes a system the boot default.
 
-    With ``boot``, and with ``auto`` where only a reboot brings the system, there is nothing to try.
+    With ``boot``, and with ``auto`` where only a reboot brings the system, nothing runs before it.
     """
     if action == "boot" or (action == "auto" and steps and steps[-1].action == "boot"):
         return steps
     return tuple(Step("test", step.path) for step in steps if step.action != "boot")
+
+
+def failed_on_trial(facts: Facts, ignored: Collection[str] = ()) -> tuple[str, ...]:
+    """The units that failed since the trial of what runs began, without those to ignore."""
+    before = facts.failed_units
+    if facts.guard and facts.guard.waits:
+        before = facts.guard.failed_before
+    elif facts.boot_tried:
+        before = facts.boot_failed
+    return tuple(unit for unit in facts.failed_units if unit not in {*before, *ignored})
 
 
 def check_specialisation(facts: Facts) -> None:
@@ -326,6 +343,10 @@ def parse_facts(text: str, profile: str) -> Facts:
         specialisation=one["specialisation_asked"] or None,
         guard=guard,
         deployment=parse_deployment(one),
+        boot_id=one.get("boot_id"),
+        boot_once=one.get("boot_once"),
+        boot_tried=one.get("boot_tried"),
+        boot_failed=tuple(value for name, value in lines if name == "boot_failed"),
     )
 
 

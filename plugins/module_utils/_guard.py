@@ -10,7 +10,7 @@ Decides what the answer of ``guard_facts`` (``plugin_utils/sh/guard.sh``) means.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._generations import name_system
 
@@ -83,11 +83,3 @@ def parse_deployment(one: Mapping[str, str]) -> dict[str, str] | None:
         for name, value in one.items()
         if name.startswith(_DEPLOYMENT)
     } or None
-
-
-def failed_since(
-    guard: Guard | None, failed: Sequence[str], ignored: Sequence[str]
-) -> tuple[str, ...]:
-    """The units that failed on trial, without those that are to be ignored."""
-    before = guard.failed_before if guard else failed
-    return tuple(unit for unit in failed if unit not in {*before, *ignored})

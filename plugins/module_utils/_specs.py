@@ -154,6 +154,8 @@ NIXOS_CONFIRM: Spec = {
     }
 }
 
+NIXOS_REBOOT: Spec = {"argument_spec": {"timeout": {"type": "int", "default": 600}}}
+
 NIXOS_ROLLBACK: Spec = {
     "argument_spec": {
         "to": {"type": "str"},

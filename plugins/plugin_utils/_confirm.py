@@ -11,13 +11,16 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, standing
+from ansible_collections.closure.nixos.plugins.module_utils._facts import (
+    Facts,
+    failed_on_trial,
+    standing,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._generations import (
     name_system,
     profile_diff,
     profile_path,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._guard import failed_since
 from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
 from ansible_collections.closure.nixos.plugins.plugin_utils._guard import (
     confirm,
@@ -102,7 +105,7 @@ class Confirmation:
             raise ClosureError(f"{name} {guard.story}", path=path, rolled_back=True)
         if facts.running not in (path, guard.runs if guard and guard.to == path else path):
             raise ClosureError(f"{name} does not run {path}: it {standing(facts)}", path=path)
-        failed = failed_since(guard, facts.failed_units, self.args["ignore_units"])
+        failed = failed_on_trial(facts, self.args["ignore_units"])
         if failed or facts.in_maintenance:
             what = f"these units have failed: {', '.join(failed)}" if failed else standing(facts)
             raise ClosureError(f"{name} is not confirmed: {what}", path=path)

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, Step, on_trial
+from ansible_collections.closure.nixos.plugins.module_utils._generations import name_system
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate import Activation
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._job import Ended, Job
@@ -45,21 +46,35 @@ class Trial(Activation):
         self.host.patience = self.args["confirm_timeout"] + WAY_BACK
 
     def _steps(self, facts: Facts) -> tuple[Step, ...]:
+        if self._boots_once and facts.boot_once == facts.path:
+            return ()
         return on_trial(self.args["action"], super()._steps(facts))
+
+    @property
+    def _boots_once(self) -> bool:
+        """Whether the next boot is the trial."""
+        return bool(self.args["action"] == "boot")
 
     def _require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
         require_room(self.host, facts, self.profile)
 
     def _take(self, facts: Facts, steps: tuple[Step, ...]) -> Ended:
         if steps[-1].action == "boot":
-            # Nothing of it runs, so there is nothing to try.
-            start_commit(self.host, self.profile, steps[-1].path, self.args["install_bootloader"])
-            return follow(self.host, self.args["timeout"], self.progress)
+            return self._boot(steps[-1].path)
         self._arm(facts, steps[-1].path)
         # The guard ends an activation that hangs, a little later.
         limit = self.args["timeout"] + 60
         install = self.args["install_bootloader"]
         return activate(self.host, facts, steps, install, limit, self.progress, "watched")
+
+    def _boot(self, path: str) -> Ended:
+        """Have the host boot a system: once, or with auto from now on, since nobody reboots it."""
+        if self._boots_once:
+            words = ("boot_once", self.profile, path)
+            Job(self.host, JOB, UNIT).start(script(*words, sources=SOURCES))
+        else:
+            start_commit(self.host, self.profile, path, self.args["install_bootloader"])
+        return follow(self.host, self.args["timeout"], self.progress)
 
     def _arm(self, facts: Facts, runs: str) -> None:
         boots = self.args["action"] != "test"
@@ -79,6 +94,8 @@ class Trial(Activation):
             after = settled(self.host, self.profile, after, self.progress)
             guard = after.guard
         result = super()._outcome(steps, before, after, ended)
+        if self._boots_once:
+            return result | _once(after)
         if guard and guard.went_back:
             return result | {
                 "failed": True,
@@ -86,6 +103,13 @@ class Trial(Activation):
                 "msg": f"{self.host.name} {guard.story} {result['msg']}",
             }
         return result | {"unconfirmed": bool(guard and guard.waits)}
+
+
+def _once(after: Facts) -> dict[str, t.Any]:
+    if after.boot_once != after.path:
+        return {"changed": False}
+    message = f"boots {name_system(after.path)} once, at the next reboot"
+    return {"changed": True, "unconfirmed": True, "msg": message}
 
 
 def settled(host: Host, profile: str, facts: Facts, progress: Progress) -> Facts:

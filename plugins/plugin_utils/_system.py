@@ -46,7 +46,7 @@ JOB = "activation"
 # Its outputs, on a host that root activates.
 LOGS = f"/run/closure-nixos/jobs/{JOB}"
 
-_FACTS = ("toplevel", "generations", "system", "guard")
+_FACTS = ("toplevel", "generations", "system", "guard", "boot")
 # What runs without us: an activation, and the guard over one.
 SOURCES = (*_FACTS, "profile", "job")
 
@@ -136,6 +136,11 @@ def set_profile(
     reply = host.change(*words, sources=("profile", "generations"), request="profile-set")
     _check(host, reply, f"does not set {profile} to {path}")
     return parse_generations(reply.text, profile)
+
+
+def reboot(host: Host, boot_id: str) -> None:
+    """Reboot a host, unless it is on another boot than the one of that name."""
+    _check(host, host.read(script("reboot_host", boot_id, sources=("boot",))), "does not reboot")
 
 
 def plan(host: Host, path: str) -> Plan | None:

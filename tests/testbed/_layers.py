@@ -62,7 +62,7 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 
 def debian_tree(python: bool) -> Path:
     packages = [*PACKAGES, *(["python3"] if python else [])]
-    scripts = [HERE / "debian" / name for name in ("customize", "stage-2")]
+    scripts = [HERE / "debian" / name for name in ("bootctl", "customize", "stage-2")]
     made_of = [SUITE, *packages, *(script.read_text() for script in scripts)]
     key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
     return cached(f"debian-{key}", lambda target: make_debian_tree(target, packages))

@@ -162,8 +162,9 @@ restore() {
     if [ -e "$guard/begun" ]; then
         timeout "$limit" "$old/bin/switch-to-configuration" test || restored=$?
     fi
-    # A failed mount has brought the host to emergency.target.
-    [ "$(systemctl is-system-running)" != maintenance ] || systemctl isolate default.target
+    # A failed mount has brought the host to emergency.target. The switch starts a part of what that
+    # stopped, which ends the maintenance, and leaves the rest, sshd among it.
+    timeout "$limit" systemctl start default.target || restored=1
     # 4: it runs, and units of it have failed.
     case $booted:$restored in 0:0 | 0:4) [ "$(readlink -f /run/current-system)" = "$old" ] ;; *) return 1 ;; esac
 }
@@ -212,7 +213,7 @@ commit() {
     mkdir -p "$record"
     printf '%s\n' "$3" | write "$record/boot-pending"
     if profile_set "$2" "$3" && step boot "$3"; then
-        rm -f "$record/boot-pending"
+        rm -f "$record/boot-pending" "$record/boot-once"
         guard_done
     else
         committed=$?

@@ -31,6 +31,7 @@ system_facts() {
     printf 'activation=%s\n' "$(untold_activation)"
     printf 'activation_end=%s\n' "$(cat "$state/jobs/activation/status" 2>/dev/null)"
     guard_facts
+    boot_facts
     failed_units
     generations "$1"
     toplevel_facts /run/current-system

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh disable=SC2034,SC2154 # host.sh, profile.sh, system.sh, guard.sh set the others
+# Reboots, and systems that only the next boot starts.
+
+# boot_once PROFILE PATH: has the next boot start PATH, and those after it what boots now.
+boot_once() {
+    umask 022
+    to=$2 old=$(readlink -f /run/current-system) who=$(who_runs)
+    recorded=$(readlink -f "$1") number=$(generation_of "$1")
+    [ -n "$recorded" ] ||
+        die "$1 holds no system to boot afterwards: deploy one without a confirmation first" 66
+    # The loader gets an entry for each generation, and the current one as its default. So the system
+    # is a generation for a moment, before the loader is written, and never its default.
+    profile_set "$1" "$2" && profile_set "$1" "$recorded" "$number" || return
+    "$recorded/bin/switch-to-configuration" boot && next_boot "$2" || return
+    mkdir -p "$record"
+    {
+        printf '%s %s\n' "$(boot_id)" "$2"
+        failed_units
+    } | write "$record/boot-once"
+    note unconfirmed task 'the next boot tries it'
+}
+
+# next_boot PATH: has the loader start PATH once.
+next_boot() {
+    entry=$(grep -ls "init=$1/init" /boot/loader/entries/*.conf | head -n 1)
+    if [ -n "$entry" ]; then
+        bootctl set-oneshot "${entry##*/}"
+    elif [ -e /boot/grub/grub.cfg ]; then
+        title=$(grub_title "$1" </boot/grub/grub.cfg) && grub-reboot --boot-directory=/boot "$title"
+    else
+        die 'only systemd-boot and GRUB can boot a system once: deploy with the action boot instead' 69
+    fi
+}
+
+# grub_title PATH: the title of the entry that starts PATH, below that of its menu, as grub-reboot
+# takes it. Entries: nixpkgs, install-grub.pl.
+grub_title() {
+    awk -F '"' -v init="init=$1/init" '
+        /^submenu "/ { menu = $2 ">" }
+        /^menuentry "/ { title = $2 }
+        index($0 " ", init " ") { print menu title; found = 1; exit }
+        END { exit !found }'
+}
+
+boot_id() {
+    cat /proc/sys/kernel/random/boot_id
+}
+
+# reboot_host BOOT_ID: reboots, unless that was done. A second later, so that we can say so.
+reboot_host() {
+    [ "$(boot_id)" = "$1" ] || return 0
+    [ "$(id -u)" -eq 0 ] || die 'only root can reboot it: set become' 77
+    systemd-run --quiet --collect --on-active=1 systemctl reboot
+}
+
+# boot_facts: names this boot; says what only the next one starts, or that this is such a boot and
+# which units had failed before it.
+boot_facts() {
+    printf 'boot_id=%s\n' "$(boot_id)"
+    [ -r "$record/boot-once" ] || return 0
+    read -r tried_from tried <"$record/boot-once"
+    if [ "$tried_from" = "$(boot_id)" ]; then
+        printf 'boot_once=%s\n' "$tried"
+    elif [ "$(readlink -f /run/booted-system)" = "$tried" ]; then
+        printf 'boot_tried=%s\n' "$tried"
+        sed -n 's/^failed_unit=/boot_failed=/p' "$record/boot-once"
+    fi
+}

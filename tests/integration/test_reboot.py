@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Deployments by a reboot: the system is booted once, and again only when it is confirmed."""
+
+from __future__ import annotations
+
+import pathlib
+
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    HOSTS,
+    module,
+    playbook,
+    running,
+    write_systems,
+)
+from ansible_collections.closure.nixos.tests.integration.test_trial import FAILED, at, deploy
+
+REBOOT = ("-e", "deploy_action=reboot")
+
+
+def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert deploy(play, write_systems(tmp_path)).rc == 0
+    old = at(fleet)
+    file = write_systems(tmp_path)
+    checked = deploy(play, file, "--check", *REBOOT)
+    assert checked.rc == 0 and at(fleet) == old, checked.text
+    played = deploy(play, file, *REBOOT, sick=("node2",))
+    new = at(fleet)
+    assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
+    message = played.result("node2", FAILED)["msg"]
+    assert "the application is sick has booted nixos-system-node2" in message
+    again = deploy(play, file, *REBOOT, "--limit", "node1")
+    assert again.rc == 0 and again.stats["node1"]["changed"] == 0
+    for host in HOSTS:
+        assert fleet.exec(host, "readlink -f /run/booted-system").strip() == new[host]
+
+
+def test_a_unit_that_fails_at_boot_is_not_confirmed(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    assert deploy(play, write_systems(tmp_path)).rc == 0
+    old = at(fleet)["node1"]
+    unit = 'wantedBy = [ "multi-user.target" ]; script = "exit 1";'
+    file = write_systems(tmp_path, node1=f"{{ systemd.services.ill = {{ {unit} }}; }}")
+    played = deploy(play, file, *REBOOT, "--limit", "node1")
+    assert played.rc != 0
+    assert at(fleet)["node1"] == old
+    assert "ill.service" in played.result("node1", FAILED)["msg"]
+
+
+def test_a_reboot_waits_for_the_host(fleet: Fleet, play: Play) -> None:
+    boots = {host: fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") for host in HOSTS}
+    task = module("nixos_reboot", {})
+    checked, played = play(playbook(task), "--check"), play(playbook(task))
+    for host in HOSTS:
+        said = played.result(host, "nixos_reboot")
+        assert said["changed"] and said["booted"] == running(fleet, host)
+        assert checked.result(host, "nixos_reboot")["msg"].startswith("would reboot")
+        assert fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") != boots[host]

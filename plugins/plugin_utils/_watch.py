@@ -84,24 +84,26 @@ class _Steps:
         self._missing = missing
         self._stall = stall
         self._copied = 0
-        self._io = (0, 0)
+        # None where the host does not say: then only the limit in all counts.
+        self._io: tuple[int, int] | None = None
         self._moved = time.monotonic()
 
     def hear(self, out: bytes, err: bytes) -> None:
         """Take what the command said: bytes read and written on ``out``, messages on ``err``."""
-        io = max([self._io, *((int(read), int(written)) for read, written in _IO.findall(out))])
-        if err or io != self._io:
+        io = [(int(read), int(written)) for read, written in _IO.findall(out)]
+        if err or any(now != self._io for now in io):
             self._moved = time.monotonic()
-        self._io = io
+        self._io = io[-1] if io else self._io
         self._copied += len(_COPYING.findall(err))
-        if time.monotonic() - self._moved > self._stall:
+        if self._io and time.monotonic() - self._moved > self._stall:
             raise _StalledError
         self._progress.say(self._state())
 
     def _state(self) -> str:
         paths, total = len(self._missing), sum(self._missing.values())
         # What was written holds more than the paths: the words of a protocol, a database.
-        size = f"{format_bytes(min(self._io[1], total))} of {format_bytes(total)}"
+        written = self._io[1] if self._io else 0
+        size = f"{format_bytes(min(written, total))} of {format_bytes(total)}"
         if self._copied:
             return f"copying path {self._copied} of {paths}, {size}"
         return f"{self._what} of {paths} paths, {size}"

@@ -310,7 +310,7 @@ def test_an_altered_archive_is_refused_before_anything_is_imported(
     assert roads.leftovers("node1") == ""
 
 
-@pytest.mark.parametrize("transport", ["ssh", "ssh-ng", "archive"])
+@pytest.mark.parametrize("transport", ["ssh-ng", "archive"])
 def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
     roads: Roads, closure: MakeClosure, transport: str
 ) -> None:

@@ -122,7 +122,6 @@ class _Evaluation(t.Generic[Found]):
         systems: dict[str, Found | Outcome] = {}
         if requests and self.by.workers and self.goal.job:
             systems = self._jobs(requests)
-        # Where nix-eval-jobs ended early, Nix itself can say why.
         hosts, heap = list(_without(requests, systems)), 0
         while hosts:
             now, hosts = chunks(hosts, self.by.memory, heap)
@@ -146,7 +145,18 @@ class _Evaluation(t.Generic[Found]):
             host: self._failure(Ended(1, "", "", error), requests[host])
             for host, error in errors.items()
         }
+        left = [host for host in requests if host not in found and host not in errors]
+        self._warn_of(left, ended)
         return {**found, **failed}
+
+    def _warn_of(self, left: list[str], ended: Ended) -> None:
+        """Say why Nix itself evaluates some hosts: a worker may have been killed, or be too old."""
+        last = (ended.stderr.strip().splitlines() or ["without a word"])[-1]
+        if left:
+            self.by.progress.warn(
+                f"nix-eval-jobs on {self.by.host.name} says nothing of {', '.join(left)}, so Nix "
+                f"itself evaluates there. It ended: {last}"
+            )
 
     def _job_options(self) -> list[str]:
         options = ["--workers", str(self.by.workers)]

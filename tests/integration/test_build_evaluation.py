@@ -199,8 +199,9 @@ def test_nix_eval_jobs_evaluates_when_asked_to(play: Play, tmp_path: pathlib.Pat
     assert len(runs) == 2 and all("--workers 2 --max-memory-size 2861" in run for run in runs)
 
     # Whatever ends it early: Nix itself evaluates what is left.
-    write_program(program, "exit 1")
+    write_program(program, "echo killed >&2; exit 1")
     left = play(text, "--check", env={"PATH": f"{program.parent}:{PATH}"})
+    assert "itself evaluates there. It ended: killed" in " ".join(left.text.split())
     assert left.result("localhost", "jobs")["systems"]["web2"]["path"] == nix["web2"]["path"]
 
     absent = play(text, "--check")

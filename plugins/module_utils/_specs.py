@@ -65,7 +65,7 @@ NIXOS_OPTION_INFO: Spec = {
 
 NIXPKGS_PIN: Spec = {
     "argument_spec": {
-        "path": {"type": "path", "required": True},
+        "path": {"type": "str", "required": True},
         "ref": {"type": "str"},
         "rev": {"type": "str"},
         "github": {"type": "str", "default": "NixOS/nixpkgs"},

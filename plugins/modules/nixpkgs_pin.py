@@ -35,7 +35,8 @@ options:
   path:
     description:
       - The file. A relative path starts from the playbook's directory.
-    type: path
+      - C(~) is a home on the controller, and not taken where another host has the file.
+    type: str
     required: true
   ref:
     description:

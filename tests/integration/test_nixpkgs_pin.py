@@ -182,11 +182,13 @@ def test_a_branch_of_github_is_pinned_by_its_commit(
 def test_bad_requests_are_answered_with_sentences(play: Play, tmp_path: pathlib.Path) -> None:
     (tmp_path / "other.json").write_text('{"pins": {}}')
     url = f"file://{tmp_path}/missing.tar.gz"
+    there = {"delegate_to": "node1", "vars": {"ansible_connection": "ssh"}}
     cases = {
         "missing": (pin(tmp_path / "a.json", url=url), "localhost does not get file:///"),
         "foreign": (pin(tmp_path / "other.json", url=url), "other.json is no pin"),
         "nothing": (pin(tmp_path / "a.json"), "Give one of url, ref and rev"),
         "directory": (pin(tmp_path, url=url), "cannot be read or written"),
+        "home": (pin(pathlib.Path("~/a.json"), url=url) | there, "whose home that is on node1"),
     }
     played = play(playbook(*(task | {"name": name} for name, (task, _s) in cases.items()), **LOCAL))
     for name, (_task, words) in cases.items():

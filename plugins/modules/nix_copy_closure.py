@@ -50,7 +50,8 @@ attributes:
   connection:
     support: full
     details:
-      - Any connection plugin that can transfer files. All but C(ssh) with a key go by C(archive).
+      - Any connection plugin that can transfer files. All go by C(archive) but C(ssh) with a key in
+        a file or an agent.
 options:
   path:
     description:

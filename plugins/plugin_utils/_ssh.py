@@ -26,6 +26,8 @@ def _obstacle(connection: ConnectionBase) -> str:
         return f"the host is reached by the connection plugin {connection.transport}"
     if connection.get_option("password"):
         return "ssh asks for a password, which Nix's own ssh cannot be given"
+    if connection.get_option("private_key"):
+        return "the key is in a variable, which only Ansible's own ssh gets"
     return ""
 
 

@@ -573,6 +573,17 @@ def test_a_password_for_ssh_leaves_the_archive(roads: Roads, closure: MakeClosur
     assert password not in played.text
 
 
+def test_a_key_in_a_variable_leaves_the_archive(
+    roads: Roads, closure: MakeClosure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, key = closure(), roads.fleet.inventory.with_name("id_ed25519").read_text()
+    monkeypatch.setenv("ANSIBLE_SSH_AGENT", "auto")
+    login = {"ansible_ssh_private_key": key, "ansible_ssh_private_key_file": ""}
+    said = roads("node1", new, **login)
+    assert (said["transport"], roads.lacks("node1", new)) == ("archive", []), said
+    assert "the key is in a variable" in said["reason"]
+
+
 def test_the_controller_can_be_the_target(
     roads: Roads, closure: MakeClosure, tmp_path: pathlib.Path
 ) -> None:

@@ -180,7 +180,7 @@ msg:
   description: What happened.
   returned: always
   type: str
-  sample: has confirmed nixos-system-web1-25.11
+  sample: runs and boots generation 42, nixos-system-web1-25.11
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -124,6 +124,8 @@ options:
       - V(0) for no trial.
       - The guard needs neither the controller nor the network. It also ends an activation that
         takes longer than O(timeout).
+      - With O(action=boot), whatever the number, only the next boot starts the system, and
+        M(closure.nixos.nixos_confirm) makes it the boot default. That takes systemd-boot or GRUB.
       - A system that only a reboot brings, as O(action=auto) finds out, is recorded and made the
         boot default at once.
     type: int

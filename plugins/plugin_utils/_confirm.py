@@ -151,6 +151,8 @@ def _difference(profile: str, before: Facts, path: str) -> dict[str, str]:
 
 
 def _sentence(facts: Facts, path: str, changed: bool, check: bool) -> str:
-    if not changed:
-        return f"has already confirmed {name_system(path)}"
-    return f"would confirm {name_system(path)}" if check else f"has confirmed {name_system(path)}"
+    if check and changed:
+        return f"would confirm {name_system(path)}"
+    if facts.boots(path) and facts.current:
+        return f"runs and boots {name_system(path, facts.current.number)}"
+    return f"runs {name_system(path)}, which was confirmed and does not boot"

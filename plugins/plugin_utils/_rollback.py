@@ -111,6 +111,8 @@ def _from_trial(
     story = f"has nothing on trial and runs {name}"
     if guard:
         story = f"would go back to {name_system(guard.old)}" if guard.waits else guard.story
+    if guard and changed and guard.state == "returned":
+        story = f"went back to {name_system(guard.old)}"
     return result | {
         "changed": changed,
         "failed": bool(guard and guard.state == "lost"),

@@ -33,7 +33,7 @@ def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
     new = at(fleet)
     assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
     message = played.result("node2", FAILED)["msg"]
-    assert "the application is sick has booted nixos-system-node2" in message
+    assert "the application is sick (has booted nixos-system-node2" in message
     again = deploy(play, file, *REBOOT, "--limit", "node1")
     assert again.rc == 0 and again.stats["node1"]["changed"] == 0
     for host in HOSTS:

@@ -62,7 +62,8 @@ def test_a_failed_check_takes_its_host_back(
     new = at(fleet)
     assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
     message = played.result("node2", FAILED)["msg"]
-    assert message.startswith("node2: the application is sick") and "went back to" in message
+    reason = "node2: Require that the application answers: the application is sick"
+    assert message.startswith(f"{reason} (went back to nixos-system-node2-")
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]
     again = deploy(play, file)
     assert again.rc == 0

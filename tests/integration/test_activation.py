@@ -420,7 +420,8 @@ def test_the_role_takes_auto(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -
     text = playbook(hosts="node1:node2", roles=roles)
     old = running(fleet, "node1")
     first, again = play(text), play(text)
-    new = {host: first.result(host, "Activate the system")["path"] for host in HOSTS[:2]}
+    task = "Evaluate and build the systems of all hosts"
+    new = {host: first.result(host, task)["path"] for host in HOSTS[:2]}
     assert {host: booted_next(fleet, host) for host in new} == new
     assert (running(fleet, "node1"), running(fleet, "node2")) == (old, new["node2"])
     assert [again.stats[host]["changed"] for host in new] == [0, 0]

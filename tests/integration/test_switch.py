@@ -114,8 +114,12 @@ def test_dry_activate_changes_nothing_and_is_no_change(
     play(playbook(build(file), COPY))
     before = {host: trace(fleet, host) for host in HOSTS}
     played = play(playbook(build(file), switch("dry-activate")), "--diff")
+    checked = play(playbook(build(file), switch("switch")), "--check")
     assert [result(played, host)["changed"] for host in HOSTS] == [False] * 3
     assert "hello: ∅ → 2.12.1" in result(played, "node1")["diff"]["prepared"]
+    for host in HOSTS:
+        assert result(checked, host)["changed"] and result(checked, host)["actions"] == ["switch"]
+        assert result(checked, host)["plan"] == result(played, host)["plan"]
     assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
 
 

@@ -76,18 +76,21 @@ class RequestsAction(ClosureAction):
     def _kept(self, host: Host, name: str, make: t.Callable[[], t.Any]) -> t.Any:
         """Return what is made once in a run, on a host.
 
-        That it cannot be made is kept as well: no other host waits for the same end again.
+        That it cannot be made is kept as well: no other host waits for the same end again. Only
+        the host that met it may have done something against it, and tries again.
         """
         with self.task_run.locked(name) as kept:
-            if not kept.exists():
-                kept.write_text(json.dumps(_tried(make), default=str), encoding="utf-8")
-            made, failure, unreachable = json.loads(kept.read_text(encoding="utf-8"))
-        if unreachable is not None:
-            message = f"The build host {host.name} is not reached: {unreachable}"
+            text = kept.read_text(encoding="utf-8") if kept.exists() else ""
+            if not text or _is_to_try_again(json.loads(text), self._name):
+                text = json.dumps(_tried(make) | {"by": self._name}, default=str)
+                kept.write_text(text, encoding="utf-8")
+        found = json.loads(text)
+        if found["unreachable"]:
+            message = f"The build host {host.name} is not reached: {found['unreachable']}"
             raise AnsibleConnectionFailure(message)
-        if failure:
-            raise ClosureError(failure.pop("msg"), **failure)
-        return made
+        if error := found["error"]:
+            raise ClosureError(error.pop("msg"), **error)
+        return found["made"]
 
     @property
     def _name(self) -> str:
@@ -165,16 +168,21 @@ class RequestsAction(ClosureAction):
         return {option: value for block in blocks for option, value in block.items()}
 
 
-def _tried(make: t.Callable[[], t.Any]) -> tuple[t.Any, dict[str, object] | None, str | None]:
-    """Return what was made, or the task's failure, or why a host is unreachable."""
+def _tried(make: t.Callable[[], t.Any]) -> dict[str, t.Any]:
+    """Return what was made, or the task's error, or why a host is unreachable."""
+    tried: dict[str, t.Any] = {"made": None, "error": None, "unreachable": None}
     try:
-        return make(), None, None
+        return tried | {"made": make()}
     except ClosureError as error:
-        return None, as_result(error), None
+        return tried | {"error": as_result(error)}
     except AnsibleConnectionFailure as error:
         # Its own words are enough; ansible-core adds those of all its causes.
         error.__cause__ = None
-        return None, None, str(error)
+        return tried | {"unreachable": str(error)}
+
+
+def _is_to_try_again(tried: dict[str, t.Any], name: str) -> bool:
+    return tried["by"] == name and bool(tried["error"] or tried["unreachable"])
 
 
 def _shared(args: dict[str, t.Any]) -> dict[str, t.Any]:

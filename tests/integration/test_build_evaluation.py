@@ -162,6 +162,10 @@ def test_a_build_host_that_cannot_be_reached_is_tried_once(
     played = play(playbook(task), "-i", str(inventory))
     assert [played.stats[host]["unreachable"] for host in HOSTS] == [1, 1, 1]
     assert log.read_text().count("run") == 1
+    # Who met it may try again.
+    again = task | {"ignore_unreachable": True}
+    play(playbook(again, again), "-i", str(inventory))
+    assert log.read_text().count("run") == 3
     assert "The build host gone is not reached: Failed" in message(played, "node2")
 
 

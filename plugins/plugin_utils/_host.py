@@ -91,7 +91,8 @@ class Host:
         self.patience = patience
         self._who = "" if shared else run.who
         self._connection = connection
-        self._shells = list(SHELLS)
+        # A newcomer finds out whether others could come in, and they have the first only.
+        self._shells = list(SHELLS[:1] if fresh else SHELLS)
         # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
         self._takes_stdin = bool(connection.has_pipelining)
         self._answered = answers
@@ -116,7 +117,7 @@ class Host:
                 self._answered |= self._has_master()
                 self.reconnect()
                 if not self._may_try_again(give_up):
-                    raise self._unreachable(error, deadline) from error
+                    raise self._unreachable(error, deadline) from error.__cause__
                 display.display(f"{self.name}: the connection is lost, connecting again")
                 time.sleep(1)
             except _NoShellError:
@@ -216,7 +217,7 @@ class Host:
             except (AnsibleConnectionFailure, TimeoutError) as error:
                 self.reconnect()
                 if not self._answered or time.monotonic() > give_up:
-                    raise self._unreachable(error, deadline) from error
+                    raise self._unreachable(error, deadline) from error.__cause__
                 time.sleep(1)
             except AnsibleError as error:
                 raise ClosureError(f"{self.name}: {what} was not carried: {error}") from error
@@ -311,8 +312,8 @@ class Host:
         broken = self._shells.pop(0)
         if not self._shells:
             raise ClosureError(
-                f"{self.name} answers, but {broken} and the shells of its current and booted "
-                "systems do not run. Boot an older generation on its console."
+                f"{self.name} answers, but {broken} does not run, and no other shell that was tried "
+                "did. Boot an older generation on its console."
             )
 
     def _by_stdin(self, framed: bytes) -> tuple[int, bytes, bytes]:

@@ -26,7 +26,7 @@ class Guard:
     :param old: the system that it goes back to, :param to: the system that is on trial
     :param runs: what runs on trial: that system, or its specialisation
     :param boots: whether that system is to boot once it is confirmed
-    :param who: who began it, :param why: why the host went back
+    :param who: who began it, :param run: in which run, :param why: why the host went back
     :param failed_before: the units that had failed before
     """
 
@@ -36,6 +36,7 @@ class Guard:
     runs: str
     boots: bool
     who: str
+    run: str
     why: str
     failed_before: tuple[str, ...]
 
@@ -69,7 +70,7 @@ def parse_guard(lines: Iterable[tuple[str, str]]) -> Guard | None:
     one = dict(found)
     if not one.get("guard"):
         return None
-    names = ("old", "to", "runs", "who", "why")
+    names = ("old", "to", "runs", "who", "run", "why")
     failed = tuple(value for name, value in found if name == "guard_failed")
     words = {name: one.get(f"guard_{name}", "") for name in names}
     boots = bool(one.get("guard_boots"))

@@ -257,6 +257,11 @@ ansible_facts:
               returned: always
               type: str
               sample: root@controller, first seen 2026-11-22 19:00:00 +0000
+            run:
+              description: What names the run that began it.
+              returned: always
+              type: str
+              sample: ansible-local-1234x5y6z
             why:
               description: Why the host went back, or nothing.
               returned: always

@@ -56,8 +56,8 @@ options:
         before.
       - V(unconfirmed) for what the host was before the system that is on trial, see
         C(confirm_timeout) of M(closure.nixos.nixos_switch). The host's guard goes back, at once.
-        Where nothing is on trial, nothing is done, and RV(msg) tells what became of the last trial
-        since the host booted.
+        Where nothing is on trial, nothing is done, and RV(msg) tells what became of the trial that
+        this run began.
       - The profile goes to the generation of that number while it holds the system. A system that
         no generation holds becomes a new one. A profile that points to the system by another number
         is left as it is.

@@ -33,6 +33,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._progress import Pro
 from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
     follow,
     read_facts,
+    require_room,
     require_root,
     require_system,
 )
@@ -100,10 +101,12 @@ class Confirmation:
 
         :raises ClosureError: another system runs, or units have failed on trial
         """
-        guard, name = facts.guard, self.host.name
-        if guard and guard.went_back and guard.to == path:
+        name = self.host.name
+        guard = facts.guard if facts.guard and facts.guard.to == path else None
+        runs = facts.running in (path, guard.runs if guard else path)
+        if guard and guard.went_back and (guard.waits or not runs):
             raise ClosureError(f"{name} {guard.story}", path=path, rolled_back=True)
-        if facts.running not in (path, guard.runs if guard and guard.to == path else path):
+        if not runs:
             raise ClosureError(f"{name} does not run {path}: it {standing(facts)}", path=path)
         failed = failed_on_trial(facts, self.args["ignore_units"])
         if failed or facts.in_maintenance:
@@ -113,10 +116,12 @@ class Confirmation:
     def _confirm(self, profile: str, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
         """Confirm, and wait until the host boots the system or is back at its old one."""
         ended = None
-        if before.guard and before.guard.state == "armed":
+        state = before.guard.state if before.guard else None
+        if state == "armed":
             confirm(self.host, profile, path)
-        else:
+        elif state != "confirmed":
             require_system(self.host, before, path)
+            require_room(self.host, before, profile)
             start_commit(self.host, profile, path, install=False)
         if _boots(before):
             ended = follow(self.host, self.args["timeout"], self.progress)
@@ -127,7 +132,7 @@ class Confirmation:
     def _outcome(self, after: Facts, path: str, ended: Ended | None) -> dict[str, t.Any]:
         said = {"stdout": ended.stdout, "stderr": ended.stderr} if ended else {}
         guard = after.guard
-        if guard and guard.went_back:
+        if guard and guard.went_back and after.running == guard.old:
             message = f"{self.host.name} {guard.story}"
             return said | {"failed": True, "rolled_back": True, "msg": message}
         if ended and not after.boots(path):
@@ -137,8 +142,11 @@ class Confirmation:
 
 
 def _is_open(facts: Facts, path: str) -> bool:
-    """Whether there is something to confirm."""
-    return bool(facts.guard and facts.guard.waits) or not facts.boots(path)
+    """Whether there is something to confirm; what was only to run for a while need not boot."""
+    guard = facts.guard
+    if guard and (guard.waits or (guard.to == path and not guard.boots)):
+        return guard.waits
+    return not facts.boots(path)
 
 
 def _boots(facts: Facts) -> bool:

@@ -96,7 +96,7 @@ class Trial(Activation):
         result = super()._outcome(steps, before, after, ended)
         if self._boots_once:
             return result | _once(after)
-        if guard and guard.went_back:
+        if guard and guard.went_back and steps[-1].action != "boot":
             return result | {
                 "failed": True,
                 "rolled_back": True,

@@ -105,7 +105,11 @@ def _from_trial(
     host: Host, args: dict[str, t.Any], progress: Progress, facts: Facts, changed: bool
 ) -> dict[str, t.Any]:
     """Return the result of going back from a system on trial, which the host's guard does."""
-    guard, name = facts.guard, name_system(facts.running)
+    # A trial that has ended is told of to the run that began it.
+    guard = facts.guard
+    if guard and not guard.waits and guard.run != host.run.id:
+        guard = None
+    name = name_system(facts.running)
     same = _switch_arguments(args | {"action": "test"}, str(facts.running))
     result = Activation(host, same, progress, check=True, diff=False).run()
     story = f"has nothing on trial and runs {name}"

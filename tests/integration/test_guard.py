@@ -112,8 +112,10 @@ def test_without_a_confirmation_the_host_goes_back(
         said = result(late, host, "nixos_confirm")
         assert said["failed"] and said["rolled_back"], said
         assert "was not confirmed within 5 s" in said["msg"]
+        # Nothing of this run was on trial.
         said = result(told, host, "nixos_rollback")
-        assert said["rolled_back"] and not said["changed"]
+        assert not said["changed"] and not said["rolled_back"]
+        assert said["msg"].startswith("has nothing on trial and runs nixos-")
 
 
 def test_going_back_at_once(

@@ -29,7 +29,7 @@ guard_arm() {
     {
         assign old "$old" profile "$1" recorded "$recorded" number "$(generation_of "$1")"
         assign to "$2" runs "$3" install "$4" confirm "$5" limit "$6" on_failure "$7" armed "$(uptime)"
-        assign who "$(who_runs)"
+        assign who "$(who_runs)" run "$(cat "$state/current")"
     } >"$guard/set"
     failed_units >"$guard/failed"
     # What it goes back to must not be collected meanwhile.
@@ -164,7 +164,7 @@ restore() {
     fi
     # A failed mount has brought the host to emergency.target. The switch starts a part of what that
     # stopped, which ends the maintenance, and leaves the rest, sshd among it.
-    timeout "$limit" systemctl start default.target || restored=1
+    systemctl start --no-block default.target || restored=1
     # 4: it runs, and units of it have failed.
     case $booted:$restored in 0:0 | 0:4) [ "$(readlink -f /run/current-system)" = "$old" ] ;; *) return 1 ;; esac
 }
@@ -179,13 +179,17 @@ restore_boot() {
     touched=$(cat "$record/boot-pending" 2>/dev/null) || touched=
     if [ -n "$recorded" ]; then profile_set "$profile" "$recorded" "$number" || return; fi
     [ -n "$touched" ] && [ -n "$recorded" ] || return 0
-    timeout "$limit" "$recorded/bin/switch-to-configuration" boot || return
+    # A full /boot, which is why we are here, would refuse the old system as well.
+    [ "$(loader_boots)" = "$recorded" ] ||
+        timeout "$limit" "$recorded/bin/switch-to-configuration" boot || return
     printf '%s\n' "$recorded" | write "$record/loader-default"
     rm -f "$record/boot-pending"
 }
 
-# watched FUNCTION ARGUMENT...: has the function bring what the guard watches over.
+# watched FUNCTION ARGUMENT...: has the function bring what the guard watches over. The request for
+# it may have been on its way for longer than the guard waits.
 watched() {
+    [ "$(guard_state)" = armed ] || die 'no guard watches over this activation any more' 75
     : >"$guard/begun"
     "$@"
 }
@@ -277,7 +281,7 @@ guard_facts() {
     printf 'guard=%s\n' "$(guard_state)"
     [ ! -e "$guard/set" ] || (
         . "$guard/set"
-        printf 'guard_%s\n' "old=$old" "to=$to" "runs=$runs" "boots=${install:+1}" "who=$who"
+        printf 'guard_%s\n' "old=$old" "to=$to" "runs=$runs" "boots=${install:+1}" "who=$who" "run=$run"
     )
     [ ! -e "$guard/why" ] || printf 'guard_why=%s\n' "$(tr '\n' ' ' <"$guard/why")"
     [ ! -e "$guard/failed" ] || sed 's/^failed_unit=/guard_failed=/' "$guard/failed"

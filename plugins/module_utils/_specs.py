@@ -101,7 +101,7 @@ NIX_COPY_CLOSURE: Spec = {
     "required_one_of": [("path", "src_archive")],
     "required_if": [("transport", "cache", ("cache",))],
     "mutually_exclusive": [("path", "src_archive")],
-    "required_by": {"dest_archive": ("path",)},
+    "required_by": {"dest_archive": ("path",), "exclude_host": ("dest_archive",)},
 }
 
 NIX_PROFILE_SET: Spec = {

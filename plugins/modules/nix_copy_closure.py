@@ -68,9 +68,9 @@ options:
     description:
       - File on the controller to write the closure to, with checksums, for a host that nothing here
         can reach. The task's host is not contacted.
-      - With a C(/) at the end, a directory, as a binary cache with checksums. Any Nix can fetch from
-        it too (C(file://DIRECTORY)), and it keeps the signatures of paths, which a file does not.
-        What the directory has of other closures stays there, and O(src_archive) takes the last.
+      - With a C(/) at the end, a directory, as a binary cache with checksums. Any Nix can fetch
+        from it too (C(file://DIRECTORY)), and it keeps signatures, which a file does not. What the
+        directory has of other closures stays there, and O(src_archive) takes the last.
       - It holds the whole closure but for O(exclude) and what O(exclude_host) has. It is written
         anew when it is not a whole archive of just these paths.
       - A relative path is looked for beside the playbook.

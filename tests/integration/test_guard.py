@@ -11,6 +11,8 @@ import pathlib
 import typing as t
 
 import pytest
+import yaml
+from ansible_collections.closure.nixos.plugins.modules import nixos_confirm
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played, until
 from ansible_collections.closure.nixos.tests.integration._systems import (
     BUILT,
@@ -29,14 +31,20 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     trace,
     write_systems,
 )
+from ansible_collections.closure.nixos.tests.integration.test_module_docs import own
 
 
 def trial(confirm_timeout: int = 600, **arguments: object) -> Task:
     return switch("switch", confirm_timeout=confirm_timeout, **arguments)
 
 
+IGNORED = {"ignore_errors": True}
 CONFIRM = module("nixos_confirm", {"path": BUILT})
 BACK = module("nixos_rollback", {"to": "unconfirmed", "why": "the test says so"})
+
+
+SPOKEN = {"stdout", "stderr"}
+RETURNED = yaml.safe_load(nixos_confirm.RETURN).keys()
 
 
 def result(played: Played, host: str, task: str = "nixos_switch") -> dict[str, t.Any]:
@@ -81,6 +89,8 @@ def test_a_confirmed_system_is_recorded_and_boots(
         play(playbook(build(file), CONFIRM), *options) for options in (["--check"], [], [])
     )
     for host in HOSTS:
+        for played in (checked, confirmed, again):
+            assert own(result(played, host, "nixos_confirm")).keys() - SPOKEN == RETURNED - SPOKEN
         said = result(confirmed, host, "nixos_confirm")
         assert said["changed"] and said["boots"] and said["connection"] == "new", said
         assert result(checked, host, "nixos_confirm")["changed"]
@@ -94,6 +104,53 @@ def test_a_confirmed_system_is_recorded_and_boots(
     for host in HOSTS:
         assert plain.stats[host]["changed"] == 0, plain.text
         assert difference(settled[host], trace(fleet, host)) == []
+
+
+def test_what_is_not_confirmed_says_why_and_stays_on_trial(
+    fleet: Fleet, play: Play, old: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    absent = f"/nix/store/{'a' * 32}-nixos-system-absent"
+    cases: dict[str, Task] = {
+        "does not answer on a new connection": {"port": 1, "connect_timeout": 1},
+        f"does not run {absent}": {"path": absent},
+        "'yesterday' is not a store path": {"path": "yesterday"},
+        "these units have failed: ill.service": {},
+    }
+    refused = [
+        module("nixos_confirm", arguments) | {"name": text} | IGNORED
+        for text, arguments in cases.items()
+    ]
+    nobody = module("nixos_confirm", {}, vars={"ansible_user": "deploy"}) | {"name": "nobody"}
+    fails = "systemd-run --wait --unit=ill false; true"
+    ill: Task = {"name": "Fail", "ansible.builtin.raw": fails, "changed_when": False}
+    healed: Task = {"name": "Heal", "ansible.builtin.raw": "systemctl reset-failed ill"}
+    played = play(
+        playbook(build(write_systems(tmp_path)), COPY, trial(), ill, *refused, nobody | IGNORED)
+    )
+    for host in HOSTS:
+        for text in cases:
+            said = result(played, host, text)
+            assert said["failed"] and text in said["msg"], said
+        assert "Set become: true" in result(played, host, "nobody")["msg"]
+        assert deployment(fleet, host)["outcome"] == "unconfirmed"
+        assert recorded(fleet, host) == booted_next(fleet, host) == old[host]
+    again = play(playbook(healed, module("nixos_confirm", {"connect_timeout": 60})))
+    for host in HOSTS:
+        assert is_at(fleet, host, result(again, host, "nixos_confirm")["path"])
+
+
+def test_a_test_that_is_confirmed_does_not_boot(
+    fleet: Fleet, play: Play, old: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    test = switch("test", confirm_timeout=600)
+    first = play(playbook(build(write_systems(tmp_path)), COPY, test, CONFIRM))
+    again = play(playbook(module("nixos_confirm", {})))
+    for host in HOSTS:
+        said = result(first, host, "nixos_confirm")
+        assert said["changed"] and not said["boots"]
+        assert not result(again, host, "nixos_confirm")["changed"]
+        assert running(fleet, host) == said["path"] != old[host]
+        assert recorded(fleet, host) == booted_next(fleet, host) == old[host]
 
 
 def test_without_a_confirmation_the_host_goes_back(

@@ -312,8 +312,8 @@ class Host:
         broken = self._shells.pop(0)
         if not self._shells:
             raise ClosureError(
-                f"{self.name} answers, but {broken} does not run, and no other shell that was tried "
-                "did. Boot an older generation on its console."
+                f"{self.name} answers, but {broken} does not run, and no other shell that "
+                "was tried did. Boot an older generation on its console."
             )
 
     def _by_stdin(self, framed: bytes) -> tuple[int, bytes, bytes]:

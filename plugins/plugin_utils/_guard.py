@@ -14,6 +14,7 @@ import dataclasses
 import time
 import typing as t
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts, Step, on_trial
 from ansible_collections.closure.nixos.plugins.module_utils._generations import name_system
@@ -41,9 +42,12 @@ class Trial(Activation):
     """An activation that the host takes back unless it is confirmed."""
 
     def __post_init__(self) -> None:
-        """Wait as long for a host that the new system cuts off as its guard does."""
+        """Give a host up that the new system cuts off: it goes back by itself.
+
+        Soon, because the other hosts of its batch wait for it, and have to be confirmed in time.
+        """
         super().__post_init__()
-        self.host.patience = self.args["confirm_timeout"] + WAY_BACK
+        self.host.patience = self.args["confirm_timeout"] / 2
 
     def _steps(self, facts: Facts) -> tuple[Step, ...]:
         if self._boots_once and facts.boot_once == facts.path:
@@ -57,6 +61,16 @@ class Trial(Activation):
 
     def _require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
         require_room(self.host, facts, self.profile)
+
+    def _activate(self, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
+        try:
+            return super()._activate(facts, steps)
+        except AnsibleConnectionFailure as error:
+            raise ClosureError(
+                f"{self.host.name} does not answer any more since it has the new system on trial, "
+                f"and goes back by itself unless it is confirmed in time: {error}",
+                unconfirmed=True,
+            ) from error
 
     def _take(self, facts: Facts, steps: tuple[Step, ...]) -> Ended:
         if steps[-1].action == "boot":
@@ -91,17 +105,16 @@ class Trial(Activation):
     ) -> dict[str, t.Any]:
         guard = after.guard
         if guard and guard.state == "back":
+            self.host.patience = WAY_BACK
             after = settled(self.host, self.profile, after, self.progress)
             guard = after.guard
         result = super()._outcome(steps, before, after, ended)
         if self._boots_once:
             return result | _once(after)
         if guard and guard.went_back and steps[-1].action != "boot":
-            return result | {
-                "failed": True,
-                "rolled_back": True,
-                "msg": f"{self.host.name} {guard.story} {result['msg']}",
-            }
+            said = f" {result['msg']}" if result.get("failed") else ""
+            message = f"{self.host.name} {guard.story}{said}"
+            return result | {"failed": True, "rolled_back": True, "msg": message}
         return result | {"unconfirmed": bool(guard and guard.waits)}
 
 
@@ -117,7 +130,7 @@ def settled(host: Host, profile: str, facts: Facts, progress: Progress) -> Facts
 
     :raises ClosureError: that takes too long
     """
-    end = time.monotonic() + host.patience
+    end = time.monotonic() + max(host.patience, WAY_BACK)
     while facts.guard and facts.guard.waits:
         if time.monotonic() > end:
             raise ClosureError(

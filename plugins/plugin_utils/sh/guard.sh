@@ -73,7 +73,8 @@ uptime() {
 
 generation_of() {
     current=$(readlink "$1") || return 0
-    current=${current##*/"${1##*/}"-}
+    current=${current##*/}
+    current=${current#"${1##*/}-"}
     printf '%s\n' "${current%-link}"
 }
 

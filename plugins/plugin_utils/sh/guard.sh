@@ -24,12 +24,12 @@ guard_arm() {
     case $(guard_state) in armed | confirmed | back) die "$(guard_waits)" 75 ;; esac
     rm -rf "$guard"
     mkdir -p "$guard" "$guard_roots"
-    old=$(readlink -f /run/current-system)
+    old=$(readlink -f /run/current-system) to=$2 who=$(who_runs)
     recorded=$(readlink -f "$1") || recorded=
     {
         assign old "$old" profile "$1" recorded "$recorded" number "$(generation_of "$1")"
-        assign to "$2" runs "$3" install "$4" confirm "$5" limit "$6" on_failure "$7" armed "$(uptime)"
-        assign who "$(who_runs)" run "$(cat "$state/current")"
+        assign to "$to" runs "$3" install "$4" confirm "$5" limit "$6" on_failure "$7" armed "$(uptime)"
+        assign who "$who" run "$(cat "$state/current")"
     } >"$guard/set"
     failed_units >"$guard/failed"
     # What it goes back to must not be collected meanwhile.

@@ -49,6 +49,13 @@ class Trial(Activation):
         super().__post_init__()
         self.host.patience = self.args["confirm_timeout"] / 2
 
+    def run(self) -> dict[str, t.Any]:
+        """As its parent; where nothing is left to try, the next confirmation is of this task."""
+        result = super().run()
+        if not (result["actions"] or self._looks or self.args["action"] == "test"):
+            _demand(self.host, "guard_forget", request="guard-forget")
+        return result
+
     def _steps(self, facts: Facts) -> tuple[Step, ...]:
         if self._boots_once and facts.boot_once == facts.path:
             return ()

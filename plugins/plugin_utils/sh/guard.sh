@@ -236,6 +236,11 @@ guard_done() {
     rm -f "$guard_roots/guard-running" "$guard_roots/guard-profile"
 }
 
+# guard_forget: what an earlier trial was for does not count any more.
+guard_forget() {
+    case $(guard_state) in armed | confirmed | back) ;; *) rm -rf "$guard" ;; esac
+}
+
 # guard_order WHY: has the guard go back at once.
 guard_order() {
     case $(guard_state) in

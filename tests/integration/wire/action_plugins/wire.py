@@ -58,6 +58,8 @@ class ActionModule(ClosureAction):
             return _said(reply.rc, reply.stdout, reply.stderr, start)
         job = Job(host, args["name"], args["unit"], args["lease"])
         parts: list[bytes] = []
+        # As all modules do: a host that has answered gets our patience.
+        host.read(":")
         start = time.monotonic()
         job.start(args["job"])
         try:

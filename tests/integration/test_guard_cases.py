@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
+    PROFILE,
     booted_next,
     write_systems,
 )
@@ -172,6 +173,7 @@ def test_what_goes_wrong_at_the_confirmation(
     moved = sshd(f"-p {PORT}")
     file = write_systems(tmp_path, GOOD, node1=moved, node2=moved)
     fill_boot(fleet, "node3")
+    generation = fleet.exec("node3", f"readlink {PROFILE}")
     try:
         ports = on(default=22, node1=PORT)
         limit = on(default=60, node2=8)
@@ -182,6 +184,7 @@ def test_what_goes_wrong_at_the_confirmation(
         fleet.exec("node3", "umount /boot")
     assert [systems[host] == old[host] for host in HOSTS] == [False, True, True], played.text
     assert systems == at(fleet)
+    assert fleet.exec("node3", f"readlink {PROFILE}") == generation
     assert outcome(fleet, "node1") == ("confirmed", "task")
     assert outcome(fleet, "node2")[0] == "rolled-back"
     assert outcome(fleet, "node3") == ROLLED_BACK

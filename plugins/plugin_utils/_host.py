@@ -37,6 +37,8 @@ display = Display()
 # this, so the master has to be our own.
 KEEPALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
 # /bin/sh is made by activation, so a broken activation can break it. These are left then.
 SHELLS = ("/bin/sh", "/run/current-system/sw/bin/sh", "/run/booted-system/sw/bin/sh")
 
@@ -96,6 +98,8 @@ class Host:
         # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
         self._takes_stdin = bool(connection.has_pipelining)
         self._answered = answers
+        # Names the boot of the host that we have met.
+        self._boot = ""
         self._retries = 0
         self._control_socket: pathlib.Path | None = None
         self._prepare(fresh)
@@ -147,10 +151,12 @@ class Host:
     ) -> Reply:
         """Have the host call a shell function once, however often the connection fails.
 
+        A host that has rebooted since it first answered refuses: it does not know what it did.
+
         :param request: names this call among those of the task, the same when it is sent again
         :param then: a call that only reads, for after it
         """
-        identity = (self.run.id, self._who, f"{self.run.task}-{request}")
+        identity = (self.run.id, self._who, f"{self.run.task}-{request}", self._boot)
         text = script("request", *identity, *words, sources=sources, then=then)
         return self.read(text, deadline)
 
@@ -275,9 +281,11 @@ class Host:
         framed = _frame(text, nonce)
         deliver = self._by_stdin if self._takes_stdin else self._by_file
         rc, stdout, stderr = within(deadline, lambda: deliver(framed))
-        chatter, begun, rest = stdout.partition(f"{nonce} begin\n".encode())
+        chatter, begun, rest = stdout.partition(f"{nonce} begin ".encode())
         if not begun:
             return self._not_begun(text, deadline, rc, chatter, stderr)
+        boot, _newline, rest = rest.partition(b"\n")
+        self._boot = self._boot or boot.decode()
         said, end, status = rest.rpartition(f"\n{nonce} end ".encode())
         if not end:
             raise _CutShortError
@@ -371,7 +379,8 @@ def _frame(text: str, nonce: str) -> bytes:
     """
     return (
         f"main() {{\n{text}\n}}\n"
-        f"frame() {{\nprintf '%s begin\\n' {nonce}\n(main) </dev/null\nrc=$?\n"
+        f"frame() {{\nread -r boot <{_BOOT_ID} || boot=\n"
+        f"printf '%s begin %s\\n' {nonce} \"$boot\"\n(main) </dev/null\nrc=$?\n"
         f'[ "$rc" -ne 255 ] || rc=254\nprintf \'\\n%s end %s\\n\' {nonce} "$rc"\nexit "$rc"\n}}\n'
         "frame\n"
     ).encode(errors="surrogateescape")

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import _frame
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import _BOOT_ID, _frame
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 HERE = [command for name, command in SHELLS.items() if shutil.which(name)]
@@ -41,8 +41,9 @@ def run(shell: list[str], script: bytes) -> tuple[int, bytes]:
 def test_a_frame_marks_the_output_and_the_end(
     shell: list[str], text: str, status: int, output: bytes | None
 ) -> None:
-    frame = b"n0nce begin\n%b\nn0nce end %d\n" % (output or b"", status)
-    expected = frame if output is not None else b"n0nce begin\n"
+    begin = b"n0nce begin " + pathlib.Path(_BOOT_ID).read_bytes()
+    end = b"%b\nn0nce end %d\n" % (output or b"", status)
+    expected = begin + end if output is not None else begin
     rc, stdout = run(shell, _frame(text, "n0nce"))
     assert rc == status
     assert stdout.startswith(expected)

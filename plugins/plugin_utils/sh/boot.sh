@@ -45,10 +45,6 @@ grub_title() {
         END { exit !found }'
 }
 
-boot_id() {
-    cat /proc/sys/kernel/random/boot_id
-}
-
 # reboot_host BOOT_ID: reboots, unless that was done. A second later, so that we can say so.
 reboot_host() {
     [ "$(boot_id)" = "$1" ] || return 0

@@ -30,6 +30,10 @@ write() {
     cat >"$1.new" && mv -f "$1.new" "$1"
 }
 
+boot_id() {
+    cat /proc/sys/kernel/random/boot_id
+}
+
 # claim RUN WHO: makes RUN this host's run, or refuses a run that a newer one has replaced. What
 # is left of a killed ansible-playbook (its workers live on) can then do nothing more here.
 claim() {
@@ -42,17 +46,19 @@ claim() {
     printf '%s\n' "$1" | write "$state/current"
 }
 
-# request RUN WHO ID FUNCTION [ARGUMENT...]: runs the function in the name of RUN, and only once:
+# request RUN WHO ID BOOT FUNCTION [ARGUMENT...]: runs the function in the name of RUN, and only once:
 # a connection may fail after the script ran, so it is sent again and then repeats its answer.
 # Without WHO the host is shared by all runs, as a build host is, and RUN claims nothing.
 request() {
+    [ -z "$4" ] || [ "$4" = "$(boot_id)" ] ||
+        die 'this host has rebooted since the task began: run the task again' 75
     command -v flock >/dev/null || die "flock is not on this host's PATH: install util-linux there" 75
     mkdir -p "$state"
     exec 9>"$state/lock"
     flock -w 20 9 || die "another request holds $state/lock on this host" 75
     [ -z "$2" ] || claim "$1" "$2"
     answer="$state/requests/$1/$3"
-    shift 3
+    shift 4
     if [ ! -e "$answer/rc" ]; then
         # An answer without its exit status was cut short (killed, or out of space).
         [ ! -d "$answer" ] || die "this request was interrupted before: see $answer on this host" 75

@@ -22,10 +22,10 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Confirm, or in check mode say what that would do."""
-        return Confirmation(self._newcomer(args), args, self.progress(), self.check).run()
+        return Confirmation(self._at(args), args, self.progress(), self.check).run()
 
-    def _newcomer(self, args: dict[str, t.Any]) -> Host:
-        """Return the host as somebody finds it who has no connection to it yet."""
+    def _at(self, args: dict[str, t.Any]) -> Host:
+        """Return the host at the address that it has now."""
         for option in ("host", "port"):
             if args[option] is None:
                 continue
@@ -33,5 +33,4 @@ class ActionModule(ClosureAction):
                 plugin = self._connection.transport
                 raise ClosureError(f"{option}: the connection plugin {plugin} takes no {option}.")
             self._connection.set_option(option, args[option])
-        limits = {"patience": args["connect_timeout"], "answers": True}
-        return Host(self._connection, self.host_name, self.task_run, **limits, fresh=True)
+        return self.newcomer(args["connect_timeout"])

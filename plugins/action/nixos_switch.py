@@ -21,6 +21,7 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Activate the system, or in check mode say what that would do."""
-        kind = Trial if args["confirm_timeout"] else Activation
-        result = kind(self.target(), args, self.progress(), self.check, self.diff).run()
-        return {"unconfirmed": False, "rolled_back": False} | result
+        given = (self.target(), args, self.progress(), self.check, self.diff)
+        trial = bool(args["confirm_timeout"])
+        activation = Trial(*given, self.newcomer) if trial else Activation(*given)
+        return {"unconfirmed": False, "rolled_back": False} | activation.run()

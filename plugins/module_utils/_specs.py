@@ -133,6 +133,7 @@ NIXOS_SWITCH: Spec = {
         "ignore_units": {"type": "list", "elements": "str", "default": []},
         "install_bootloader": {"type": "bool", "default": False},
         "confirm_timeout": {"type": "int", "default": 0},
+        "check_timeout": {"type": "int", "default": 900},
         "on_rollback_failure": {
             "type": "str",
             "choices": ["reboot", "leave"],

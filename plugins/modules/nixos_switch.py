@@ -130,6 +130,14 @@ options:
         boot default at once.
     type: int
     default: 0
+  check_timeout:
+    description:
+      - Once the task itself has come in over a new connection after the activation, the seconds
+        from then on in which the system has to be confirmed, instead of those of
+        O(confirm_timeout). The host lets people in, and checks may have to wait for other hosts of
+        the batch.
+    type: int
+    default: 900
   on_rollback_failure:
     description:
       - What the guard does with a host that it cannot take back. V(reboot) brings the old system,

@@ -73,6 +73,11 @@ class ClosureAction(ActionBase, abc.ABC):
         """Return the host that the task changes."""
         return Host(self._connection, self.host_name, self.task_run)
 
+    def newcomer(self, patience: float = 10) -> Host:
+        """Return the task's host as somebody finds it who has no connection to it yet."""
+        connection, name, run = self._connection, self.host_name, self.task_run
+        return Host(connection, name, run, patience=patience, answers=True, fresh=True)
+
     def builder(self, name: str | None) -> Host:
         """Return a host that builds, for this run and others: the task's own when none is named."""
         own = name is None or name == self.host_name

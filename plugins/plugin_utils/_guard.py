@@ -10,6 +10,7 @@ confirmation comes, whatever became of us.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import typing as t
@@ -39,7 +40,12 @@ WAY_BACK = 300
 
 @dataclasses.dataclass
 class Trial(Activation):
-    """An activation that the host takes back unless it is confirmed."""
+    """An activation that the host takes back unless it is confirmed.
+
+    :param newcomer: makes a connection of its own to the host
+    """
+
+    newcomer: t.Callable[[], Host]
 
     def __post_init__(self) -> None:
         """Give a host up that the new system cuts off: it goes back by itself.
@@ -49,17 +55,15 @@ class Trial(Activation):
         super().__post_init__()
         self.host.patience = self.args["confirm_timeout"] / 2
 
-    def run(self) -> dict[str, t.Any]:
-        """As its parent; where nothing is left to try, the next confirmation is of this task."""
-        result = super().run()
-        if not (result["actions"] or self._looks or self.args["action"] == "test"):
-            _demand(self.host, "guard_forget", request="guard-forget")
-        return result
-
     def _steps(self, facts: Facts) -> tuple[Step, ...]:
+        """Return what is left to try; where only the boot default is, what to confirm is ours."""
         if self._boots_once and facts.boot_once == facts.path:
             return ()
-        return on_trial(self.args["action"], super()._steps(facts))
+        needed = super()._steps(facts)
+        steps = on_trial(self.args["action"], needed)
+        if needed and not steps and not self._looks:
+            _demand(self.host, "guard_forget", request="guard-forget")
+        return steps
 
     @property
     def _boots_once(self) -> bool:
@@ -102,7 +106,7 @@ class Trial(Activation):
         words = (
             *("guard_arm", self.profile, str(facts.path), runs),
             str(int(self.args["install_bootloader"])) if boots else "",
-            *(str(self.args[name]) for name in ("confirm_timeout", "timeout")),
+            *(str(self.args[name]) for name in ("confirm_timeout", "check_timeout", "timeout")),
             *(self.args["on_rollback_failure"], script("guard_run", sources=SOURCES)),
         )
         _demand(self.host, *words, request="guard-arm")
@@ -122,7 +126,20 @@ class Trial(Activation):
             said = f" {result['msg']}" if result.get("failed") else ""
             message = f"{self.host.name} {guard.story}{said}"
             return result | {"failed": True, "rolled_back": True, "msg": message}
-        return result | {"unconfirmed": bool(guard and guard.waits)}
+        unconfirmed = bool(guard and guard.waits)
+        if unconfirmed and not result.get("failed"):
+            self._come_in()
+        return result | {"unconfirmed": unconfirmed}
+
+    def _come_in(self) -> None:
+        """Show the guard that people can still log in.
+
+        From here on nobody is shut out, and the checks may have to wait for other hosts: Ansible
+        begins no task before all hosts of a batch have ended the one before. Who cannot come in may
+        do so later, when the confirmation is for another address.
+        """
+        with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
+            _demand(self.newcomer(), "guard_reached", request="guard-reached")
 
 
 def _once(after: Facts) -> dict[str, t.Any]:

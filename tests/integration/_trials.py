@@ -36,6 +36,8 @@ GOOD = f"""{{ system.activationScripts = {{
 
 def options(file: pathlib.Path, **variables: object) -> tuple[str, str]:
     """The arguments of a deployment of the systems in a file."""
+    if "deploy_confirm_timeout" in variables:
+        variables = {"deploy_check_timeout": variables["deploy_confirm_timeout"]} | variables
     return "-e", json.dumps({"nixos_file": str(file)} | variables)
 
 

@@ -35,7 +35,8 @@ from ansible_collections.closure.nixos.tests.integration.test_module_docs import
 
 
 def trial(confirm_timeout: int = 600, **arguments: object) -> Task:
-    return switch("switch", confirm_timeout=confirm_timeout, **arguments)
+    limits = dict.fromkeys(("confirm_timeout", "check_timeout"), confirm_timeout)
+    return switch("switch", **limits, **arguments)
 
 
 IGNORED = {"ignore_errors": True}

@@ -5,7 +5,8 @@
 # The guard: takes the host back to what it was unless somebody confirms the new system in time.
 # $guard is a directory:
 #   set      what it goes back to and when, as assignments      state  see guard_move
-#   begun    is there once the activation runs    ended, confirmed  when that was, in seconds of uptime
+#   begun    is there once the activation runs
+#   ended, reached, confirmed  when that was, in seconds of uptime
 #   ordered  why to go back at once    by  who ordered it, if not the guard    why  why it goes back
 #   failed   the units that failed before         sh     the shell that began it
 # Times are those of /proc/uptime, which no clock that is set can change.
@@ -14,10 +15,10 @@ guard=$state/guard
 guard_unit=closure-nixos-guard.service
 guard_roots=/nix/var/nix/gcroots/closure-nixos
 
-# guard_arm PROFILE TO RUNS INSTALL CONFIRM LIMIT ON_FAILURE COMMAND: starts the guard over a switch
-# to TO, of which RUNS is activated: itself, or its specialisation. INSTALL is for the boot loader
-# once TO is confirmed, or empty when TO is not to boot. CONFIRM and LIMIT are in seconds. COMMAND
-# is the guard itself.
+# guard_arm PROFILE TO RUNS INSTALL CONFIRM CHECK LIMIT ON_FAILURE COMMAND: starts the guard over a
+# switch to TO, of which RUNS is activated: itself, or its specialisation. INSTALL is for the boot
+# loader once TO is confirmed, or empty when TO is not to boot. CONFIRM, CHECK and LIMIT are in
+# seconds. COMMAND is the guard itself.
 guard_arm() {
     [ -d /run/systemd/system ] ||
         die "this host does not run systemd, so it cannot go back by itself: switch without confirm_timeout" 69
@@ -28,14 +29,15 @@ guard_arm() {
     recorded=$(readlink -f "$1") || recorded=
     {
         assign old "$old" profile "$1" recorded "$recorded" number "$(generation_of "$1")"
-        assign to "$to" runs "$3" install "$4" confirm "$5" limit "$6" on_failure "$7" armed "$(uptime)"
+        assign to "$to" runs "$3" install "$4" confirm "$5" check "$6" limit "$7" on_failure "$8"
+        assign armed "$(uptime)"
         assign who "$who" run "$(cat "$state/current")"
     } >"$guard/set"
     failed_units >"$guard/failed"
     # What it goes back to must not be collected meanwhile.
     ln -sfn "$old" "$guard_roots/guard-running"
     [ -z "$recorded" ] || ln -sfn "$recorded" "$guard_roots/guard-profile"
-    printf '%s\n' "$8" >"$guard/command"
+    printf '%s\n' "$9" >"$guard/command"
     # As for a job: activation replaces /bin/sh.
     ln -s "$(readlink -f "/proc/$$/exe")" "$guard/sh"
     printf 'armed\n' | write "$guard/state"
@@ -121,6 +123,8 @@ guard_reason() {
         guard_overdue "$(cat "$guard/confirmed")" "$limit" 'did not become the boot default'
     elif [ ! -e "$guard/begun" ]; then
         guard_overdue "$armed" "$confirm" 'was not activated'
+    elif [ -e "$guard/reached" ]; then
+        guard_overdue "$(cat "$guard/reached")" "$check" 'was not confirmed'
     elif [ -e "$guard/ended" ]; then
         guard_overdue "$(cat "$guard/ended")" "$confirm" 'was not confirmed'
     elif job=$state/jobs/activation && job_runs; then
@@ -159,6 +163,8 @@ restore() {
     stop_activation
     systemctl reset-failed
     restored=0 booted=0
+    # The old system may need longer than the new one was given.
+    [ "$limit" -ge 600 ] || limit=600
     restore_boot || booted=$?
     if [ -e "$guard/begun" ]; then
         timeout "$limit" "$old/bin/switch-to-configuration" test || restored=$?
@@ -234,6 +240,11 @@ guard_done() {
     guard_move confirmed "done" || return 0
     note confirmed task 'it was confirmed'
     rm -f "$guard_roots/guard-running" "$guard_roots/guard-profile"
+}
+
+# guard_reached: somebody came in by a new connection, so that there is time for checks.
+guard_reached() {
+    [ "$(guard_state)" != armed ] || uptime | write "$guard/reached"
 }
 
 # guard_forget: what an earlier trial was for does not count any more.

@@ -19,7 +19,7 @@ in
   };
 
   environment.systemPackages = [
-    # deploy.yml calls it on the host after each deployment.
+    # health.yml calls it on the host before a new system is confirmed.
     (pkgs.writeShellScriptBin "health-check" ''
       exec ${pkgs.busybox}/bin/wget -q -O - http://127.0.0.1/
     '')

@@ -115,7 +115,7 @@ job_runs() {
 # from there on, and those bytes.
 job_poll() {
     job="$state/jobs/$1" left=$4
-    [ -d "$job" ] || die "there is no job $1 on this host" 66
+    [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot: run the task again" 66
     printf '%s\n' "$5" | write "$job/lease"
     while [ "$left" -gt 0 ] && job_runs; do
         if [ "$left" -gt 5 ] && { [ "$(size out)" -gt "$2" ] || [ "$(size err)" -gt "$3" ]; }; then

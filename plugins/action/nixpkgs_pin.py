@@ -26,6 +26,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._action import Closu
 from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Evaluator
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
 from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._source import refuse_home
 
 # What is upstream now, not what was there an hour ago (the default of nix.conf).
 _FRESH = "tarball-ttl = 0\n"
@@ -39,7 +40,8 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Write the pin unless it is the same."""
         host = self.builder(None)
-        path = self._path(host, args["path"])
+        refuse_home(host, args["path"])
+        path = str(self._loader.path_dwim(args["path"]))
         source = pin_source(args)
         text = _said(host, path, host.read(script("pin_read", path, sources=("pin",)))).text
         old, new = read_pin(text, path), self._fetch(host, source, args["timeout"])
@@ -54,14 +56,6 @@ class ActionModule(ClosureAction):
             "diff": {"before": text, "after": after, "before_header": path, "after_header": path},
             "msg": describe(old, new, path),
         }
-
-    def _path(self, host: Host, path: str) -> str:
-        if path.startswith("~") and not host.is_here:
-            raise ClosureError(
-                f"{path}: whose home that is on {host.name} is not known on the controller. Write "
-                "the whole path."
-            )
-        return str(self._loader.path_dwim(path))
 
     def _fetch(self, host: Host, source: dict[str, str], limit: float) -> Pin:
         evaluator = Evaluator(host, self.progress(), settings=_FRESH, timeout=limit)

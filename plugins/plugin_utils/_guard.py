@@ -90,7 +90,7 @@ class Trial(Activation):
         # The guard ends an activation that hangs, a little later.
         limit = self.args["timeout"] + 60
         install = self.args["install_bootloader"]
-        return activate(self.host, facts, steps, install, limit, self.progress, "watched")
+        return activate(self.host, facts, steps, install, limit, self.progress, "guarded")
 
     def _boot(self, path: str) -> Ended:
         """Have the host boot a system: once, or with auto from now on, since nobody reboots it."""
@@ -174,14 +174,16 @@ def order_back(host: Host, why: str) -> None:
 
 def confirm(host: Host, profile: str, path: str) -> None:
     """Confirm the system that is on trial; from then on the host makes it its boot default."""
-    commit = script("noted", "commit", "0", profile, path, sources=SOURCES)
-    _demand(host, "guard_confirm", path, commit, request="guard-confirm")
+    _demand(host, "guard_confirm", path, _commit(profile, path), request="guard-confirm")
 
 
 def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
     """Start to make a system the one that boots, the profile first."""
-    words = ("noted", "commit", str(int(install)), profile, path)
-    Job(host, JOB, UNIT).start(script(*words, sources=SOURCES))
+    Job(host, JOB, UNIT).start(_commit(profile, path, install))
+
+
+def _commit(profile: str, path: str, install: bool = False) -> str:
+    return script("noted", "commit", str(int(install)), profile, path, sources=SOURCES)
 
 
 def _demand(host: Host, *words: str, request: str) -> None:

@@ -28,7 +28,10 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builde
 from ansible_collections.closure.nixos.plugins.plugin_utils._connections import variables_of
 from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Outcome
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._source import bring_source
+from ansible_collections.closure.nixos.plugins.plugin_utils._source import (
+    bring_source,
+    refuse_home,
+)
 
 Outcomes = dict[str, Outcome]
 
@@ -116,11 +119,7 @@ class RequestsAction(ClosureAction):
             for there, root in origin.items():
                 if full.is_relative_to(root):
                     return str(there / full.relative_to(root))
-            if path.startswith("~"):
-                raise ClosureError(
-                    f"{path}: whose home that is on {host.name} is not known on the controller. "
-                    "Write the whole path."
-                )
+            refuse_home(host, path)
             return str(full)
 
         return absolute

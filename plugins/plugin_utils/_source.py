@@ -23,6 +23,18 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import scri
 _LIMIT = 600
 
 
+def refuse_home(host: Host, path: str) -> None:
+    """Refuse a path that begins with somebody's home, for a host that is not the controller.
+
+    :raises ClosureError: nobody here knows whose home that is there
+    """
+    if path.startswith("~") and not host.is_here:
+        raise ClosureError(
+            f"{path}: whose home that is on {host.name} is not known on the controller. Write the "
+            "whole path."
+        )
+
+
 def bring_source(host: Host, directory: pathlib.Path) -> str:
     """Add a directory of the controller to a host's store, and return its path there.
 

@@ -46,7 +46,7 @@ JOB = "activation"
 # Its outputs, on a host that root activates.
 LOGS = f"/run/closure-nixos/jobs/{JOB}"
 
-_FACTS = ("toplevel", "generations", "system", "guard", "boot")
+_FACTS = ("store", "toplevel", "generations", "system", "guard", "boot")
 # What runs without us: an activation, and the guard over one.
 SOURCES = (*_FACTS, "profile", "job")
 
@@ -162,7 +162,7 @@ def activate(
     install: bool,
     limit: float,
     progress: Progress,
-    how: t.Literal["noted", "watched"] = "noted",
+    how: t.Literal["noted", "guarded"] = "noted",
 ) -> Ended:
     """Take the steps of an activation, detached from the connection, and wait for their end.
 

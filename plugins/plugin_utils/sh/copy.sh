@@ -39,12 +39,6 @@ road() {
     done
 }
 
-# Its name before Nix 2.20, and from then on.
-settings() {
-    nix --extra-experimental-features nix-command show-config 2>/dev/null ||
-        nix --extra-experimental-features nix-command config show
-}
-
 # signatures PATH...: prints each path with the names and signatures of its keys.
 signatures() {
     printf '%s\n' "$@" | xargs nix --extra-experimental-features nix-command path-info --sigs

@@ -193,9 +193,9 @@ restore_boot() {
     rm -f "$record/boot-pending"
 }
 
-# watched FUNCTION ARGUMENT...: has the function bring what the guard watches over. The request for
+# guarded FUNCTION ARGUMENT...: has the function bring what the guard watches over. The request for
 # it may have been on its way for longer than the guard waits.
-watched() {
+guarded() {
     [ "$(guard_state)" = armed ] || die 'no guard watches over this activation any more' 75
     : >"$guard/begun"
     "$@"

@@ -9,3 +9,9 @@
 missing() {
     printf '%s\n' "$@" | xargs nix-store --check-validity --print-invalid
 }
+
+# settings: what Nix is told; by its name before Nix 2.20, and from then on.
+settings() {
+    nix --extra-experimental-features nix-command show-config 2>/dev/null ||
+        nix --extra-experimental-features nix-command config show
+}

@@ -44,15 +44,15 @@ system_facts() {
 # host_facts PROFILE: the system_facts, and what only those ask who look at a host.
 host_facts() {
     printf 'kernel_release=%s\n' "$(uname -r)"
-    printf 'nix_trusted=%s\n' "$(nix_says store ping --json | sed -n 's/.*"trusted": *\([a-z0-9]*\).*/\1/p')"
-    printf 'nix_keys=%s\n' "$(nix_says show-config | sed -n 's/^trusted-public-keys = //p')"
+    printf 'nix_trusted=%s\n' "$(store_ping | sed -n 's/.*"trusted": *\([a-z0-9]*\).*/\1/p')"
+    printf 'nix_keys=%s\n' "$(settings 2>/dev/null | sed -n 's/^trusted-public-keys = //p')"
     printf 'nix_free=%s\n' "$(room /nix/store)"
     printf 'boot_free=%s\n' "$(room /boot)"
     system_facts "$1"
 }
 
-nix_says() {
-    nix --extra-experimental-features nix-command "$@" 2>/dev/null
+store_ping() {
+    nix --extra-experimental-features nix-command store ping --json 2>/dev/null
 }
 
 # room DIRECTORY: the bytes that are free there.

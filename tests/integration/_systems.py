@@ -121,6 +121,11 @@ def booted_next(fleet: Fleet, host: str) -> str:
     return entry.split("init=")[1].split("/init")[0]
 
 
+def is_at(fleet: Fleet, host: str, path: str) -> bool:
+    """Whether a host runs, has recorded and boots a system."""
+    return running(fleet, host) == recorded(fleet, host) == booted_next(fleet, host) == path
+
+
 def started(fleet: Fleet, host: str, unit: str) -> str:
     """When a unit of a host was started; empty when it is not active."""
     script = (

@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.closure.nixos.plugins.modules import nixos_confirm
+from ansible_collections.closure.nixos.plugins.modules import nixos_confirm, nixos_facts
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played, until
 from ansible_collections.closure.nixos.tests.integration._systems import (
     BUILT,
@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     booted_next,
     build,
     difference,
+    is_at,
     module,
     playbook,
     quartet,
@@ -31,7 +32,8 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     trace,
     write_systems,
 )
-from ansible_collections.closure.nixos.tests.integration.test_module_docs import own
+from ansible_collections.closure.nixos.tests.integration._trials import deployment
+from ansible_collections.closure.nixos.tests.integration.test_module_docs import own, undocumented
 
 
 def trial(confirm_timeout: int = 600, **arguments: object) -> Task:
@@ -53,17 +55,8 @@ def result(played: Played, host: str, task: str = "nixos_switch") -> dict[str, t
     return played.result(host, task)
 
 
-def is_at(fleet: Fleet, host: str, path: str) -> bool:
-    return running(fleet, host) == recorded(fleet, host) == booted_next(fleet, host) == path
-
-
 def is_back(fleet: Fleet, host: str) -> bool:
     return deployment(fleet, host)["outcome"] == "rolled-back"
-
-
-def deployment(fleet: Fleet, host: str) -> dict[str, str]:
-    text = fleet.exec(host, "cat /var/lib/closure-nixos/deployment")
-    return dict(line.split("=", 1) for line in text.splitlines())
 
 
 @pytest.fixture
@@ -100,6 +93,15 @@ def test_a_confirmed_system_is_recorded_and_boots(
         assert deployment(fleet, host)["outcome"] == "confirmed"
         guard = fleet.exec(host, "systemctl is-active closure-nixos-guard", check=False)
         assert guard == "inactive\n"
+    looked = play(playbook({"name": "facts", "closure.nixos.nixos_facts": {}}))
+    documented = yaml.safe_load(nixos_facts.RETURN)["ansible_facts"]["contains"]["nixos"][
+        "contains"
+    ]
+    for host in HOSTS:
+        facts = result(looked, host, "facts")["ansible_facts"]["nixos"]
+        assert undocumented(facts, documented) == set()
+        for name in ("trial", "deployment"):
+            assert facts[name].keys() == documented[name]["contains"].keys()
     settled = {host: trace(fleet, host) for host in HOSTS}
     plain = play(playbook(*on_trial, CONFIRM))
     for host in HOSTS:
@@ -122,11 +124,13 @@ def test_what_is_not_confirmed_says_why_and_stays_on_trial(
         for text, arguments in cases.items()
     ]
     nobody = module("nixos_confirm", {}, vars={"ansible_user": "deploy"}) | {"name": "nobody"}
-    fails = "systemd-run --wait --unit=ill false; true"
+    # Whoever came in by a new connection has check_timeout, longer than confirm_timeout.
+    patient = switch("switch", confirm_timeout=4, check_timeout=600)
+    fails = "systemd-run --wait --unit=ill false; sleep 6"
     ill: Task = {"name": "Fail", "ansible.builtin.raw": fails, "changed_when": False}
     healed: Task = {"name": "Heal", "ansible.builtin.raw": "systemctl reset-failed ill"}
     played = play(
-        playbook(build(write_systems(tmp_path)), COPY, trial(), ill, *refused, nobody | IGNORED)
+        playbook(build(write_systems(tmp_path)), COPY, patient, ill, *refused, nobody | IGNORED)
     )
     for host in HOSTS:
         for text in cases:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pathlib
 
+import yaml
+from ansible_collections.closure.nixos.plugins.modules import nixos_reboot
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
@@ -16,7 +18,9 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     running,
     write_systems,
 )
-from ansible_collections.closure.nixos.tests.integration.test_trial import FAILED, at, deploy
+from ansible_collections.closure.nixos.tests.integration._trials import FAILED, at
+from ansible_collections.closure.nixos.tests.integration.test_module_docs import own
+from ansible_collections.closure.nixos.tests.integration.test_trial import deploy
 
 REBOOT = ("-e", "deploy_action=reboot")
 
@@ -60,5 +64,7 @@ def test_a_reboot_waits_for_the_host(fleet: Fleet, play: Play) -> None:
     for host in HOSTS:
         said = played.result(host, "nixos_reboot")
         assert said["changed"] and said["booted"] == running(fleet, host)
+        for one in (said, checked.result(host, "nixos_reboot")):
+            assert own(one).keys() == yaml.safe_load(nixos_reboot.RETURN).keys()
         assert checked.result(host, "nixos_reboot")["msg"].startswith("would reboot")
         assert fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") != boots[host]

@@ -20,6 +20,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     Task,
     booted_next,
     difference,
+    is_at,
     module,
     playbook,
     quartet,
@@ -62,10 +63,6 @@ def links(fleet: Fleet, host: str) -> dict[int, str]:
 
 def current(fleet: Fleet, host: str) -> int:
     return int(fleet.exec(host, f"readlink {PROFILE}").split("-")[-2])
-
-
-def is_at(fleet: Fleet, host: str, path: str) -> bool:
-    return running(fleet, host) == recorded(fleet, host) == booted_next(fleet, host) == path
 
 
 Two = dict[str, tuple[str, str]]

@@ -10,16 +10,9 @@ import json
 import pathlib
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
-from ansible_collections.closure.nixos.tests.integration._systems import (
-    HOSTS,
-    booted_next,
-    recorded,
-    running,
-    write_systems,
-)
+from ansible_collections.closure.nixos.tests.integration._systems import HOSTS, write_systems
+from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, FAILED, at
 
-DEPLOY = pathlib.Path("closure.nixos.deploy")
-FAILED = "Fail for a host that was not deployed"
 CHECK = [
     {
         "name": "Require that the application answers",
@@ -37,16 +30,6 @@ def deploy(play: Play, file: pathlib.Path, *options: str, sick: tuple[str, ...] 
     check.write_text(json.dumps(CHECK))
     variables = {"nixos_file": str(file), "deploy_checks": [str(check)], "sick": sick}
     return play(DEPLOY, "-e", json.dumps(variables), *options)
-
-
-def at(fleet: Fleet) -> dict[str, str]:
-    """The one system that each host runs, has recorded and boots."""
-    found = {
-        host: {running(fleet, host), recorded(fleet, host), booted_next(fleet, host)}
-        for host in HOSTS
-    }
-    assert {host: len(systems) for host, systems in found.items()} == dict.fromkeys(HOSTS, 1)
-    return {host: systems.pop() for host, systems in found.items()}
 
 
 def test_a_failed_check_takes_its_host_back(

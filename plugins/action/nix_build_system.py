@@ -9,16 +9,20 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import nix_config
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
+    SYSTEM,
+    Evaluated,
+    Request,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._inputs import nix_config
-from ansible_collections.closure.nixos.plugins.module_utils._nix import SYSTEM, Evaluated, Request
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
-from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._requests import (
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
     RequestsAction,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 class ActionModule(RequestsAction):
@@ -42,7 +46,7 @@ class ActionModule(RequestsAction):
 
     def evaluator(self, args: dict[str, t.Any]) -> Builder:
         """Return what evaluates and builds."""
-        host = self.builder(args["build_host"])
+        host = self.build_host(args["build_host"])
         return Builder(
             host,
             self.progress(),

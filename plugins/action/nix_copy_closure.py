@@ -10,36 +10,41 @@ import pathlib
 import time
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._copy import Road
+from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import Transport
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COPY_CLOSURE
-from ansible_collections.closure.nixos.plugins.module_utils._store import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
     closure_diff,
     format_bytes,
     render_diff,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._toplevel import show_boot_changes
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._archive import Archive
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy import (
-    Copy,
-    closure_of,
-    has_path,
-    lacks,
-    sign,
-    without,
-)
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._roads import FromFile, Roads
-from ansible_collections.closure.nixos.plugins.plugin_utils._stored import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import show_boot_changes
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive_files import (
     holds,
     read_manifest,
     write_cache,
     write_file,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._system import read_toplevel
-from ansible_collections.closure.nixos.plugins.plugin_utils._watch import Limits, Watch
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.copy_commands import (
+    Copy,
+    sign,
+    without,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Limits, Watch
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.transports import (
+    FromFile,
+    Transports,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import (
+    closure_of,
+    has_path,
+    lacks,
+    read_toplevel,
+)
 
 _RUNNING = "/run/current-system"
 
@@ -74,7 +79,7 @@ class ActionModule(ClosureAction):
 
     def _from_host(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         path = check_store_path(args["path"])
-        source = self.builder(args["build_host"])
+        source = self.build_host(args["build_host"])
         if self.check and not has_path(source, path):
             message = f"{path} is not built yet, so its missing paths are not known."
             return {**_UNKNOWN, "path": path, "changed": True, "msg": message}
@@ -82,7 +87,7 @@ class ActionModule(ClosureAction):
         if args["dest_archive"]:
             return self._export(source, closure, args)
         copy = Copy(source, self.target(), path, self._watch(path, args))
-        roads = Roads(copy, closure, self._connection, args)
+        roads = Transports(copy, closure, self._connection, args)
         answer = roads.ask(root=not self._dry)
         road = None
         if answer.missing and self._dry:
@@ -111,7 +116,7 @@ class ActionModule(ClosureAction):
     ) -> dict[str, t.Any]:
         file = self._file(args["dest_archive"])
         packed = self._packed(source, closure, args)
-        road = Road("archive", f"the task asks for the file {file}")
+        road = Transport("archive", f"the task asks for the file {file}")
         there = file.exists() and holds(file, args["path"], packed)
         if not (there or self.check):
             if args["sign_key_file"]:
@@ -126,7 +131,7 @@ class ActionModule(ClosureAction):
         packed = without(source, closure, args["exclude"])
         if not (packed and args["exclude_host"]):
             return packed
-        lacking = lacks(self.builder(args["exclude_host"]), packed)
+        lacking = lacks(self.build_host(args["exclude_host"]), packed)
         return {path: size for path, size in packed.items() if path in lacking}
 
     def _write(
@@ -153,7 +158,7 @@ class ActionModule(ClosureAction):
         return pathlib.Path(self._loader.path_dwim(path))
 
     def _result(
-        self, path: str, closure: dict[str, int], missing: dict[str, int], road: Road | None
+        self, path: str, closure: dict[str, int], missing: dict[str, int], road: Transport | None
     ) -> dict[str, t.Any]:
         size = format_bytes(sum(missing.values()))
         how = f", by {road.transport}: {road.reason}" if road else ""

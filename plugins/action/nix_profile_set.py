@@ -9,26 +9,28 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts
-from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_PROFILE_SET
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
     profile_diff,
     profile_path,
     surplus,
     what_exists,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_PROFILE_SET
-from ansible_collections.closure.nixos.plugins.module_utils._store import check_store_path
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._system import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
+    check_store_path,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     read_facts,
     require_room,
     require_root,
     require_system,
     set_profile,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 class ActionModule(ClosureAction):

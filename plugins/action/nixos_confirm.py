@@ -10,9 +10,11 @@ import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_CONFIRM
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._confirm import Confirmation
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.confirmation import (
+    Confirmation,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 class ActionModule(ClosureAction):
@@ -33,4 +35,4 @@ class ActionModule(ClosureAction):
                 plugin = self._connection.transport
                 raise ClosureError(f"{option}: the connection plugin {plugin} takes no {option}.")
             self._connection.set_option(option, args[option])
-        return self.newcomer(args["connect_timeout"])
+        return self.fresh_connection(args["connect_timeout"])

@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts
-from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_FACTS
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
     profile_path,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_FACTS
-from ansible_collections.closure.nixos.plugins.module_utils._toplevel import Toplevel
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._system import look_around
+from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import all_facts
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
 
 class ActionModule(ClosureAction):
@@ -27,7 +27,7 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the facts; nothing changes."""
-        facts = look_around(self.target(), profile_path())
+        facts = all_facts(self.target(), profile_path())
         return {"changed": False, "ansible_facts": {"nixos": _result(facts)}}
 
 

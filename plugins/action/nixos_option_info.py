@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._nix import Request
-from ansible_collections.closure.nixos.plugins.module_utils._options import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix import Request
+from ansible_collections.closure.nixos.plugins.module_utils._build.nixos_options import (
     Options,
     options_goal,
     problems_of,
     values_of,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_OPTION_INFO
-from ansible_collections.closure.nixos.plugins.plugin_utils._build import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Outcome
-from ansible_collections.closure.nixos.plugins.plugin_utils._requests import (
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Outcome
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
     RequestsAction,
 )
@@ -41,7 +41,9 @@ class ActionModule(RequestsAction):
 
     def evaluator(self, args: dict[str, t.Any]) -> Builder:
         """Return what evaluates."""
-        return Builder(self.builder(args["build_host"]), self.progress(), timeout=args["timeout"])
+        return Builder(
+            self.build_host(args["build_host"]), self.progress(), timeout=args["timeout"]
+        )
 
 
 def _outcome(found: Options, details: bool) -> Outcome:

@@ -10,16 +10,19 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._facts import Facts
-from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_REBOOT
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     name_system,
     profile_path,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_REBOOT
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._system import read_facts, reboot
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    read_facts,
+    reboot,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 class ActionModule(ClosureAction):
@@ -46,7 +49,7 @@ class ActionModule(ClosureAction):
 
     def _back(self, host: Host, before: Facts, end: float) -> Facts:
         """Wait for another boot of the host; while it is down, each question fails at once."""
-        host.patience = 0
+        host.retry_for = 0
         host.reconnect()
         while time.monotonic() < end:
             self.progress().say("waits for the host to come back")

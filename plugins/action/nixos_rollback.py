@@ -9,9 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_ROLLBACK
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._rollback import roll_back
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.rollback import roll_back
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 class ActionModule(ClosureAction):
@@ -24,5 +24,5 @@ class ActionModule(ClosureAction):
         host = self.target()
         if args["connect_timeout"]:
             limit = args["connect_timeout"]
-            host = Host(self._connection, host.name, host.run, patience=limit, answers=True)
+            host = Host(self._connection, host.name, host.run, retry_for=limit, answers=True)
         return roll_back(host, args, self.progress(), self.check, self.diff)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._activate import Activation
-from ansible_collections.closure.nixos.plugins.plugin_utils._guard import Trial
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import Trial
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
 
 class ActionModule(ClosureAction):
@@ -23,5 +23,5 @@ class ActionModule(ClosureAction):
         """Activate the system, or in check mode say what that would do."""
         given = (self.target(), args, self.progress(), self.check, self.diff)
         trial = bool(args["confirm_timeout"])
-        activation = Trial(*given, self.newcomer) if trial else Activation(*given)
+        activation = Trial(*given, self.fresh_connection) if trial else Activation(*given)
         return {"unconfirmed": False, "rolled_back": False} | activation.run()

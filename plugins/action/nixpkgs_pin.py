@@ -10,8 +10,7 @@ import dataclasses
 import json
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._pin import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.pin import (
     Pin,
     describe,
     fetched_pin,
@@ -21,12 +20,13 @@ from ansible_collections.closure.nixos.plugins.module_utils._pin import (
     read_pin,
     same_source,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXPKGS_PIN
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._evaluate import Evaluator
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host, Reply
-from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
-from ansible_collections.closure.nixos.plugins.plugin_utils._source import refuse_home
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Evaluator
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.source import refuse_home
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 
 # What is upstream now, not what was there an hour ago (the default of nix.conf).
 _FRESH = "tarball-ttl = 0\n"
@@ -39,11 +39,11 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Write the pin unless it is the same."""
-        host = self.builder(None)
+        host = self.build_host(None)
         refuse_home(host, args["path"])
         path = str(self._loader.path_dwim(args["path"]))
         source = pin_source(args)
-        text = _said(host, path, host.read(script("pin_read", path, sources=("pin",)))).text
+        text = _said(host, path, host.read(script("pin_read", path))).text
         old, new = read_pin(text, path), self._fetch(host, source, args["timeout"])
         changed = not same_source(old, new)
         after = pin_text(new) if changed else text
@@ -71,7 +71,7 @@ class ActionModule(ClosureAction):
 
 
 def _write(host: Host, path: str, text: str) -> Reply:
-    return host.change("pin_write", path, text, sources=("pin",), request="pin")
+    return host.change("pin_write", path, text, request="pin")
 
 
 def _said(host: Host, path: str, reply: Reply) -> Reply:

@@ -74,9 +74,9 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import request_of
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._inputs import request_of
-from ansible_collections.closure.nixos.plugins.plugin_utils._local import local_options
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.local import local_options
 
 
 class LookupModule(LookupBase):

@@ -135,8 +135,8 @@ def test_a_host_that_is_out_of_its_mind_goes_back(
     file = write_systems(tmp_path, node1=HANGS, node2=NO_SHELL, node3=reloads)
     limit = on(default=900, node1=15)
     # The second waits for the first, before its turn to be confirmed comes.
-    patience = on(default=8, node2=60)
-    variables = {"deploy_confirm_timeout": patience, "deploy_activation_timeout": limit}
+    retry_for = on(default=8, node2=60)
+    variables = {"deploy_confirm_timeout": retry_for, "deploy_activation_timeout": limit}
     played = play(DEPLOY, *options(file, **variables))
     assert at(fleet) == old
     look(play)

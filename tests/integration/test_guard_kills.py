@@ -97,7 +97,7 @@ class Gates:
             if gate:
                 patterns = {
                     "armed": "^request .* job_start activation",
-                    "activated": "^told_facts /",
+                    "activated": "^acknowledged_facts /",
                 }
                 gate.write_text(patterns.get(name, "") + "\n")
             else:

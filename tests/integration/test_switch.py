@@ -224,7 +224,7 @@ def test_another_switch_that_begins_first_is_waited_for(
     holders = {
         "node1": hold % "false",
         "node2": hold % f'grep -qs "Could not acquire lock" {LOG}/err',
-        "node3": f"sh -c 'until [ -e {LOG}/told ]; do sleep 0.2; done; {free}'",
+        "node3": f"sh -c 'until [ -e {LOG}/acknowledged ]; do sleep 0.2; done; {free}'",
     }
     for host, holder in holders.items():
         fleet.exec(host, f"rm -rf {LOG}; mkdir -p /run/nixos; touch {lock}; ln -f {lock} {other}")

@@ -21,7 +21,7 @@ import typing as t
 from concurrent import futures
 
 import pytest
-from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Fleet,
@@ -175,7 +175,7 @@ OWN: Variables = {
     "name": "own",
     "wire": {
         key: f"{{{{ {key} | default(omit) }}}}"
-        for key in ("read", "change", "job", "unit", "lease", "stdin", "patience", "deadline")
+        for key in ("read", "change", "job", "unit", "lease", "stdin", "retry_for", "deadline")
     },
 }
 
@@ -446,7 +446,7 @@ def test_a_broken_shell_is_replaced_or_named(wire: Wire) -> None:
 
 
 def test_a_script_that_hangs_ends_with_a_sentence(wire: Wire) -> None:
-    hang = {"read": "sleep 60", "deadline": 3, "patience": 6}
+    hang = {"read": "sleep 60", "deadline": 3, "retry_for": 6}
     wire.login("root", "node1", **hang)
     wire.login("sudo", "node3", ansible_user="deploy", **hang, **become())
     wire.login("nsenter", "node2", **hang, **enter(wire.fleet, "node2"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from ansible_collections.closure.nixos.plugins.plugin_utils._scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 
 # The menu of nixpkgs' install-grub.pl (24.11), without what stands before the entries.
 GRUB_CFG = """
@@ -46,7 +46,7 @@ menuentry "NixOS - Configuration 1 (2026-11-20 - 26.05)" --class nixos {
 )
 def test_the_title_of_grubs_entry(path: str, title: str) -> None:
     done = subprocess.run(
-        ["sh", "-c", script("grub_title", path, sources=("boot",))],
+        ["sh", "-c", script("grub_title", path)],
         input=GRUB_CFG,
         stdout=subprocess.PIPE,
         text=True,

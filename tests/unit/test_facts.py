@@ -9,8 +9,7 @@ import shlex
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._facts import (
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
     Begun,
     Facts,
     Step,
@@ -22,8 +21,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._facts import (
     remembered,
     standing,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._generations import Generation
-from ansible_collections.closure.nixos.plugins.module_utils._toplevel import Toplevel
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import Generation
+from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
 
 PROFILE = "/nix/profiles/system"
 OLD = Toplevel("/nix/store/old", kernel="/nix/store/linux-1", dbus_broker=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._generations import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
     Target,
     next_set,
@@ -22,7 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._generations import 
     surplus,
 )
 
-SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "sh"
+SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "_store"
 LIST_GENERATIONS = (SH / "generations.sh").read_text()
 SHELLS = {"sh": ["sh"], "dash": ["dash"], "ash": ["busybox", "ash"], "bash": ["bash"]}
 MADE = 1_795_365_098  # 2026-11-22T16:31:38Z

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import _BOOT_ID, _frame
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import _BOOT_ID, _frame
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 HERE = [command for name, command in SHELLS.items() if shutil.which(name)]

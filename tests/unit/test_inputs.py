@@ -10,13 +10,13 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._inputs import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import (
     as_nix,
     nix_config,
     nixpkgs_expression,
     request_of,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

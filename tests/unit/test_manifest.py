@@ -7,13 +7,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._manifest import (
+from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest import (
     Manifest,
     Part,
     cached_part,
     parse_manifest,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
 A, B = (f"/nix/store/{'0' * 32}-{name}" for name in "ab")
 MANIFEST = Manifest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._nix import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
     SYSTEM,
     Evaluated,
     Request,

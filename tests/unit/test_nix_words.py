@@ -11,15 +11,15 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._copy import explain_copy
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._nix import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
     failed_builders,
     nix_string,
     parse_attr,
     show_attr,
     warnings_in,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import explain_copy
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._pin import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.pin import (
     Pin,
     describe,
     fetched_pin,
@@ -17,6 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._pin import (
     read_pin,
     same_source,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
 NOTHING = {"url": None, "ref": None, "rev": None, "github": "NixOS/nixpkgs"}
 # printf hello | sha256sum, and what nix-hash makes of it.

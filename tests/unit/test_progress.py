@@ -2,111 +2,58 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+"""When a line of progress is shown, by a clock of the test's own."""
+
 from __future__ import annotations
 
-import itertools
-import json
+import types
+import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._nix import failed_builders
-from ansible_collections.closure.nixos.plugins.module_utils._progress import BuildLog
-from hypothesis import given
-from hypothesis import strategies as st
+from ansible.utils.display import Display
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import progress as module
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
-HASH = "0123456789abcdfghijklmnpqrsvwxyz"
-DRV = f"/nix/store/{HASH}-linux-6.12.drv"
+Shown = t.Callable[..., list[str]]
 
 
-def lines(*records: dict[str, object]) -> bytes:
-    return b"".join(b"@nix " + json.dumps(record).encode() + b"\n" for record in records)
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """Say something at each of these times and return what was shown."""
+
+    def run(*times: float, no_log: bool = False) -> list[str]:
+        lines: list[str] = []
+        now = iter([0.0, *(moment for at in times for moment in (at, at))])
+        last = [0.0]
+
+        def clock() -> float:
+            last[0] = next(now, last[0])
+            return last[0]
+
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=clock))
+        monkeypatch.setattr(Display, "display", lambda _self, text: lines.append(text))
+        progress = Progress("web1", no_log)
+        for at in times:
+            progress.say(f"at {at:g}")
+        return lines
+
+    return run
 
 
-def start(number: int, kind: int, *fields: object) -> dict[str, object]:
-    return {"action": "start", "id": number, "type": kind, "fields": list(fields)}
+def test_a_line_begins_with_the_host(shown: Shown) -> None:
+    assert shown(6) == ["web1: at 6"]
 
 
-def result(number: int, kind: int, *fields: object) -> dict[str, object]:
-    return {"action": "result", "id": number, "type": kind, "fields": list(fields)}
+def test_nothing_is_shown_of_what_takes_less_than_five_seconds(shown: Shown) -> None:
+    assert shown(1, 2, 4.9) == []
 
 
-def message(text: str, level: int = 0) -> dict[str, object]:
-    return {"action": "msg", "level": level, "msg": text}
+def test_nothing_is_shown_of_a_task_with_no_log(shown: Shown) -> None:
+    assert shown(6, 20, no_log=True) == []
 
 
-BUILDING = (
-    start(1, 102),
-    start(2, 104),
-    result(2, 105, 3, 41, 1, 0),
-    result(1, 106, 100, 310 * 1024**2),
-    start(3, 100, "/nix/store/x", "a", "b"),
-    result(3, 105, 120 * 1024**2, 200 * 1024**2, 0, 0),
-    start(4, 105, DRV, "", 1, 1),
-)
-
-
-def fed(*pieces: bytes) -> BuildLog:
-    log = BuildLog()
-    for piece in pieces:
-        log.feed(piece)
-    return log
-
-
-def test_the_summary_has_builds_bytes_and_what_is_built() -> None:
-    assert fed(lines(*BUILDING)).summary == "building 3/41, fetched 120/310 MiB, linux-6.12"
-
-
-@pytest.mark.parametrize(
-    ("records", "summary"),
-    [
-        ((), ""),
-        (BUILDING[:3], "building 3/41"),
-        ((*BUILDING, {"action": "stop", "id": 4}), "building 3/41, fetched 120/310 MiB"),
-        ((*BUILDING, start(5, 105, DRV.replace("linux-6.12", "bash-5"), "", 1, 1)), "bash-5"),
-    ],
-)
-def test_the_summary_has_only_what_there_is(
-    records: tuple[dict[str, object], ...], summary: str
+def test_nothing_is_shown_when_the_environment_says_so(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert fed(lines(*records)).summary.endswith(summary)
-    assert bool(summary) == bool(fed(lines(*records)).summary)
-
-
-@given(st.lists(st.integers(0, 1500), max_size=6))
-def test_a_log_cut_anywhere_says_the_same(cuts: list[int]) -> None:
-    data = lines(*BUILDING, result(4, 101, "über"), message("\x1b[31;1merror:\x1b[0m bad"))
-    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    pieces = [data[a:b] for a, b in itertools.pairwise(places)]
-    assert fed(*pieces).summary == fed(data).summary
-    assert fed(*pieces).text == fed(data).text == "error: bad\n"
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        f"\x1b[31;1merror:\x1b[0m builder for '\x1b[35;1m{DRV}\x1b[0m' failed with exit code 3",
-        f"error: Cannot build '{DRV}'.\n       Reason: builder failed with exit code 3.",
-    ],
-    ids=["Nix 2.8", "Nix 2.30"],
-)
-def test_the_end_of_a_failed_builders_log_stands_in_its_error(error: str) -> None:
-    log = [result(4, 101, f"line {n}") for n in range(30)]
-    said = fed(lines(*BUILDING, *log, message(error), message("noise", level=3))).text
-    assert "> line 29\n" in said and "> line 5\n" in said
-    assert "line 4\n" not in said and "noise" not in said
-    assert "> line 29" in failed_builders(said)[DRV]
-
-
-def test_a_line_that_is_not_whole_is_shown_as_it_is() -> None:
-    text = fed(b'@nix {"action": "stoWarning: x\n', lines(message("error: bad"))).text
-    assert text == '@nix {"action": "stoWarning: x\nerror: bad\n'
-
-
-def test_a_log_that_nix_shows_itself_is_not_shown_twice() -> None:
-    error = f"error: builder for '{DRV}' failed;\n       last 1 log lines:\n       > once"
-    said = fed(lines(*BUILDING, result(4, 101, "once"), message(error))).text
-    assert said.count("once") == 1
-
-
-def test_lines_of_others_are_kept() -> None:
-    said = fed(b"nobody has asked after this job\n", lines(message("a warning", 1)), b"cut").text
-    assert said == "nobody has asked after this job\na warning\ncut\n"
+    monkeypatch.setenv("CLOSURE_NIXOS_PROGRESS", "0")
+    assert shown(6, 20) == []

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.plugin_utils._source import source_files
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.source import source_files
 
 
 def git(directory: pathlib.Path, *words: str) -> None:

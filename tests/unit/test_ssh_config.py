@@ -12,12 +12,12 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._ssh_config import (
+from ansible_collections.closure.nixos.plugins.module_utils._copy.ssh_config import (
     SshOptions,
     alias,
     ssh_config,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
 HOST = "web1.example.org"
 # Always ours, whatever Ansible says; and the defaults of this machine's own configuration.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._store import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     PackageChange,
     check_store_path,
     closure_diff,

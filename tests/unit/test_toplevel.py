@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import (
     Toplevel,
     check_toplevel,
     live_switch_blockers,
@@ -22,7 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._toplevel import (
     show_boot_changes,
 )
 
-SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "sh"
+SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "_store"
 PROBE = (SH / "toplevel.sh").read_text()
 SHELLS = {"sh": ["sh"], "dash": ["dash"], "ash": ["busybox", "ash"], "bash": ["bash"]}
 

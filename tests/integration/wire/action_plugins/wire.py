@@ -11,10 +11,13 @@ import time
 import typing as t
 
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.closure.nixos.plugins.plugin_utils._action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._connections import build_connection
-from ansible_collections.closure.nixos.plugins.plugin_utils._host import Host
-from ansible_collections.closure.nixos.plugins.plugin_utils._job import Job
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
+    build_connection,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Function, registry
 
 SPEC = {
     "argument_spec": {
@@ -26,12 +29,16 @@ SPEC = {
         "lease": {"type": "int", "default": 0},
         "limit": {"type": "float", "default": 60},
         "deadline": {"type": "float", "default": 30},
-        "patience": {"type": "float", "default": 60},
+        "retry_for": {"type": "float", "default": 60},
         "on": {"type": "str"},
         "stdin": {"type": "bool", "default": True},
         "times": {"type": "int", "default": 1},
     }
 }
+
+# What a request of these tests calls.
+_CALLED = Function("called", (), "_host/wire.sh", 'called() {\n    "$@"\n}\n')
+registry().functions.setdefault(_CALLED.name, _CALLED)
 
 
 class ActionModule(ClosureAction):
@@ -42,7 +49,7 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do what the argument that was given asks for."""
         host = self._host(args["on"]) if args["on"] else self.target()
-        host.patience = args["patience"]
+        host.retry_for = args["retry_for"]
         if not args["stdin"]:
             _lose_stdin(host._connection)
         if args["read"]:
@@ -53,12 +60,12 @@ class ActionModule(ClosureAction):
         if args["change"]:
             for _time in range(args["times"]):
                 start = time.monotonic()
-                words = ("sh", "-c", args["change"])
-                reply = host.change(*words, sources=(), request=args["name"])
+                words = ("called", "sh", "-c", args["change"])
+                reply = host.change(*words, request=args["name"])
             return _said(reply.rc, reply.stdout, reply.stderr, start)
         job = Job(host, args["name"], args["unit"], args["lease"])
         parts: list[bytes] = []
-        # As all modules do: a host that has answered gets our patience.
+        # As all modules do: a host that has answered gets our time.
         host.read(":")
         start = time.monotonic()
         job.start(args["job"])

@@ -1,0 +1,503 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What switch-to-configuration says. Private to the collection.
+
+Decides what its text means, planned or done, and what its exit code and text together say about
+the state the host is in. A line that no version of it is known to print is kept, never guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import takewhile
+from typing import Any, Literal, NamedTuple
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class UserUnitPlan:
+    """What dry-activate would announce for the units of logged in users.
+
+    The words are in switch-to-configuration-ng of 26.05, but its dry-activate ends before them.
+    """
+
+    stop: tuple[str, ...] = ()
+    not_restart: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitPlan:
+    """What dry-activate announces. A service that is stopped and started again is in both."""
+
+    stop: tuple[str, ...] = ()
+    not_stop: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    user_units: UserUnitPlan = UserUnitPlan()
+    activate: bool = False
+    restart_systemd: bool = False
+    swap: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    raw: str = ""
+
+
+class Inhibitor(NamedTuple):
+    """What a switch inhibitor found: the value `key` has now, and the one it would have."""
+
+    key: str
+    old: str
+    new: str
+
+
+class FailedJob(NamedTuple):
+    """A unit that could not be started, stopped, restarted or reloaded; `reason` may be ""."""
+
+    verb: str
+    unit: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class UserUnits:
+    """What was done to the units of logged in users (NixOS 26.05 and newer)."""
+
+    stopped: tuple[str, ...] = ()
+    not_restarted: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    failed_units: tuple[str, ...] = ()
+    failed_jobs: tuple[FailedJob, ...] = ()
+    failed_users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run of switch-to-configuration says it did."""
+
+    stopped: tuple[str, ...] = ()
+    not_restarted: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    new_units: tuple[str, ...] = ()
+    failed_units: tuple[str, ...] = ()
+    failed_jobs: tuple[FailedJob, ...] = ()
+    user_units: UserUnits = UserUnits()
+    swap: tuple[str, ...] = ()
+    activation_began: bool = False
+    activation_failed: bool = False
+    failed_snippets: tuple[str, ...] = ()
+    restarted_systemd: bool = False
+    failed_checks: tuple[str, ...] = ()
+    inhibited: tuple[Inhibitor, ...] = ()
+    reboot_needed: bool = False
+    lock_busy: bool = False
+    bootloader_failed: bool = False
+    messages: tuple[str, ...] = ()
+
+
+_Match = re.Match[str]
+
+
+class _Rule(NamedTuple):
+    """A line that switch-to-configuration prints, the field it belongs to, and what it adds."""
+
+    pattern: re.Pattern[str]
+    field: str
+    values: Callable[[_Match], list[Any]]
+
+
+def _units(match: _Match) -> list[Any]:
+    return match[1].split(", ")
+
+
+def _name(match: _Match) -> list[Any]:
+    return [match[1]]
+
+
+def _seen(match: _Match) -> list[Any]:
+    return [True]
+
+
+def _job(match: _Match) -> list[Any]:
+    return [FailedJob(match[1], match[2], match[3] or "")]
+
+
+def _inhibitor(match: _Match) -> list[Any]:
+    return [Inhibitor(match[1], match[2], match[3])]
+
+
+def _rules(*rows: tuple[str, str, Callable[[_Match], list[Any]]]) -> tuple[_Rule, ...]:
+    return tuple(_Rule(re.compile(pattern), field, values) for pattern, field, values in rows)
+
+
+# nixpkgs: switch-to-configuration.pl of 2018 to 24.05, switch-to-configuration-ng main.rs of 24.11
+# to 26.05. Some Perl versions turn swap off in a dry run, and say so.
+_PLAN_RULES = _rules(
+    (r"would stop the following units: (.+)", "stop", _units),
+    (r"would NOT stop the following changed units: (.+)", "not_stop", _units),
+    (r"would restart the following units: (.+)", "restart", _units),
+    (r"would reload the following units: (.+)", "reload", _units),
+    (r"would start the following units: (.+)", "start", _units),
+    (r"would activate the configuration\.\.\.", "activate", _seen),
+    (r"would restart systemd", "restart_systemd", _seen),
+    (r"(?:would stop|stopping) swap device: (.+)", "swap", _name),
+)
+
+_USER_PLAN_RULES = _rules(
+    (r"would stop the following user units: (.+)", "stop", _units),
+    (r"would NOT restart the following user units: (.+)", "not_restart", _units),
+    (r"would restart the following user units: (.+)", "restart", _units),
+    (r"would reload the following user units: (.+)", "reload", _units),
+    (r"would start the following user units: (.+)", "start", _units),
+)
+
+_UNIT = r"\S+\.(?:service|socket|device|mount|automount|swap|target|path|timer|slice|scope)"
+_FAILED = r"Failed to (start|stop|restart|reload)"
+_REASON = r"(?:: (.+))?"
+# A unit of users that is not called one where it fails.
+_OF_USERS = r"nixos-activation\.service"
+# For units that came from home-manager.
+_POST = r"(?: \(post-activation\))?"
+
+_REPORT_RULES = _rules(
+    (r"stopping the following units: (.+)", "stopped", _units),
+    (r"NOT restarting the following changed units: (.+)", "not_restarted", _units),
+    (r"reloading the following units: (.+)", "reloaded", _units),
+    (r"restarting the following units: (.+)", "restarted", _units),
+    (r"starting the following units: (.+)", "started", _units),
+    (r"the following new units were started: (.+)", "new_units", _units),
+    (r"warning: the following units failed: (.+)", "failed_units", _units),
+    (rf"{_FAILED} (?!{_OF_USERS})({_UNIT}){_REASON}", "failed_jobs", _job),
+    (r"stopping swap device: (.+)", "swap", _name),
+    (r"activating the configuration\.\.\.", "activation_began", _seen),
+    (r"Failed to run activate script", "activation_failed", _seen),
+    (r"Activation script snippet '(.+)' failed \(\d+\)", "failed_snippets", _name),
+    (r"restarting systemd\.\.\.", "restarted_systemd", _seen),
+    (r"Pre-switch check '(.+)' failed", "failed_checks", _name),
+    # Typographic quotes stand around the word init, if they survive the way.
+    (r"Warning: the new NixOS configuration has an .+ that is", "reboot_needed", _seen),
+    (r"Could not acquire lock(?: - .+)?", "lock_busy", _seen),
+    # systemd-run, when a unit of this name is there (nixpkgs issue 319440).
+    (r"Failed to start .*: Unit \S+ was already loaded or .*", "lock_busy", _seen),
+    # Our own, when a job of this name runs (job.sh).
+    (r"activation is already running on this host", "lock_busy", _seen),
+    (r"Failed to install bootloader", "bootloader_failed", _seen),
+)
+
+_USER_RULES = _rules(
+    (r"stopping the following user units: (.+)", "stopped", _units),
+    (rf"NOT restarting{_POST} the following user units: (.+)", "not_restarted", _units),
+    (rf"reloading{_POST} the following user units: (.+)", "reloaded", _units),
+    (rf"restarting{_POST} the following user units: (.+)", "restarted", _units),
+    (rf"starting{_POST} the following user units: (.+)", "started", _units),
+    (r"warning: the following user units failed: (.+)", "failed_units", _units),
+    (rf"{_FAILED} user unit ({_UNIT}){_REASON}", "failed_jobs", _job),
+    (rf"{_FAILED} ({_OF_USERS}){_REASON}", "failed_jobs", _job),
+    (r"warning: user activation for (.+) failed", "failed_users", _name),
+)
+
+_INHIBITORS_BEGIN = "There are changes to critical components of the system:"
+_INHIBITORS_END = "Switching into this system is not recommended."
+_INHIBITOR_RULES = _rules((r"(\S+) : (.*) -> (.*)", "inhibited", _inhibitor))
+
+
+class _Found(defaultdict[str, list[Any]]):
+    """What a text says, field by field."""
+
+    def __init__(self) -> None:
+        super().__init__(list)
+
+    def take(self, line: str, rules: tuple[_Rule, ...]) -> bool:
+        """Add what the first rule that knows `line` makes of it; say whether there is one."""
+        for rule in rules:
+            if match := rule.pattern.fullmatch(line):
+                self[rule.field] += rule.values(match)
+                return True
+        return False
+
+    def fields(self) -> dict[str, Any]:
+        return {name: True if values[0] is True else tuple(values) for name, values in self.items()}
+
+
+def _plain(text: str) -> str:
+    return _ANSI.sub("", text).replace("\r\n", "\n")
+
+
+def _lines(text: str) -> Iterator[str]:
+    # Not splitlines(), which also splits at characters that may stand within a line.
+    return (line for line in _plain(text).split("\n") if line.strip())
+
+
+def parse_unit_plan(stderr: str, stdout: str = "") -> UnitPlan:
+    """What dry-activate announces, by the text it prints. Fails for no text.
+
+    `messages` has every line that is no part of the plan but blank ones, stderr's first: what
+    activation snippets say they would do. Source: nixpkgs, switch-to-configuration, Perl and ng.
+    """
+    own, users = _Found(), _Found()
+    for line in (*_lines(stderr), *_lines(stdout)):
+        if not own.take(line, _PLAN_RULES) and not users.take(line, _USER_PLAN_RULES):
+            own["messages"].append(line)
+    return UnitPlan(**own.fields(), user_units=UserUnitPlan(**users.fields()), raw=_plain(stderr))
+
+
+def show_plan(plan: UnitPlan) -> str:
+    """The plan's units for people, a line for each verb that has some."""
+    verbs = ("stop", "not_stop", "restart", "reload", "start")
+    units = {verb.replace("not_", "NOT "): getattr(plan, verb) for verb in verbs}
+    users = {
+        f"{verb.replace('not_', 'NOT ')} for users": of
+        for verb, of in vars(plan.user_units).items()
+    }
+    return "".join(f"would {verb}: {', '.join(of)}\n" for verb, of in (units | users).items() if of)
+
+
+def parse_report(stderr: str, stdout: str) -> Report:
+    """What switch, boot, test or check did, by the text it prints. Fails for no text.
+
+    Its own words are on stderr, its children's on either (nixpkgs, switch-to-configuration, Perl
+    and ng). `messages` has every line that is none of its own but blank ones, stderr's first.
+    """
+    own, users = _Found(), _Found()
+    for stream in (stderr, stdout):
+        rules = _REPORT_RULES
+        for line in _lines(stream):
+            rules = _rules_after(line, rules)
+            if not own.take(line, rules) and not users.take(line, _USER_RULES):
+                own["messages"].append(line)
+    return Report(**own.fields(), user_units=UserUnits(**users.fields()))
+
+
+def _rules_after(line: str, rules: tuple[_Rule, ...]) -> tuple[_Rule, ...]:
+    """Only between these two lines does "a : b -> c" name an inhibitor (nixpkgs PR 473282)."""
+    if line == _INHIBITORS_BEGIN:
+        return (*_REPORT_RULES, *_INHIBITOR_RULES)
+    return _REPORT_RULES if line == _INHIBITORS_END else rules
+
+
+OutcomeName = Literal[
+    "ok",
+    "failed-units",
+    "activation-failed",
+    "locked",
+    "reboot-required",
+    "inhibited",
+    "not-activated",
+    "bootloader-failed",
+    "unknown",
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of switch-to-configuration ended.
+
+    `activated` is None where the text does not tell; then the links in /run must. `sentence` says
+    what happened and what to do now.
+    """
+
+    name: OutcomeName
+    activated: bool | None
+    sentence: str
+
+
+def outcome(exit_code: int | None, report: Report) -> Outcome:
+    """How the run ended, by its exit code (None if it left none) and its text together.
+
+    One code means several things, and a failed unit's 4 replaces the 2 of a failed activation, so
+    the text decides where it can (nixpkgs, switch-to-configuration, Perl and ng).
+    """
+    if exit_code == 0:
+        return _succeeded(report)
+    if report.activation_began:
+        return _activated(exit_code, report)
+    return _refused(exit_code, report) or _not_begun(exit_code, report)
+
+
+def _succeeded(report: Report) -> Outcome:
+    if report.activation_began:
+        return Outcome("ok", True, "The configuration was activated.")
+    return Outcome("ok", False, "switch-to-configuration succeeded, and activated nothing.")
+
+
+def _activated(exit_code: int | None, report: Report) -> Outcome:
+    failures = " and ".join(_failures(exit_code, report))
+    sentence = f"The configuration was activated, but {failures}. {_look(report)}"
+    if exit_code in (2, 3) or (exit_code == 4 and _script_failed(report)):
+        return Outcome("activation-failed", True, sentence)
+    if exit_code == 4:
+        return Outcome("failed-units", True, sentence)
+    return _unknown(exit_code, report)
+
+
+def _script_failed(report: Report) -> bool:
+    # Perl has no words of its own for it, and leaves only those of the snippets.
+    return report.activation_failed or bool(report.failed_snippets)
+
+
+def _failures(exit_code: int | None, report: Report) -> Iterator[str]:
+    if exit_code == 3:
+        yield "systemd did not reload its units or set up its temporary files"
+    elif _script_failed(report):
+        snippets = ", ".join(report.failed_snippets)
+        yield f"its activation script failed{f' in {snippets}' if snippets else ''}"
+    elif exit_code == 2:
+        # Perl has this code for both, and words for neither.
+        yield "its activation script or the restart of systemd failed"
+    if units := failed_units(report):
+        yield f"these units failed: {', '.join(units)}"
+    if users := report.user_units.failed_users:
+        yield f"the units of these users failed: {', '.join(users)}"
+    elif exit_code == 4 and not units:
+        yield "systemd could not start, stop, restart or reload something"
+
+
+def failed_units(report: Report) -> tuple[str, ...]:
+    """The system's units that failed, whether in the end or in a job, each once."""
+    return tuple(dict.fromkeys((*report.failed_units, *(job.unit for job in report.failed_jobs))))
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """What systemd says of a unit; `restarts` is how often it started it again by itself."""
+
+    active: str
+    sub: str
+    restarts: str
+
+
+def parse_looks(text: str) -> tuple[dict[str, UnitState], ...]:
+    """The looks at some units that ``settled_units`` in ``system.sh`` took, in their order."""
+    looks = (block.splitlines() for block in text.strip("\n").split("\n\n"))
+    return tuple(dict(map(_parse_look, lines)) for lines in looks)
+
+
+def _parse_look(line: str) -> tuple[str, UnitState]:
+    name, active, sub, restarts = line.split(" ")
+    return name, UnitState(active, sub, restarts)
+
+
+def excuse(report: Report, units: Collection[str]) -> Report:
+    """The report without the failures of these units."""
+    return replace(
+        report,
+        failed_units=tuple(unit for unit in report.failed_units if unit not in units),
+        failed_jobs=tuple(job for job in report.failed_jobs if job.unit not in units),
+    )
+
+
+def is_excused(report: Report, counted: Report) -> bool:
+    """Whether the failed units explain exit code 4, and none of them counts."""
+    explained = failed_units(report) and not counted.user_units.failed_users
+    return bool(explained and not failed_units(counted))
+
+
+def matching(units: Collection[str], patterns: Collection[str]) -> tuple[str, ...]:
+    """The units whose names fit a pattern, with the wildcards that systemctl takes."""
+    return tuple(unit for unit in units if any(fnmatchcase(unit, each) for each in patterns))
+
+
+def recovered(report: Report, looks: Collection[Mapping[str, UnitState]]) -> tuple[str, ...]:
+    """The units that failed and run after all, which systemd has started again since then.
+
+    A unit that could not be stopped or reloaded has not recovered because it runs.
+    """
+    stuck = {job.unit for job in report.failed_jobs if job.verb in ("stop", "reload")}
+    return tuple(unit for unit in failed_units(report) if unit not in stuck and _runs(unit, looks))
+
+
+def _runs(unit: str, looks: Collection[Mapping[str, UnitState]]) -> bool:
+    states = {look[unit] for look in looks if unit in look}
+    return len(states) == 1 and all(state.active == "active" for state in states)
+
+
+def _look(report: Report) -> str:
+    if units := failed_units(report):
+        return f"Look at `systemctl status {' '.join(units)}` on the host."
+    return "The output tells more."
+
+
+def _refused(exit_code: int | None, report: Report) -> Outcome | None:
+    if report.lock_busy:
+        return _refusal(
+            "locked",
+            "another switch runs on the host. Wait until it has ended and run the task again",
+        )
+    if report.reboot_needed or exit_code == 100:
+        return _refusal(
+            "reboot-required",
+            "its init is not compatible with the running one. Make the configuration the boot "
+            "default, with the action boot, and reboot the host",
+        )
+    if report.inhibited or "switchInhibitors" in report.failed_checks:
+        return _refusal(
+            "inhibited",
+            f"a running host cannot change {_inhibited(report)} safely. Make the configuration "
+            "the boot default, with the action boot, and reboot the host",
+        )
+    if report.bootloader_failed:
+        return _refusal("bootloader-failed", f"the boot loader could not be {_why_not(report)}")
+    return None
+
+
+def _why_not(report: Report) -> str:
+    if any("any previously installed systemd-boot" in line for line in report.messages):
+        return "updated, because it is not installed. Set install_bootloader: true for this task"
+    return "installed. Its output tells why; often /boot is full"
+
+
+def _refusal(name: OutcomeName, reason: str) -> Outcome:
+    return Outcome(name, False, f"The configuration was not activated: {reason}.")
+
+
+def _inhibited(report: Report) -> str:
+    changes = [f"{key} from {old} to {new}" for key, old, new in report.inhibited]
+    return " and ".join(changes) or "what its switch inhibitors guard"
+
+
+def _not_begun(exit_code: int | None, report: Report) -> Outcome:
+    # 4 belongs to a switch that is done, 101 to a panic, and 128 and more to a signal: in all of
+    # them the text cannot be complete. Units are stopped first, before the activation begins.
+    if report.stopped or exit_code is None or exit_code in (4, 101) or exit_code not in range(128):
+        return _unknown(exit_code, report)
+    if report.failed_checks:
+        checks = ", ".join(report.failed_checks)
+        return _refusal("not-activated", f"the pre-switch check {checks} failed")
+    reason = f"switch-to-configuration ended with exit code {exit_code}"
+    return _refusal("not-activated", f"{reason}{_last_words(report)}")
+
+
+def _unknown(exit_code: int | None, report: Report) -> Outcome:
+    how = "without an exit code" if exit_code is None else f"with exit code {exit_code}"
+    return Outcome(
+        "unknown",
+        None,
+        f"switch-to-configuration ended {how}{_last_words(report)}. The host may be switched, in "
+        "part or not at all: compare its /run/current-system with the system, and switch again.",
+    )
+
+
+def _last_words(report: Report) -> str:
+    """What the run said about its end: ng's error with its causes, or else the last line."""
+    for index, line in enumerate(report.messages):
+        if line.startswith("Error: "):
+            causes = takewhile(_is_cause, report.messages[index + 1 :])
+            return f" ({' '.join(text.strip() for text in (line, *causes))})"
+    return f" ({report.messages[-1].strip()})" if report.messages else ""
+
+
+def _is_cause(line: str) -> bool:
+    return line == "Caused by:" or line.startswith(" ")

@@ -1,0 +1,287 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a closure gets to a host. Private to the collection.
+
+Decides what a target's answer means, which road a closure takes, whether the target will accept
+it, in which parts it travels, and what an error on the way means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
+    check_store_path,
+    format_bytes,
+)
+
+# What travels as one file, so that a retry has little to repeat and a host needs room for little
+# more than the closure.
+BATCH_BYTES = 128 * 1024 * 1024
+# `nix-store --import` needs 1.5 times a path's size in memory (measured: 1048 MB for 700 MB).
+# Above this a path travels as the NAR of a binary cache, which Nix unpacks as a stream.
+IMPORT_BYTES = 64 * 1024 * 1024
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# What ssh says before there is a session (OpenSSH 9 and 10).
+_NO_CONNECTION = re.compile(
+    r"^(?:ssh: |Host key verification failed|\S+ Permission denied \(|.*executing 'ssh').*$",
+    re.MULTILINE,
+)
+_KEY_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a target says when it is asked for the paths of a closure.
+
+    :param missing: what it lacks with sizes, a path's references before the path
+    :param said: its facts for the way, when it lacks something (``copy.sh``, ``road``)
+    """
+
+    missing: dict[str, int]
+    said: dict[str, str]
+
+    def words(self, name: str) -> list[str]:
+        """Return a fact that is a list."""
+        return self.said.get(name, "").split()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the login may add what nobody signed (nix.conf(5), ``trusted-users``)."""
+        groups = {f"@{group}" for group in self.words("groups")}
+        names = {"*", self.said.get("login", ""), *groups}
+        return self.said.get("login") == "root" or not names.isdisjoint(self.words("trusted-users"))
+
+    def accepts(self, signatures: Mapping[str, frozenset[str]]) -> bool:
+        """Say whether each missing path is signed by a key that the target trusts.
+
+        A path whose name proves its content needs no signature.
+        """
+        if self.said.get("require-sigs") == "false":
+            return True
+        keys = {key.partition(":")[0] for key in self.words("trusted-public-keys")}
+        return all(signatures.get(path, frozenset()) & (keys | {"ca"}) for path in self.missing)
+
+
+def parse_answer(text: str, closure: Mapping[str, int]) -> Answer:
+    """Read the answer of ``expect``: missing paths, then ``name=value`` lines.
+
+    :raises ClosureError: a line is neither, or a path was not asked for
+    """
+    lines = [line for line in text.splitlines() if line]
+    facts = [line for line in lines if not line.startswith("/")]
+    lacking = {check_store_path(line) for line in lines if line.startswith("/")}
+    if strangers := sorted(lacking - closure.keys()):
+        raise ClosureError(f"{strangers[0]} was not asked for, and the host says that it lacks it.")
+    missing = {path: size for path, size in closure.items() if path in lacking}
+    return Answer(
+        missing, {name: value for name, _equals, value in (line.partition("=") for line in facts)}
+    )
+
+
+def parse_signatures(text: str) -> dict[str, frozenset[str]]:
+    """Read ``nix path-info --sigs``: path -> names of the keys that signed it.
+
+    Among them stands ``ca`` for a path whose name proves its content.
+    """
+    lines = (line.split() for line in text.splitlines() if line.startswith("/"))
+    return {
+        path: frozenset(word.partition(":")[0] for word in words if ":" in word)
+        for path, *words in lines
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """What Ansible's way into a target offers to Nix.
+
+    :param obstacle: why Nix's own ssh cannot go there, or ``""``
+    :param root_by: how the target's side of Nix becomes root: ``login`` when it is root anyway,
+        ``sudo`` when that asks for no password, ``wire`` when only Ansible can, or ``""``
+    """
+
+    obstacle: str
+    root_by: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Transport:
+    """The road that a copy takes, and why.
+
+    :param sudo: whether Nix's side on the target is started with sudo
+    """
+
+    transport: str
+    reason: str
+    sudo: bool = False
+
+
+def choose_transport(way: Access, trusted: bool, signed: bool) -> Transport:
+    """Choose a road that the target will accept the closure from.
+
+    ssh-ng wherever it goes: on a near host it is about as fast as ssh, on a far one several times
+    faster. Of a login that the host trusts it takes what is not signed, as ssh does, when it is
+    asked to.
+
+    :raises ClosureError: no road does
+    """
+    if way.obstacle:
+        return archive_transport(way, trusted, way.obstacle)
+    if signed:
+        sudo = way.root_by == "sudo" and not trusted
+        return Transport("ssh-ng", "the host trusts the closure's signatures", sudo)
+    if not trusted and not way.root_by:
+        raise ClosureError(f"the host trusts neither this login nor a signature. {WAYS_OUT}")
+    if trusted:
+        return Transport("ssh-ng", "the host trusts the login; the closure is not signed")
+    if way.root_by == "sudo":
+        who = "sudo asks the login for no password"
+        return Transport("ssh-ng", f"{who}; the closure is not signed", sudo=True)
+    return archive_transport(way, trusted, "Nix cannot become root as Ansible does")
+
+
+def require_signatures(signed: bool) -> None:
+    """Hold a closure to the check that the task demands of every login, on every road.
+
+    :raises ClosureError: the closure does not pass
+    """
+    if not signed:
+        raise ClosureError(
+            "check_sigs is true, and the host trusts no signature of the closure. Sign it "
+            "(sign_key_file) with a key of the host's trusted-public-keys, or leave check_sigs out."
+        )
+
+
+def fall_back(road: Transport, way: Access, trusted: bool, stderr: str) -> Transport | None:
+    """Return the road that is left when Nix's ssh, which auto has chosen, gets no connection.
+
+    Ansible's own connection works, so the build host may lack a key, a name or a route.
+    """
+    refused = _NO_CONNECTION.search(stderr)
+    # A host key that changed is for a person to look at.
+    if refused is None or _KEY_CHANGED in stderr or not (trusted or way.root_by):
+        return None
+    return Transport("archive", f"{road.transport} gets no connection: {refused[0].strip()}")
+
+
+def limit_cache(url: str, answer: Answer, bwlimit: int) -> list[str]:
+    """Return the options of a target's Nix that limit what it fetches from a cache.
+
+    :raises ClosureError: it cannot
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ClosureError(f"Nix limits the rate of http and https only, not of {url}: no bwlimit.")
+    if "download-speed" not in answer.said:
+        raise ClosureError(
+            "The host's Nix is too old to limit what it fetches (download-speed): leave bwlimit "
+            "out, or copy by another road."
+        )
+    return ["--option", "download-speed", str(bwlimit)]
+
+
+def archive_transport(way: Access, trusted: bool, reason: str) -> Transport:
+    """Return the road by files, which have no signatures: only root or a trusted login takes it.
+
+    :raises ClosureError: the target would not accept them
+    """
+    if trusted or way.root_by:
+        return Transport("archive", reason)
+    raise ClosureError(f"the host would not accept it, because {reason}. {WAYS_OUT}")
+
+
+WAYS_OUT = (
+    "Become root there (become: true), or sign the closure (sign_key_file) with a key of the "
+    "target's trusted-public-keys, or log in as one of its trusted-users."
+)
+
+
+def check_room(answer: Answer, transport: str, target: str) -> None:
+    """Compare the missing bytes with the room that the target has.
+
+    :raises ClosureError: there is not enough, or there would not be for the files on the way
+    """
+    needed = sum(answer.missing.values())
+    rooms = {"/nix/store": needed}
+    if transport == "archive":
+        rooms["/var/tmp"] = max(map(_weight, batches(answer.missing)), default=0)
+    for place, bytes_needed in rooms.items():
+        free = answer.said.get(f"free {place}")
+        if free and int(free) * 1024 < bytes_needed:
+            raise ClosureError(
+                f"{format_bytes(bytes_needed)} are to come to {target}, and {place} there has "
+                f"{format_bytes(int(free) * 1024)} left. Collect garbage or give it room."
+            )
+
+
+def batches(missing: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """Split missing paths into parts that can be imported one after another, in their order.
+
+    A path that is too large to be imported is a part of its own.
+    """
+    batch: dict[str, int] = {}
+    for path, size in missing.items():
+        if batch and (size > IMPORT_BYTES or _weight(batch) + size > BATCH_BYTES):
+            yield batch
+            batch = {}
+        batch[path] = size
+        if size > IMPORT_BYTES:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+def is_large(batch: Mapping[str, int]) -> bool:
+    """Whether a part is a path that has to travel as the NAR of a binary cache."""
+    return max(batch.values()) > IMPORT_BYTES
+
+
+def _weight(batch: Mapping[str, int]) -> int:
+    return sum(batch.values())
+
+
+def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
+    """Say why a closure was not copied, and what lets it through."""
+    said = _ANSI.sub("", stderr).strip()
+    what = f"{path} was not copied from {source} to {target}"
+    if "lacks a signature by a trusted key" in said or "lacks a valid signature" in said:
+        return (
+            f"{what}: {target} trusts neither this login nor the closure's signature. {WAYS_OUT} "
+            "What comes from a cache is checked for root and trusted-users too, without "
+            "check_sigs: false."
+        )
+    if "sudo: " in said:
+        return (
+            f"{what}: sudo asks for a password there, and Nix cannot give one. "
+            f"Set transport: archive.\n{said}"
+        )
+    if _KEY_CHANGED in said:
+        return (
+            f"{what}: the host key of {target} is not the one that {source} knows. If it was "
+            f"installed anew, correct known_hosts on {source}; else find out who answers.\n{said}"
+        )
+    return f"{what}:\n{said[-2000:]}"
+
+
+def explain_stall(seconds: float, path: str, target: str, serving: str) -> str:
+    """Say what may hold a copy that makes no progress.
+
+    :param target: the host whose store is written, or whose command does not go on
+    :param serving: the Nix servers there, ``PID SECONDS COMMAND`` a line. One that lost
+        its client can keep the locks of paths for ever (NixOS/nix#2699).
+    """
+    what = f"The copy of {path} made no progress for {seconds:g} s and was stopped."
+    if not serving.strip():
+        return f"{what} No other copy on {target} holds it: look at the line between the hosts."
+    pid = serving.split()[0]
+    return (
+        f"{what} On {target} these serve a Nix that may be gone, and can hold locks that the copy "
+        f"waits for (process, age in seconds, command):\n{serving.strip()}\n"
+        f"End the oldest there with `kill {pid}`, then run this again: it copies what is left."
+    )

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: confirming the system that a host has on trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Facts,
+    failed_on_trial,
+    standing,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
+    name_system,
+    profile_diff,
+    profile_path,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
+    check_store_path,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    follow,
+    read_facts,
+    require_room,
+    require_root,
+    require_system,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import (
+    confirm,
+    settled,
+    start_commit,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
+
+
+@dataclasses.dataclass
+class Confirmation:
+    """Confirming a system on a host, over a connection of its own.
+
+    :param args: of the module nixos_confirm
+    :param check: only say what would be done
+    """
+
+    host: Host
+    args: dict[str, t.Any]
+    progress: Progress
+    check: bool
+
+    def run(self) -> dict[str, t.Any]:
+        """Return the module's result.
+
+        :raises ClosureError: the host is not what is to be confirmed
+        """
+        profile = profile_path(self.args["profile"])
+        before = self._look(profile)
+        path = self._path(before)
+        changed = _is_open(before, path)
+        result: dict[str, t.Any] = {}
+        after = before
+        if not self.check:
+            self._require_good(before, path)
+            if changed:
+                after, result = self._confirm(profile, before, path)
+        return {
+            "changed": changed,
+            "path": path,
+            "boots": after.boots(path),
+            "connection": "new" if self.host.has_own_connection else "unknown",
+            "rolled_back": False,
+            "generation": after.current and dataclasses.asdict(after.current),
+            "diff": _difference(profile, before, path),
+            "msg": _sentence(after, path, changed, self.check),
+            **result,
+        }
+
+    def _look(self, profile: str) -> Facts:
+        path = check_store_path(self.args["path"]) if self.args["path"] else ""
+        try:
+            facts = read_facts(self.host, profile, path)
+        except AnsibleConnectionFailure as error:
+            raise ClosureError(
+                f"{self.host.name} does not answer on a new connection: {error}. It goes back by "
+                "itself unless it is confirmed in time."
+            ) from error
+        require_root(self.host, facts)
+        return facts
+
+    def _path(self, facts: Facts) -> str:
+        """Return the system to confirm: the one that is named, on trial, or running."""
+        trial = facts.guard.to if facts.guard and facts.guard.state == "armed" else facts.running
+        return str(self.args["path"] or trial)
+
+    def _require_good(self, facts: Facts, path: str) -> None:
+        """Refuse what nobody should stay with.
+
+        :raises ClosureError: another system runs, or units have failed on trial
+        """
+        name = self.host.name
+        guard = facts.guard if facts.guard and facts.guard.to == path else None
+        runs = facts.running in (path, guard.runs if guard else path)
+        if guard and guard.went_back and (guard.waits or not runs):
+            raise ClosureError(f"{name} {guard.story}", path=path, rolled_back=True)
+        if not runs:
+            raise ClosureError(f"{name} does not run {path}: it {standing(facts)}", path=path)
+        failed = failed_on_trial(facts, self.args["ignore_units"])
+        if failed or facts.in_maintenance:
+            what = f"these units have failed: {', '.join(failed)}" if failed else standing(facts)
+            raise ClosureError(f"{name} is not confirmed: {what}", path=path)
+
+    def _confirm(self, profile: str, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
+        """Confirm, and wait until the host boots the system or is back at its old one."""
+        ended = None
+        state = before.guard.state if before.guard else None
+        if state == "armed":
+            confirm(self.host, profile, path)
+        elif state != "confirmed":
+            require_system(self.host, before, path)
+            require_room(self.host, before, profile)
+            start_commit(self.host, profile, path, install=False)
+        if _boots(before):
+            ended = follow(self.host, self.args["timeout"], self.progress)
+        after = read_facts(self.host, profile, path, acknowledged=True)
+        after = settled(self.host, profile, after, self.progress)
+        return after, self._outcome(after, path, ended)
+
+    def _outcome(self, after: Facts, path: str, ended: JobResult | None) -> dict[str, t.Any]:
+        said = {"stdout": ended.stdout, "stderr": ended.stderr} if ended else {}
+        guard = after.guard
+        if guard and guard.went_back and after.running == guard.old:
+            message = f"{self.host.name} {guard.story}"
+            return said | {"failed": True, "rolled_back": True, "msg": message}
+        if ended and not after.boots(path):
+            message = f"{self.host.name} runs {path} and did not make it its boot default. It "
+            return said | {"failed": True, "msg": message + standing(after)}
+        return said
+
+
+def _is_open(facts: Facts, path: str) -> bool:
+    """Whether there is something to confirm; what was only to run for a while need not boot."""
+    guard = facts.guard
+    if guard and (guard.waits or (guard.to == path and not guard.boots)):
+        return guard.waits
+    return not facts.boots(path)
+
+
+def _boots(facts: Facts) -> bool:
+    """Whether what is confirmed becomes the boot default: not after a mere test."""
+    return not (facts.guard and facts.guard.waits) or facts.guard.boots
+
+
+def _difference(profile: str, before: Facts, path: str) -> dict[str, str]:
+    return profile_diff(profile, before.profile, path if _boots(before) else str(before.profile))
+
+
+def _sentence(facts: Facts, path: str, changed: bool, check: bool) -> str:
+    if check and changed:
+        return f"would confirm {name_system(path)}"
+    if facts.boots(path) and facts.current:
+        return f"runs and boots {name_system(path, facts.current.number)}"
+    return f"runs {name_system(path)}, which was confirmed and does not boot"

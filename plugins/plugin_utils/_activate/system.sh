@@ -1,0 +1,230 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh disable=SC2154 # host.sh sets $state
+# What a target is and what it does: facts, and the activation itself.
+
+unit=nixos-rebuild-switch-to-configuration.service
+# Where the loader's default is remembered across reboots, for all to read.
+record=/var/lib/closure-nixos
+
+# system_facts PROFILE [PATH [SPECIALISATION]]: prints "name=value" lines and the blocks of
+# toplevel_facts and generations, for the running and the booted system and for PATH, or else the
+# profile's system, and its specialisation.
+system_facts() {
+    path=${2:-$1}
+    # What is in the store need not be there yet.
+    case $path in /nix/store/*) ;; *) path=$(resolve "$path") ;; esac
+    printf 'path_asked=%s\n' "$path"
+    printf 'specialisation_asked=%s\n' "${3-}"
+    printf 'user=%s\n' "$(id -un)"
+    printf 'platform=%s\n' "$(platform)"
+    printf 'systemd=%s\n' "$([ ! -d /run/systemd/system ] || echo 1)"
+    printf 'nix=%s\n' "$(nix-store --version 2>/dev/null)"
+    printf 'running=%s\n' "$(resolve /run/current-system)"
+    printf 'booted=%s\n' "$(resolve /run/booted-system)"
+    printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
+    printf 'loader_boots=%s\n' "$(loader_boots)"
+    printf 'state=%s\n' "$(systemctl is-system-running 2>/dev/null)"
+    printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
+    printf 'switching=%s\n' "$(switching)"
+    printf 'activation=%s\n' "$(unacknowledged_activation)"
+    printf 'activation_end=%s\n' "$(cat "$state/jobs/activation/status" 2>/dev/null)"
+    guard_facts
+    boot_facts
+    failed_units
+    generations "$1"
+    toplevel_facts /run/current-system
+    toplevel_facts /run/booted-system
+    profile_room "$1"
+    [ -z "$path" ] || path_facts "$path"
+    [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
+}
+
+# host_facts PROFILE: the system_facts, and what only those ask who look at a host.
+host_facts() {
+    printf 'kernel_release=%s\n' "$(uname -r)"
+    printf 'nix_trusted=%s\n' "$(store_ping | sed -n 's/.*"trusted": *\([a-z0-9]*\).*/\1/p')"
+    printf 'nix_keys=%s\n' "$(settings 2>/dev/null | sed -n 's/^trusted-public-keys = //p')"
+    printf 'nix_free=%s\n' "$(room /nix/store)"
+    printf 'boot_free=%s\n' "$(room /boot)"
+    system_facts "$1"
+}
+
+store_ping() {
+    nix --extra-experimental-features nix-command store ping --json 2>/dev/null
+}
+
+# room DIRECTORY: the bytes that are free there.
+room() {
+    [ ! -d "$1" ] || df -Pk "$1" | { read -r _ && read -r _ _ _ free _ && echo $((free * 1024)); }
+}
+
+# profile_room PROFILE: what is free where its next generation will be.
+profile_room() {
+    directory=${1%/*}
+    [ -d "$directory" ] || directory=${directory%/*}
+    printf 'profile_free=%s\n' "$(room "$directory")"
+    # A file system that makes inodes when it needs them, such as btrfs, says that it has none at all.
+    stat -f -c '%c %d' "$directory" 2>/dev/null | while read -r inodes left; do
+        [ "$inodes" -eq 0 ] || printf 'profile_inodes=%s\n' "$left"
+    done
+}
+
+# boot_room PATH: where the boot loader copies kernels, what room /boot has, and what the kernel and
+# the initrd take that are not there yet. Their names: nixpkgs, systemd-boot-builder.py and
+# install-grub.pl.
+boot_room() {
+    images=$(boot_images)
+    [ -n "$images" ] || return 0
+    needed=0
+    for file in "$1/kernel" "$1/initrd"; do
+        [ -e "$file" ] || continue
+        file=$(readlink -f "$file")
+        name=$(printf '%s\n' "${file#/nix/store/}" | tr / -)
+        [ -e "$images/$name" ] || [ -e "$images/$name.efi" ] || [ -e "$images/store-$name.efi" ] ||
+            needed=$((needed + $(wc -c <"$file")))
+    done
+    printf 'boot_free=%s\nboot_needed=%s\n' "$(room /boot)" "$needed"
+}
+
+# boot_images: where systemd-boot keeps kernels, or GRUB. GRUB copies them only where it cannot read
+# the store, and empties the directory when it can.
+boot_images() {
+    if [ -d /boot/EFI/nixos ]; then
+        echo /boot/EFI/nixos
+    elif [ -n "$(ls /boot/kernels 2>/dev/null)" ]; then
+        echo /boot/kernels
+    fi
+}
+
+# What systemd-boot boots next, where we may read its files.
+loader_boots() {
+    entry=$(sed -n 's/^default //p' /boot/loader/loader.conf 2>/dev/null)
+    [ -z "$entry" ] || sed -n 's,^options \(.* \)\{0\,1\}init=\([^ ]*\)/init\( .*\)\{0\,1\}$,\2,p' \
+        "/boot/loader/entries/${entry%.conf}.conf" 2>/dev/null
+}
+
+resolve() {
+    [ ! -e "$1" ] || readlink -f "$1"
+}
+
+# The platform in Nix's words; uname's own where Nix has no other.
+platform() {
+    machine=$(uname -m)
+    case $machine in
+        i?86) machine=i686 ;;
+        armv6l | armv7l | aarch64 | x86_64) ;;
+        arm64) machine=aarch64 ;;
+    esac
+    printf '%s-%s\n' "$machine" "$(uname -s | tr '[:upper:]' '[:lower:]')"
+}
+
+# switching: who switches this host now, by what every switch has: our unit, which is also that of
+# nixos-rebuild, or the lock.
+switching() {
+    case $(systemctl is-active "$unit" 2>/dev/null) in
+        active | activating | reloading | deactivating) switcher=$unit ;;
+        *) switcher=$(lock_holder) ;;
+    esac
+    printf '%s\n' "$switcher"
+}
+
+# To try the lock would take it from a switch that begins right now.
+lock_holder() {
+    lock=/run/nixos/switch-to-configuration.lock
+    inode=$(stat -c %i "$lock" 2>/dev/null) || return 0
+    grep -q " FLOCK .*:$inode " /proc/locks || return 0
+    # Another file system may have a file of this number.
+    for holder in $(find /proc/[0-9]*/fd -lname "$lock" 2>/dev/null | cut -d / -f 3); do
+        printf 'process %s (%s)' "$holder" "$(tr '\0\n' '  ' <"/proc/$holder/cmdline")"
+        break
+    done
+}
+
+# unacknowledged_activation: the words of our last activation, until somebody has heard how it ended.
+unacknowledged_activation() {
+    activation="$state/jobs/activation"
+    [ -e "$activation/acknowledged" ] || tail -n 1 "$activation/command" 2>/dev/null
+}
+
+# acknowledged_facts ...: the system_facts for who has heard how our last activation ended. One that was
+# killed has left half of its work, and is not over until another one has ended.
+acknowledged_facts() {
+    activation="$state/jobs/activation"
+    [ ! -d "$activation" ] || grep -Eqs ' (killed|dumped) ' "$activation/status" || : >"$activation/acknowledged"
+    system_facts "$@"
+}
+
+# Those that wait for their next try have failed as well, and systemd says it in their sub-state.
+failed_units() {
+    systemctl list-units --state=failed,auto-restart --plain --no-legend --full 2>/dev/null |
+        while read -r name _; do printf 'failed_unit=%s\n' "$name"; done
+}
+
+# settled_units UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each and an empty line. While one is
+# about to be restarted it waits, and looks twice, because a unit that keeps failing is active too
+# now and then.
+settled_units() {
+    looked=$(unit_states "$@")
+    case $looked in
+        *' activating '*)
+            sleep 5
+            unit_states "$@"
+            echo
+            sleep 1
+            looked=$(unit_states "$@")
+            ;;
+    esac
+    printf '%s\n\n' "$looked"
+}
+
+unit_states() {
+    for name in "$@"; do
+        printf '%s' "$name"
+        for property in ActiveState SubState NRestarts; do
+            printf ' %s' "$(systemctl show -p "$property" -- "$name" | cut -d = -f 2)"
+        done
+        echo
+    done
+}
+
+path_facts() {
+    if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
+    boot_room "$1"
+    toplevel_facts "$1"
+}
+
+# dry_activate PATH: what activating it would do. Needs root: as anyone else it ends with 0 and a
+# plan that is wrong.
+dry_activate() {
+    [ "$(id -u)" -eq 0 ] || die 'planning an activation needs root' 77
+    "$1/bin/switch-to-configuration" dry-activate 2>&1
+}
+
+# activate INSTALL BEFORE [ACTION PATH]...: runs each action until one fails. BEFORE is for who finds
+# this call in the job's command: what the host was.
+activate() {
+    # Ours is for what we write; a system's files are for all.
+    umask 022
+    export NIXOS_INSTALL_BOOTLOADER="$1"
+    shift 2
+    while [ $# -gt 0 ]; do
+        step "$1" "$2" || exit
+        shift 2
+    done
+}
+
+# step ACTION PATH: runs the action and remembers the loader's default, which the action has
+# written unless it ended before (1, 11) or died.
+step() {
+    "$2/bin/switch-to-configuration" "$1"
+    ended=$?
+    case $1:$ended in
+        boot:0 | switch:[0234] | switch:100)
+            mkdir -p "$record"
+            printf '%s\n' "$2" | write "$record/loader-default"
+            ;;
+    esac
+    return "$ended"
+}

@@ -1,0 +1,203 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: a target's facts, its profile and its activation."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Iterable
+
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Facts,
+    Step,
+    check_room,
+    parse_facts,
+    remember,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    UnitPlan,
+    UnitState,
+    parse_looks,
+    parse_report,
+    parse_unit_plan,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
+    Generation,
+    parse_generations,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
+    check_store_path,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import (
+    Toplevel,
+    check_toplevel,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_success
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job, JobResult
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+
+# nixos-rebuild's name for it, so that the two shut each other out.
+UNIT = "nixos-rebuild-switch-to-configuration"
+
+JOB = "activation"
+# Its outputs, on a host that root activates.
+LOGS = f"/run/closure-nixos/jobs/{JOB}"
+
+
+def read_facts(
+    host: Host, profile: str, path: str = "", specialisation: str = "", acknowledged: bool = False
+) -> Facts:
+    """Ask a host what it is, in one round trip.
+
+    :param profile: the path of the profile whose generations to list
+    :param path: a store path or a link to one, to look at as well, and at its specialisation of
+        that name
+    :param acknowledged: whether we have heard how our last activation ended
+    """
+    function = "acknowledged_facts" if acknowledged else "system_facts"
+    reply = host.read(script(function, profile, path, specialisation))
+    require_success(host, reply, "does not say what it is")
+    return parse_facts(reply.text, profile)
+
+
+def all_facts(host: Host, profile: str) -> Facts:
+    """Ask a host all that it says of itself, in one round trip."""
+    reply = host.read(script("host_facts", profile))
+    require_success(host, reply, "does not say what it is")
+    return parse_facts(reply.text, profile)
+
+
+def require_room(host: Host, facts: Facts, profile: str) -> None:
+    """Refuse a system for which the host is too full.
+
+    :raises ClosureError: a generation does not fit beside the profile, or its boot files into /boot
+    """
+    try:
+        check_room(facts, profile)
+    except ClosureError as error:
+        raise ClosureError(f"{host.name}: {error.message}", path=facts.path) from error
+
+
+def require_system(host: Host, facts: Facts, path: str) -> Toplevel:
+    """Return the system at a path of the host's store.
+
+    :raises ClosureError: it is not there, not a NixOS system, or one for another platform
+    """
+    system = facts.toplevels.get(path)
+    if not facts.valid or system is None:
+        raise ClosureError(
+            f"{host.name} does not have {path} in its store. Copy it there first, with "
+            "closure.nixos.nix_copy_closure.",
+            path=path,
+        )
+    check_toplevel(system, facts.platform)
+    return system
+
+
+def require_root(host: Host, facts: Facts) -> None:
+    """Refuse to go on as anyone but root.
+
+    :raises ClosureError: the login cannot change the system
+    """
+    if facts.user != "root":
+        raise ClosureError(
+            f"{host.name}: {facts.user} cannot change the system. Set become: true for this task."
+        )
+
+
+def set_profile(
+    host: Host,
+    profile: str,
+    path: str,
+    number: int | None = None,
+    surplus: Iterable[Generation] = (),
+) -> tuple[Generation, ...]:
+    """Point a profile at a path, a new generation unless it points there; return its generations.
+
+    :param number: of the generation to go back to, if it still holds the path
+    :param surplus: generations to delete then
+    """
+    old = [word for entry in surplus for word in (str(entry.number), entry.path)]
+    words = ("profile_update", profile, check_store_path(path), str(number or ""), *old)
+    reply = host.change(*words, request="profile-set")
+    require_success(host, reply, f"does not set {profile} to {path}")
+    return parse_generations(reply.text, profile)
+
+
+def reboot(host: Host, boot_id: str) -> None:
+    """Reboot a host, unless it is on another boot than the one of that name."""
+    require_success(host, host.read(script("reboot_host", boot_id)), "does not reboot")
+
+
+def plan(host: Host, path: str) -> UnitPlan | None:
+    """Ask what activating a system would do. Changes nothing on the host.
+
+    :returns: ``None`` when another switch has the lock, which planning needs as well
+    """
+    reply = host.read(script("dry_activate", path), deadline=180)
+    if parse_report(reply.text, "").lock_busy:
+        return None
+    require_success(host, reply, f"does not plan the activation of {path}")
+    return parse_unit_plan(reply.text)
+
+
+def activate(
+    host: Host,
+    facts: Facts,
+    steps: tuple[Step, ...],
+    install: bool,
+    limit: float,
+    progress: Progress,
+    how: t.Literal["noted", "guarded"] = "noted",
+) -> JobResult:
+    """Take the steps of an activation, detached from the connection, and wait for their end.
+
+    :param facts: what the host is
+    :param install: whether to install the boot loader anew
+    :param how: whether the host notes how it ended, or has a guard that watches over it
+    :raises ClosureError: it is still running after the limit; it is left to finish
+    """
+    taken = [word for step in steps for word in (step.action, step.path)]
+    words = (how, "activate", str(int(install)), remember(facts), *taken)
+    command = script(*words)
+    job = Job(host, JOB, UNIT)
+    try:
+        job.start(command)
+    except ClosureError as error:
+        said = str(error.details.get("stderr"))
+        if not parse_report(said, "").lock_busy:
+            raise
+        return JobResult(None, "not started", "", said)
+    return follow(host, limit, progress, job)
+
+
+def follow(host: Host, limit: float, progress: Progress, job: Job | None = None) -> JobResult:
+    """Wait for the end of an activation.
+
+    :param job: the one that was started last, also by an earlier run, if none is given
+    :raises ClosureError: it is still running after the limit; it is left to finish
+    """
+    job = job or Job(host, JOB, UNIT)
+    try:
+        return job.wait(limit, lambda _out, err: _show(progress, err))
+    except TimeoutError as error:
+        raise ClosureError(
+            f"{host.name} is still activating after {limit:g} s. It goes on there; see "
+            f"`systemctl status {UNIT}` on the host, and run the task again for its result."
+        ) from error
+
+
+def look_at(host: Host, units: tuple[str, ...]) -> tuple[dict[str, UnitState], ...]:
+    """Look at units that have failed, once those that systemd starts again have had their time."""
+    reply = host.read(script("settled_units", *units))
+    require_success(host, reply, f"does not say what became of {', '.join(units)}")
+    return parse_looks(reply.text)
+
+
+def _show(progress: Progress, err: bytes) -> None:
+    for line in err.decode(errors="replace").splitlines()[-1:]:
+        progress.say(line)

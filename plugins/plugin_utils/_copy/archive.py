@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: store paths as files, through Ansible's own connections.
+
+For hosts that Nix's ssh cannot reach or where it cannot become root, and for hosts without any
+network. A part at a time, so that no host needs much room for files, and what has arrived stays
+when the copy is cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import typing as t
+from collections.abc import Mapping
+
+from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest import Part
+from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
+    batches,
+    explain_copy,
+    is_large,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive_files import Parts
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Watch
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """Store paths on their way by files.
+
+    :param origin: where they come from, for messages
+    :param check_sigs: whether signatures are checked for a login too that the target trusts
+    """
+
+    origin: str
+    watch: Watch
+    check_sigs: bool = False
+
+    def pack(
+        self, source: Host, missing: Mapping[str, int], compress: bool, cache: bool = False
+    ) -> Parts:
+        """Give exactly these paths of a host as parts, references before what refers to them.
+
+        :param cache: as binary caches, which keep signatures
+        """
+        compression = "gzip" if compress else ""
+        for number, batch in enumerate(batches(missing)):
+            form = "_cache" if cache else "_large" if is_large(batch) else ""
+            with source.directory() as directory:
+                file = f"{directory}/archive"
+                said = self._run(source, "pack", batch, f"pack{form}", file, compression, *batch)
+                checksum, _newline, info = said.partition("\n")
+                part = Part(f"part-{number}", checksum, compression, tuple(batch), info, cache)
+                with self._here(source, file) as local:
+                    yield part, local
+
+    def unpack(self, target: Host, parts: Parts, missing: Mapping[str, int]) -> None:
+        """Add parts to a host's store, those that hold something it lacks."""
+        left = dict(missing)
+        for part, local in parts:
+            if left.keys().isdisjoint(part.paths):
+                continue
+            with target.directory() as directory:
+                file = f"{directory}/archive"
+                target.send(local, file, self.watch.limits.total)
+                arriving = {path: left.get(path, 0) for path in part.paths}
+                self._run(target, "import", arriving, *self._unpacking(part, file))
+            left = {path: size for path, size in left.items() if path not in part.paths}
+            self._say(len(missing) - len(left), missing, left)
+
+    def _unpacking(self, part: Part, file: str) -> list[str]:
+        if part.cache:
+            check = "check" if self.check_sigs else ""
+            return ["unpack_cache", file, part.checksum, check, *part.paths]
+        words = [file, part.checksum, part.compression]
+        if part.info:
+            return ["unpack_large", *words, *part.paths, part.info.rstrip("\n")]
+        return ["unpack", *words]
+
+    @contextlib.contextmanager
+    def _here(self, source: Host, file: str) -> t.Iterator[str]:
+        # Not Ansible's own directory, which may be in memory with /tmp.
+        directory = tempfile.TemporaryDirectory(prefix="closure-nixos-", dir="/var/tmp")
+        try:
+            if source.is_here:
+                yield file
+            else:
+                source.fetch(file, f"{directory.name}/archive", self.watch.limits.total)
+                yield f"{directory.name}/archive"
+        finally:
+            directory.cleanup()
+
+    def _run(self, host: Host, what: str, paths: Mapping[str, int], *words: str) -> str:
+        ended = self.watch.run(host, what, script(*words), paths)
+        if ended.exit_code != 0:
+            place = host.name if what == "import" else "a file"
+            message = explain_copy(ended.stderr, self.watch.path, self.origin, place)
+            raise ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
+        return ended.stdout
+
+    def _say(self, done: int, missing: Mapping[str, int], left: Mapping[str, int]) -> None:
+        total = sum(missing.values())
+        size = f"{format_bytes(total - sum(left.values()))} of {format_bytes(total)}"
+        self.watch.progress.say(f"copied {done} of {len(missing)} paths, {size}")

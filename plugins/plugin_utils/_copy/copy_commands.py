@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: copying a closure from a build host to a target."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
+    Answer,
+    parse_answer,
+    parse_signatures,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
+    check_store_path,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Watch
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import closure_of, lacks
+
+
+def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
+    """Sign paths on the host that has them, with a key that stays there.
+
+    :raises ClosureError: Nix does not sign them
+    """
+    reply = source.read(script("sign", key_file, *paths), deadline=600)
+    if reply.rc != 0:
+        raise ClosureError(
+            f"{source.name} does not sign with {key_file}: {reply.stderr.strip()}. Make a key with "
+            "nix-store --generate-binary-cache-key, and sign as a user whom its Nix trusts.",
+            rc=reply.rc,
+            stderr=reply.stderr,
+        )
+
+
+def without(host: Host, closure: dict[str, int], exclude: list[str]) -> dict[str, int]:
+    """Return a closure without some paths, and without the closures of those that the host has."""
+    known = [check_store_path(path) for path in exclude]
+    lacking = lacks(host, known) if known else set()
+    closures = [path for path in known if path not in lacking]
+    left_out = {*known, *(closure_of(host, *closures) if closures else ())}
+    return {path: size for path, size in closure.items() if path not in left_out}
+
+
+def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: str) -> Answer:
+    """Ask a target which paths of a closure it lacks, and what there is to know about the way.
+
+    :param root: have the target root the closure from now on
+    :param login: who logs in there
+    """
+    words = ("expect", "root" if root else "", login, path, *closure)
+    reply = target.read(script(*words), deadline=120)
+    if reply.rc != 0:
+        raise ClosureError(
+            f"{target.name} does not say which store paths it has: {reply.stderr.strip()}. "
+            "Is Nix on that login's PATH, and may it use the store?",
+            rc=reply.rc,
+            stderr=reply.stderr,
+        )
+    return parse_answer(reply.text, closure)
+
+
+@dataclasses.dataclass
+class Copy:
+    """The way of one closure from the build host to the target."""
+
+    source: Host
+    target: Host
+    path: str
+    watch: Watch
+
+    def signed(self, answer: Answer) -> bool:
+        """Say whether the target trusts the signatures of all that it lacks."""
+        reply = self.source.read(script("signatures", *answer.missing), 120)
+        return answer.accepts(parse_signatures(reply.text))
+
+    def substitute(self, missing: Mapping[str, int]) -> None:
+        """Have the target fetch what its own caches have. What they do not give comes from us."""
+        try:
+            self._run(self.target, missing, "substitute", *missing)
+        except ClosureError as error:
+            self.watch.progress.warn(f"{error} The build host sends what is left.")
+
+    def run(
+        self, answer: Answer, url: str, config: str, bwlimit: int, flags: list[str]
+    ) -> JobResult:
+        """Copy with ``nix copy`` over ssh.
+
+        :param url: of the target's store, :param config: ssh_config(5) that leads there
+        :param bwlimit: KiB a second, 0 for no limit
+        """
+        words = ("copy", self.path, url, config, str(bwlimit), *flags)
+        return self._run(self.source, answer.missing, *words)
+
+    def push(self, closure: Mapping[str, int], url: str) -> JobResult:
+        """Write the closure to a binary cache, from the build host."""
+        return self._run(self.source, closure, "push", url, self.path)
+
+    def pull(self, answer: Answer, url: str, flags: list[str]) -> JobResult:
+        """Fetch the closure from a binary cache, on the target."""
+        return self._run(self.target, answer.missing, "pull", url, self.path, *flags)
+
+    def _run(self, host: Host, missing: Mapping[str, int], verb: str, *words: str) -> JobResult:
+        receiver = self.source if verb == "push" else self.target
+        command = script(verb, *words)
+        return self.watch.run(host, verb, command, missing, receiver)

@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: what all its action plugins do, arguments in and a result out."""
+
+from __future__ import annotations
+
+import abc
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
+    build_connection,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run, this_run
+
+Result = dict[str, t.Any]
+
+
+class ClosureAction(ActionBase, abc.ABC):
+    """An action that runs on the controller and sends shell to the task's host."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    #: the module's argument spec, from ``module_utils/_specs.py``
+    spec: t.ClassVar[dict[str, t.Any]]
+
+    task_run: Run
+    task_vars: dict[str, t.Any]
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        """Validate the arguments, act, and say expected failures as results."""
+        result: Result = super().run(tmp, task_vars)
+        self.task_vars = task_vars or {}
+        self.task_run = this_run()
+        try:
+            return result | self.act(self.validated(self._task.args))
+        except ClosureError as error:
+            return result | as_result(error)
+
+    @abc.abstractmethod
+    def act(self, args: dict[str, t.Any]) -> Result:
+        """Do what the task asks for and return the module's result."""
+
+    @property
+    def check(self) -> bool:
+        """Whether the task runs in check mode."""
+        return bool(self._task.check_mode)
+
+    @property
+    def diff(self) -> bool:
+        """Whether people want to see the change."""
+        return bool(self._task.diff)
+
+    def validated(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return arguments with their defaults and types.
+
+        :raises ClosureError: they do not fit the module's spec
+        """
+        result = ArgumentSpecValidator(**self.spec).validate(args)
+        if result.error_messages:
+            raise ClosureError(f"{self._task.action}: {'. '.join(result.error_messages)}")
+        return t.cast(dict[str, t.Any], result.validated_parameters)
+
+    def target(self) -> Host:
+        """Return the host that the task changes."""
+        return Host(self._connection, self.host_name, self.task_run)
+
+    def fresh_connection(self, retry_for: float = 10) -> Host:
+        """Return the task's host as somebody finds it who has no connection to it yet."""
+        connection, name, run = self._connection, self.host_name, self.task_run
+        return Host(connection, name, run, retry_for=retry_for, answers=True, fresh=True)
+
+    def build_host(self, name: str | None) -> Host:
+        """Return a host that builds, for this run and others: the task's own when none is named."""
+        own = name is None or name == self.host_name
+        connection = self._connection if own else build_connection(self, self.task_vars, str(name))
+        return Host(connection, name or self.host_name, self.task_run, shared=True)
+
+    def progress(self) -> Progress:
+        """Return where to show signs of life of this task."""
+        return Progress(self.task_vars["inventory_hostname"], bool(self._task.no_log))
+
+    @property
+    def host_name(self) -> str:
+        """The name of the host that Ansible connected this task to."""
+        return str(self._task.delegate_to or self.task_vars["inventory_hostname"])

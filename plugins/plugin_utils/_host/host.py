@@ -1,0 +1,395 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: shell scripts on a host, over any connection and become plugin.
+
+Delivery is at least once: a script may have run though the call failed, and may run twice. So a
+script either only reads (:meth:`Host.read`), or is a request that the host answers a second time
+without doing it again (:meth:`Host.change`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import secrets
+import tempfile
+import time
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.become import BecomeBase
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+from ansible.utils.path import unfrackpath
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline import within
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+
+display = Display()
+
+# A dead link is noticed after 15 s of silence. A client of an existing control master cannot set
+# this, so the master has to be our own.
+KEEPALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+# /bin/sh is made by activation, so a broken activation can break it. These are left then.
+SHELLS = ("/bin/sh", "/run/current-system/sw/bin/sh", "/run/booted-system/sw/bin/sh")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What a script said: its exit status and its output, ``stdout`` byte for byte."""
+
+    rc: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        """``stdout`` as text."""
+        return self.stdout.decode(errors="replace")
+
+
+class _CutShortError(Exception):
+    """The script began and its end was never seen."""
+
+
+class _NoShellError(Exception):
+    """The host answers and cannot run the shell."""
+
+
+class Host:
+    """A host that Ansible can reach, by the connection that Ansible made for it.
+
+    :param connection: a connection plugin with its options and its become plugin set
+    :param name: the host's name in the inventory, for messages
+    :param shared: whether other runs may change this host at the same time, as on a build host
+    :param retry_for: seconds for which a lost connection is made again, once the host has answered
+    :param answers: whether the host answered before this task, so that the first connection gets
+        that time too
+    :param fresh: whether to make a connection of its own
+    """
+
+    def __init__(
+        self,
+        connection: ConnectionBase,
+        name: str,
+        run: Run,
+        *,
+        shared: bool = False,
+        retry_for: float = 120,
+        answers: bool = False,
+        fresh: bool = False,
+    ) -> None:
+        self.name = name
+        self.run = run
+        self.retry_for = retry_for
+        self._who = "" if shared else run.who
+        self._connection = connection
+        # A fresh_connection finds out whether others could come in, and they have the first only.
+        self._shells = list(SHELLS[:1] if fresh else SHELLS)
+        # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
+        self._takes_stdin = bool(connection.has_pipelining)
+        self._answered = answers
+        # Names the boot of the host that we have met.
+        self._boot = ""
+        self._retries = 0
+        self._control_socket: pathlib.Path | None = None
+        self._prepare(fresh)
+
+    def read(self, text: str, deadline: float = 30) -> Reply:
+        """Run a script that changes nothing, again if the connection fails.
+
+        :param deadline: seconds after which the connection is given up and made anew
+        :raises AnsibleConnectionFailure: the host cannot be reached
+        :raises ClosureError: the host answers and has no working shell
+        """
+        give_up = time.monotonic() + self.retry_for
+        while True:
+            self.run.check_alive()
+            self._answered |= self._has_master()
+            try:
+                reply = self._attempt(text, deadline)
+            except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
+                self._answered |= self._has_master()
+                self.reconnect()
+                if not self._may_try_again(give_up):
+                    raise self._unreachable(error, deadline) from error.__cause__
+                display.display(f"{self.name}: the connection is lost, connecting again")
+                time.sleep(1)
+            except _NoShellError:
+                self._next_shell()
+            else:
+                self._answered = True
+                return reply
+
+    def _has_master(self) -> bool:
+        """A control master of ours means that the host has answered, within the last minute."""
+        return bool(self._control_socket and self._control_socket.exists())
+
+    def _may_try_again(self, give_up: float) -> bool:
+        """A host that has answered gets our time, one that never has gets Ansible's retries."""
+        if self._answered:
+            return time.monotonic() <= give_up
+        self._retries -= 1
+        return self._retries >= 0
+
+    def change(
+        self,
+        *words: str,
+        request: str,
+        then: tuple[str, ...] = (),
+        deadline: float = 60,
+    ) -> Reply:
+        """Have the host call a shell function once, however often the connection fails.
+
+        A host that has rebooted since it first answered refuses: it does not know what it did.
+
+        :param request: names this call among those of the task, the same when it is sent again
+        :param then: a call that only reads, for after it
+        """
+        identity = (self.run.id, self._who, f"{self.run.task}-{request}", self._boot)
+        text = script("request", *identity, *words, then=then)
+        return self.read(text, deadline)
+
+    @contextlib.contextmanager
+    def directory(self) -> t.Iterator[str]:
+        """Have a directory on the host for files on their way, private to the login and to root.
+
+        Not in /tmp, which may be in memory.
+        """
+        path = f"/var/tmp/closure-nixos-{secrets.token_hex(8)}"
+        # In its own name, because plugins read and write files as the login.
+        self._as_login(f"mkdir -p -m 700 {path}", 60)
+        try:
+            yield path
+        finally:
+            # A host that is gone keeps them; the error that says so must not be hidden.
+            with contextlib.suppress(AnsibleError):
+                self.read(script("remove", path))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the host's files are the controller's."""
+        return bool(self._connection.transport == "local")
+
+    def fetch(self, path: str, local: str, deadline: float) -> None:
+        """Copy a file of the login to the controller, again if the connection fails."""
+        self._again(lambda: self._connection.fetch_file(path, local), f"{path} from", deadline)
+
+    def send(self, local: str, path: str, deadline: float) -> None:
+        """Copy a file of the controller to the login, again if the connection fails."""
+        self._again(lambda: self._connection.put_file(local, path), f"{path} to", deadline)
+
+    def limit_files(self, bwlimit: int) -> None:
+        """Carry files at no more than so many KiB a second, 0 for no limit.
+
+        :raises ClosureError: the connection plugin cannot
+        """
+        if not bwlimit or self.is_here:
+            return
+        connection = self._connection
+        method = connection.transport == "ssh" and connection.get_option("ssh_transfer_method")
+        if method not in ("smart", "sftp", "scp"):
+            raise ClosureError(
+                f"The files for {self.name} cannot be held to bwlimit: only the connection plugin "
+                "ssh can, by sftp or scp. Leave bwlimit out, or copy by another road."
+            )
+        program = "scp" if method == "scp" else "sftp"
+        connection.set_option("ssh_transfer_method", program)
+        extra = connection.get_option(f"{program}_extra_args") or ""
+        # Their unit is the Kbit of 1024 (sftp(1), scp(1)).
+        connection.set_option(f"{program}_extra_args", f"{extra} -l {bwlimit * 8}".strip())
+
+    def _as_login(self, command: str, deadline: float) -> None:
+        call = functools.partial(self._connection.exec_command, command, sudoable=False)
+        self._again(call, f"the answer to `{command}` of", deadline)
+
+    def _again(self, call: t.Callable[[], object], what: str, deadline: float) -> None:
+        """Do what may be done twice until the connection holds."""
+        give_up = time.monotonic() + self.retry_for
+        while True:
+            self.run.check_alive()
+            try:
+                within(deadline, call)
+            except (AnsibleConnectionFailure, TimeoutError) as error:
+                self.reconnect()
+                if not self._answered or time.monotonic() > give_up:
+                    raise self._unreachable(error, deadline) from error.__cause__
+                time.sleep(1)
+            except AnsibleError as error:
+                raise ClosureError(f"{self.name}: {what} was not carried: {error}") from error
+            else:
+                return
+
+    def reconnect(self) -> None:
+        """Make the next script open a connection of its own.
+
+        A control master that hangs would hang ``ssh -O stop`` too: it loses its socket instead
+        and ends by its keepalive.
+        """
+        if self._control_socket:
+            self._control_socket.unlink(missing_ok=True)
+        elif type(self._connection).reset is not ConnectionBase.reset:
+            # What is wrong with the connection, the next script will hear.
+            with contextlib.suppress(AnsibleError, TimeoutError):
+                within(10, self._connection.reset)
+
+    @property
+    def has_own_connection(self) -> bool:
+        """Whether no other task can have made the connection: false where nobody knows."""
+        if not self._control_socket:
+            return False
+        arguments = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+        given = " ".join(self._connection.get_option(name) or "" for name in arguments)
+        return "controlpath" not in given.lower()
+
+    def _prepare(self, fresh: bool) -> None:
+        options = self._connection.option_definitions
+        if "pipelining" in options:
+            # Without it `local` gives a become password a terminal and loses the script.
+            self._connection.set_option("pipelining", True)
+        if "use_tty" in options:
+            # A terminal would change the bytes of a script that travels as a file.
+            self._connection.set_option("use_tty", False)
+        if "reconnection_retries" in options:
+            # Its retries run a script again; ours know which may be.
+            self._retries = int(self._connection.get_option("reconnection_retries") or 0)
+            self._connection.set_option("reconnection_retries", 0)
+        if "control_path" in options:
+            self._own_control_master(secrets.token_hex(8) if fresh else "")
+
+    def _own_control_master(self, nonce: str) -> None:
+        option = self._connection.get_option
+        extra = option("ssh_extra_args") or ""
+        self._connection.set_option("ssh_extra_args", f"{extra} {KEEPALIVE}".strip())
+        place = (option("host"), option("port"), option("remote_user"), option("ssh_common_args"))
+        name = "cn-" + hashlib.sha1(f"{place}{nonce}".encode()).hexdigest()[:10]
+        self._connection.set_option("control_path", f"%(directory)s/{name}")
+        self._control_socket = pathlib.Path(unfrackpath(option("control_path_dir")), name)
+
+    def _attempt(self, text: str, deadline: float) -> Reply:
+        nonce = secrets.token_hex(8)
+        framed = _frame(text, nonce)
+        deliver = self._by_stdin if self._takes_stdin else self._by_file
+        rc, stdout, stderr = within(deadline, lambda: deliver(framed))
+        chatter, begun, rest = stdout.partition(f"{nonce} begin ".encode())
+        if not begun:
+            return self._not_begun(text, deadline, rc, chatter, stderr)
+        boot, _newline, rest = rest.partition(b"\n")
+        self._boot = self._boot or boot.decode()
+        said, end, status = rest.rpartition(f"\n{nonce} end ".encode())
+        if not end:
+            raise _CutShortError
+        return Reply(int(status), said, stderr.decode(errors="replace"))
+
+    def _not_begun(
+        self, text: str, deadline: float, rc: int, stdout: bytes, stderr: bytes
+    ) -> Reply:
+        """Tell why a script did not begin: no shell, no stdin, or no way in."""
+        if self._lacks_shell(rc, deadline):
+            raise _NoShellError
+        if rc == 0 and self._takes_stdin:  # the shell read an empty script
+            self._takes_stdin = False
+            return self._attempt(text, deadline)
+        said = (stderr + stdout).decode(errors="replace").strip()
+        raise ClosureError(
+            f"{self.name} does not run {self._shells[0]} for us (exit status {rc}): {said}. "
+            "Check the login's shell and become settings for this host.",
+            rc=rc,
+            stderr=said,
+        )
+
+    def _lacks_shell(self, rc: int, deadline: float) -> bool:
+        if self._becomes():
+            # sudo says of a broken shell what it likes, and a missing sudo would say 127 itself.
+            probe = f"{self._shells[0]} -c :"
+            call = functools.partial(self._connection.exec_command, probe, sudoable=False)
+            rc = within(deadline, call)[0]
+        return rc in (126, 127)
+
+    def _next_shell(self) -> None:
+        broken = self._shells.pop(0)
+        if not self._shells:
+            raise ClosureError(
+                f"{self.name} answers, but {broken} does not run, and no other shell that "
+                "was tried did. Boot an older generation on its console."
+            )
+
+    def _by_stdin(self, framed: bytes) -> tuple[int, bytes, bytes]:
+        return self._execute(f"{self._shells[0]} -s", framed)
+
+    def _by_file(self, framed: bytes) -> tuple[int, bytes, bytes]:
+        """For a connection that has no stdin: a file that only this login can read."""
+        directory = f"/tmp/closure-nixos-{secrets.token_hex(8)}"
+        self._connection.exec_command(f"mkdir -m 700 {directory}", sudoable=False)
+        with tempfile.NamedTemporaryFile() as local:
+            local.write(framed)
+            local.flush()
+            self._connection.put_file(local.name, f"{directory}/script")
+        try:
+            return self._execute(f"{self._shells[0]} {directory}/script", None)
+        finally:
+            self._connection.exec_command(f"rm -rf {directory}", sudoable=False)
+
+    def _execute(self, command: str, stdin: bytes | None) -> tuple[int, bytes, bytes]:
+        connection = self._connection
+        if become := self._becomes():
+            connection._shell.executable = self._shells[0]  # become wraps the command in it
+            command = become.build_become_command(command, connection._shell)
+        return connection.exec_command(command, in_data=stdin, sudoable=True)
+
+    def _becomes(self) -> BecomeBase | None:
+        """Like ActionBase, do not become the user who is logged in."""
+        become = self._connection.become
+        if not become:
+            return None
+        try:
+            login = self._connection.get_option("remote_user")
+        except KeyError:
+            login = None
+        return become if login is None or login != become.get_option("become_user") else None
+
+    def _unreachable(self, error: Exception, deadline: float) -> AnsibleConnectionFailure:
+        if isinstance(error, AnsibleConnectionFailure):
+            return error
+        what = f"gave no answer in {deadline:g} s"
+        if isinstance(error, _CutShortError):
+            what = "lost the connection in the middle of a script"
+        again = f", again and again for {self.retry_for:g} s" if self._answered else ""
+        return AnsibleConnectionFailure(
+            f"{self.name} {what}{again}. Look whether it is up, and busy or out of memory."
+        )
+
+
+def _frame(text: str, nonce: str) -> bytes:
+    """Wrap a script so that it runs whole or not at all, and so that its output can be told apart.
+
+    The shell reads the whole function before it runs any of it; commands cannot eat the script,
+    because their stdin is empty; a login's chatter stands before the first mark; and output that
+    was cut lacks the last.
+    """
+    return (
+        f"main() {{\n{text}\n}}\n"
+        f"frame() {{\nread -r boot <{_BOOT_ID} || boot=\n"
+        f"printf '%s begin %s\\n' {nonce} \"$boot\"\n(main) </dev/null\nrc=$?\n"
+        f'[ "$rc" -ne 255 ] || rc=254\nprintf \'\\n%s end %s\\n\' {nonce} "$rc"\nexit "$rc"\n}}\n'
+        "frame\n"
+    ).encode(errors="surrogateescape")
+
+
+def require_success(host: Host, reply: Reply, what: str) -> None:
+    """Refuse an answer that is a failure.
+
+    :param what: that the host does not do, for the message
+    """
+    if reply.rc != 0:
+        said = reply.stderr.strip() or reply.text.strip()
+        raise ClosureError(f"{host.name} {what}: {said}", rc=reply.rc, stderr=reply.stderr)

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# Stands in front of every script that is sent to a host.
+
+# sshd gives a login that is not bash nothing but /usr/bin:/bin, and NixOS keeps no tools there.
+PATH="$PATH:/run/wrappers/bin:/run/current-system/sw/bin:/run/booted-system/sw/bin"
+PATH="$PATH:/nix/var/nix/profiles/default/bin"
+LC_ALL=C
+umask 077
+export PATH LC_ALL
+
+# What must outlive a connection: in memory for root, who activates; at home for others, who build.
+if [ "$(id -u)" -eq 0 ]; then
+    state=/run/closure-nixos
+else
+    state="${XDG_STATE_HOME:-${HOME:?has no value on this host}/.local/state}/closure-nixos"
+fi
+
+# A message for people, and the failure of the script. Nothing may exit with 255: ssh says that
+# of a lost connection.
+die() {
+    printf '%s\n' "$1" >&2
+    exit "${2:-1}"
+}
+
+# Writes standard input to the file $1 in one step, so that a reader finds all of it or the old.
+write() {
+    cat >"$1.new" && mv -f "$1.new" "$1"
+}
+
+# remove PATH...: and all below it.
+remove() {
+    rm -rf "$@"
+}
+
+boot_id() {
+    cat /proc/sys/kernel/random/boot_id
+}
+
+# claim RUN WHO: makes RUN this host's run, or refuses a run that a newer one has replaced. What
+# is left of a killed ansible-playbook (its workers live on) can then do nothing more here.
+claim() {
+    mkdir -p "$state/runs"
+    current=$(cat "$state/current" 2>/dev/null) || current=
+    [ "$current" != "$1" ] || return 0
+    [ ! -e "$state/runs/$1" ] ||
+        die "this run was replaced on this host by a newer one: $(cat "$state/runs/$current")" 75
+    printf '%s\n' "$2" | write "$state/runs/$1"
+    printf '%s\n' "$1" | write "$state/current"
+}
+
+# request RUN WHO ID BOOT FUNCTION [ARGUMENT...]: runs the function in the name of RUN, and only once:
+# a connection may fail after the script ran, so it is sent again and then repeats its answer.
+# Without WHO the host is shared by all runs, as a build host is, and RUN claims nothing.
+request() {
+    [ -z "$4" ] || [ "$4" = "$(boot_id)" ] ||
+        die 'this host has rebooted since the task began: run the task again' 75
+    command -v flock >/dev/null || die "flock is not on this host's PATH: install util-linux there" 75
+    mkdir -p "$state"
+    exec 9>"$state/lock"
+    flock -w 20 9 || die "another request holds $state/lock on this host" 75
+    [ -z "$2" ] || claim "$1" "$2"
+    answer="$state/requests/$1/$3"
+    shift 4
+    if [ ! -e "$answer/rc" ]; then
+        # An answer without its exit status was cut short (killed, or out of space).
+        [ ! -d "$answer" ] || die "this request was interrupted before: see $answer on this host" 75
+        mkdir -p "$answer"
+        find "$state/requests" -mindepth 1 -maxdepth 1 -mtime +0 -exec rm -rf {} +
+        trap '' HUP PIPE
+        rc=0
+        # What the function leaves running must not keep the lock.
+        ("$@") >"$answer/out" 2>"$answer/err" 9>&- || rc=$?
+        printf '%s\n' "$rc" | write "$answer/rc"
+    fi
+    exec 9>&-
+    cat "$answer/out"
+    cat "$answer/err" >&2
+    return "$(cat "$answer/rc")"
+}

@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: a long command on a host that no connection holds.
+
+The host keeps all of it (``job.sh``); we ask for what is new since a byte offset, so a lost
+connection costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+
+# Fifths of a second that the host waits for news before it answers: 5 s, and 1 s after the start.
+PATIENT_POLL = 25
+FIRST_POLL = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class JobResult:
+    """How a job ended.
+
+    :param exit_code: of the command; ``None`` when it was killed, or nobody saw its end
+    :param how: systemd's words for the end, such as ``success exited 0``, or ``gone``
+    """
+
+    exit_code: int | None
+    how: str
+    stdout: str
+    stderr: str
+
+
+class Job:
+    """A command that runs detached on a host.
+
+    :param name: names the job on that host, ``[a-z0-9-]``; one of a name runs at a time
+    :param unit: the systemd unit to run it as, where the host has systemd
+    :param lease: seconds after which the job ends itself when nobody asks after it; 0 for never
+    """
+
+    def __init__(self, host: Host, name: str, unit: str = "", lease: int = 0) -> None:
+        self.name = name
+        self._host = host
+        self._unit = unit
+        self._lease = lease
+        self._token = secrets.token_hex(4)
+        self._streams = (bytearray(), bytearray())
+        self._heard: Reply | None = None
+
+    def start(self, command: str) -> None:
+        """Start the shell command, and listen for a second: many have ended then.
+
+        :raises ClosureError: the host refuses, or a job of this name is running there
+        """
+        words = ("job_start", self.name, self._unit, str(self._lease), command)
+        request, poll = f"start-{self._token}", self._poll_words(FIRST_POLL)
+        reply = self._host.change(*words, request=request, then=poll)
+        if reply.rc != 0:
+            raise ClosureError(
+                f"{self._host.name} does not start {self.name}: {reply.stderr.strip()}",
+                rc=reply.rc,
+                stderr=reply.stderr,
+            )
+        self._heard = reply
+
+    def wait(
+        self, limit: float, hear: t.Callable[[bytes, bytes], None] = lambda out, err: None
+    ) -> JobResult:
+        """Follow the job to its end.
+
+        :param limit: seconds to wait
+        :param hear: called with what came new on stdout and stderr at each poll
+        :raises TimeoutError: the job still runs; it is left running
+        :raises AnsibleConnectionFailure: the connection was lost for too long
+        """
+        end = time.monotonic() + limit
+        while True:
+            condition, *new = self._poll(end - time.monotonic())
+            for stream, part in zip(self._streams, new, strict=True):
+                stream += part
+            hear(*new)
+            if condition != "running":
+                return self._ended(condition)
+            if time.monotonic() > end:
+                raise TimeoutError
+
+    def stop(self) -> None:
+        """End the job and everything it started."""
+        self._host.read(script("job_stop", self.name))
+
+    def forget(self) -> None:
+        """Remove what the host keeps of an ended job."""
+        self._host.read(script("job_forget", self.name))
+
+    def _poll(self, left: float) -> tuple[str, bytes, bytes]:
+        words = self._poll_words(max(0, min(PATIENT_POLL, round(left * 5))))
+        reply = self._heard or self._host.read(script(*words))
+        self._heard = None
+        return _parts(self._host, reply)
+
+    def _poll_words(self, wait: int) -> tuple[str, ...]:
+        offsets = [str(len(stream)) for stream in self._streams]
+        return ("job_poll", self.name, *offsets, str(wait), secrets.token_hex(4))
+
+    def _ended(self, how: str) -> JobResult:
+        # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.
+        words = how.split()
+        code = int(words[2]) if len(words) == 3 and words[1] == "exited" else None
+        return JobResult(code, how, *(stream.decode(errors="replace") for stream in self._streams))
+
+
+def run_leased(
+    host: Host,
+    what: str,
+    command: str,
+    limit: float,
+    hear: t.Callable[[bytes, bytes], None],
+    lease: int = 30,
+) -> JobResult:
+    """Run a command as a job that ends with us: a build or a copy.
+
+    :param what: a verb, for the job's name and for messages
+    :raises ClosureError: it did not end within the limit; it was stopped
+    """
+    job = Job(host, f"{what}-{host.run.task}", lease=lease)
+    job.start(command)
+    try:
+        ended = job.wait(limit, hear)
+    except TimeoutError as error:
+        job.stop()
+        message = f"{host.name} did not {what} within {limit:g} s. It was stopped there."
+        raise ClosureError(message) from error
+    except BaseException:  # a task's timeout is one
+        job.stop()
+        raise
+    job.forget()
+    return ended
+
+
+def _parts(host: Host, reply: Reply) -> tuple[str, bytes, bytes]:
+    if reply.rc != 0:
+        raise ClosureError(f"{host.name}: {reply.stderr.strip()}", rc=reply.rc)
+    condition, sizes, rest = reply.stdout.split(b"\n", 2)
+    out, err = (int(size) for size in sizes.split())
+    if len(rest) != out + err:
+        raise ClosureError(f"{host.name} lost output of a job: {len(rest)} of {out + err} bytes.")
+    return condition.decode(), rest[:out], rest[out:]

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: one run of ansible-playbook, known on the hosts and on the controller.
+
+A run has an identity that all its workers share, because ``kill -9`` of ansible-playbook leaves
+its workers running: a host keeps the run that came last and refuses what is left of older ones
+(``claim`` in ``host.sh``), and an orphaned worker stops by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import getpass
+import os
+import pathlib
+import platform
+import secrets
+import time
+import typing as t
+
+from ansible import constants as C
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """This run, as seen by one execution of one task.
+
+    :param id: the same in all workers of one ansible-playbook, and in no other
+    :param who: who deploys, for people
+    :param task: this execution of a task; a loop executes its task several times
+    :param directory: on the controller, private to the run; ansible-playbook removes it at its end
+    """
+
+    id: str
+    who: str
+    task: str
+    directory: pathlib.Path
+    parent: int
+
+    def check_alive(self) -> None:
+        """Stop a worker whose ansible-playbook is gone.
+
+        :raises ClosureError: there is nobody left to hear of a result
+        """
+        if os.getppid() != self.parent:
+            raise ClosureError("ansible-playbook has ended, so this worker stops too.")
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> t.Iterator[pathlib.Path]:
+        """Hold the run's lock of that name on the controller; the kernel frees it at our death.
+
+        :returns: a path in the run's directory for what the lock protects
+        """
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        with open(self.directory / f"{name}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.directory / name
+
+
+def this_run() -> Run:
+    """Return the run that this worker belongs to.
+
+    ansible-core makes ``DEFAULT_LOCAL_TMP`` once in the main process, with its pid and random
+    characters in the name, before it forks workers (``ansible.constants``).
+    """
+    local_tmp = pathlib.Path(C.DEFAULT_LOCAL_TMP)
+    started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return Run(
+        id=local_tmp.name,
+        who=f"{getpass.getuser()}@{platform.node()}, first seen {started}",
+        task=secrets.token_hex(8),
+        directory=local_tmp / "closure-nixos",
+        parent=os.getppid(),
+    )

@@ -1,0 +1,25 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# Questions to a store.
+
+# missing PATH...: prints those that this store does not have. A closure can be longer than what
+# one command takes.
+missing() {
+    printf '%s\n' "$@" | xargs nix-store --check-validity --print-invalid
+}
+
+# settings: what Nix is told; by its name before Nix 2.20, and from then on.
+settings() {
+    nix --extra-experimental-features nix-command show-config 2>/dev/null ||
+        nix --extra-experimental-features nix-command config show
+}
+
+# closure PATH...: prints "PATH SIZE" for each path of their closure, sizes in bytes of NAR.
+closure() {
+    paths=$(nix-store --query --requisites "$@") || exit
+    # shellcheck disable=SC2086 # store paths have no blanks
+    { printf '%s\n' "$paths" && printf '%s\n' $paths | xargs nix-store --query --size; } |
+        awk '/^\// { path[n++] = $1; next } { print path[i++], $1 }'
+}

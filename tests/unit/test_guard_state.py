@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Systems on trial: what the host says of them, and what is tried at all."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Step, on_trial
+from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_state import (
+    parse_deployment,
+    parse_guard,
+)
+
+OLD, NEW = "/nix/store/old-nixos-system-a-1", "/nix/store/new-nixos-system-a-2"
+SPECIAL = f"{NEW}/specialisation/night"
+LINES = [
+    ("user", "root"),
+    ("guard", "armed"),
+    ("guard_old", OLD),
+    ("guard_to", NEW),
+    ("guard_runs", NEW),
+    ("guard_boots", "1"),
+    ("guard_who", "me"),
+    ("guard_failed", "a.service"),
+    ("guard_failed", "b.service"),
+    ("deployment_outcome", "unconfirmed"),
+    ("deployment_from", OLD),
+]
+
+
+def test_a_guard_is_read() -> None:
+    guard = parse_guard(LINES)
+    assert guard
+    assert (guard.state, guard.old, guard.to, guard.boots) == ("armed", OLD, NEW, True)
+    assert guard.failed_before == ("a.service", "b.service")
+    assert parse_guard([("guard", ""), ("guarded", "x")]) is None
+    assert parse_deployment(dict(LINES)) == {"outcome": "unconfirmed", "from": OLD}
+    assert parse_deployment({"user": "root"}) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "waits", "story"),
+    [
+        ("armed", True, None),
+        ("confirmed", True, None),
+        ("done", False, "stays with nixos-system-a-2, which was confirmed."),
+        ("back", True, "is going back to nixos-system-a-1, because it hung."),
+        ("returned", False, "went back to nixos-system-a-1, because it hung."),
+        ("lost", False, "could not go all the way back to nixos-system-a-1, because it hung."),
+    ],
+)
+def test_what_a_guard_did(state: str, waits: bool, story: str | None) -> None:
+    why = [("guard_why", "it hung ")]
+    guard = parse_guard([*LINES[:1], ("guard", state), *LINES[2:], *why])
+    assert guard and guard.waits is waits
+    if story:
+        assert guard.story == story
+
+
+SWITCH, BOOT = Step("switch", NEW), Step("boot", NEW)
+
+
+@pytest.mark.parametrize(
+    ("action", "steps", "tried"),
+    [
+        pytest.param("switch", (SWITCH,), (Step("test", NEW),), id="a switch is tried"),
+        pytest.param("switch", (BOOT,), (), id="what runs already is not tried"),
+        pytest.param(
+            "switch", (BOOT, Step("test", SPECIAL)), (Step("test", SPECIAL),), id="specialisation"
+        ),
+        pytest.param("test", (Step("test", NEW),), (Step("test", NEW),), id="a test"),
+        pytest.param("auto", (BOOT,), (BOOT,), id="auto, which only a reboot brings"),
+        pytest.param("auto", (SWITCH,), (Step("test", NEW),), id="auto, live"),
+        pytest.param("boot", (BOOT,), (BOOT,), id="boot"),
+        pytest.param("switch", (), (), id="nothing left"),
+    ],
+)
+def test_what_is_tried(action: str, steps: tuple[Step, ...], tried: tuple[Step, ...]) -> None:
+    assert on_trial(action, steps) == tried

@@ -27,6 +27,7 @@ SHIPPED = {
     "changelogs",
     "docs",
     "meta",
+    "nix",
     "playbooks",
     "plugins",
     "roles",

@@ -24,5 +24,5 @@ class ActionModule(ClosureAction):
         host = self.target()
         if args["connect_timeout"]:
             limit = args["connect_timeout"]
-            host = Host(self._connection, host.name, host.run, retry_for=limit, answers=True)
+            host = Host(self._connection, host.name, host.task_run, retry_for=limit, answers=True)
         return roll_back(host, args, self.progress(), self.check, self.diff)

@@ -43,7 +43,7 @@ class ActionModule(ClosureAction):
         refuse_home(host, args["path"])
         path = str(self._loader.path_dwim(args["path"]))
         source = pin_source(args)
-        text = _said(host, path, host.read(script("pin_read", path))).text
+        text = _said(host, path, host.run(script("pin_read", path))).text
         old, new = read_pin(text, path), self._fetch(host, source, args["timeout"])
         changed = not same_source(old, new)
         after = pin_text(new) if changed else text
@@ -71,7 +71,7 @@ class ActionModule(ClosureAction):
 
 
 def _write(host: Host, path: str, text: str) -> Reply:
-    return host.change("pin_write", path, text, request="pin")
+    return host.run_once("pin_write", path, text, request="pin")
 
 
 def _said(host: Host, path: str, reply: Reply) -> Reply:

@@ -400,19 +400,21 @@ def test_an_orphaned_worker_stops_and_can_do_nothing_more(
     started = start_play(playbook(OWN), "-i", wire.inventory(), env=PLUGINS)
     until(functools.partial(wire.count, "node1"))
     first = wire.fleet.exec("node1", f"cat {state}/current").strip()
+    assert len(started.processes()) > 1
     started.process.kill()
     started.process.wait()
-    assert started.processes()
     until(lambda: not started.processes(), 15)
 
     wire.login("root", "node1", change=f"echo x >>{wire.counter}; echo second")
     assert said_by(wire(OWN), "root")["stdout"] == "second\n"
     assert wire.count("node1") == 2
     assert wire.fleet.exec("node1", f"cat {state}/current").strip() != first
-    late = script("request", first, "who", "late", "", "remove", wire.counter)
-    told = wire.fleet.exec("node1", f"({late}) 2>&1; echo $?")
-    assert told.endswith("\n75\n")
-    assert "this run was replaced on this host by a newer one: root@" in told
+    boot = wire.fleet.exec("node1", "cat /proc/sys/kernel/random/boot_id").strip()
+    for called in (("remove", wire.counter), ("reboot_host", boot)):
+        late = script("request", first, "who", "late", "", *called).text
+        told = wire.fleet.exec("node1", f"({late}) 2>&1; echo $?")
+        assert told.endswith("\n75\n")
+        assert "this run was replaced on this host by a newer one: root@" in told
     assert wire.count("node1") == 2
     # The lease ends what the first run has left behind.
     until(functools.partial(sleeps_no_more, wire, "node1", 60), 60)

@@ -46,7 +46,7 @@ menuentry "NixOS - Configuration 1 (2026-11-20 - 26.05)" --class nixos {
 )
 def test_the_title_of_grubs_entry(path: str, title: str) -> None:
     done = subprocess.run(
-        ["sh", "-c", script("grub_title", path)],
+        ["sh", "-c", script("grub_title", path).text],
         input=GRUB_CFG,
         stdout=subprocess.PIPE,
         text=True,

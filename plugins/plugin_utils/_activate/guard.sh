@@ -73,6 +73,7 @@ uptime() {
     cut -d . -f 1 /proc/uptime
 }
 
+# generation_of PROFILE: the number of its current generation.
 generation_of() {
     current=$(readlink "$1") || return 0
     current=${current##*/}
@@ -127,14 +128,14 @@ guard_reason() {
         guard_overdue "$(cat "$guard/reached")" "$check" 'was not confirmed'
     elif [ -e "$guard/ended" ]; then
         guard_overdue "$(cat "$guard/ended")" "$confirm" 'was not confirmed'
-    elif job=$state/jobs/activation && job_runs; then
+    elif job_runs "$state/jobs/activation"; then
         guard_overdue "$armed" "$limit" 'was not activated'
     else
         uptime | write "$guard/ended"
     fi
 }
 
-# guard_overdue SINCE SECONDS WHAT
+# guard_overdue SINCE SECONDS WHAT: prints that it did not happen in that time.
 guard_overdue() {
     [ $(($(uptime) - $1)) -lt "$2" ] || printf 'it %s within %s s\n' "$3" "$2"
 }

@@ -110,7 +110,7 @@ def _from_trial(
     """Return the result of going back from a system on trial, which the host's guard does."""
     # A trial that has ended is told of to the run that began it.
     guard = facts.guard
-    if guard and not guard.waits and guard.run != host.run.id:
+    if guard and not guard.waits and guard.run != host.task_run.id:
         guard = None
     name = name_system(facts.running)
     same = _switch_arguments(args | {"action": "test"}, str(facts.running))

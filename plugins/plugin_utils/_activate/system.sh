@@ -105,6 +105,7 @@ loader_boots() {
         "/boot/loader/entries/${entry%.conf}.conf" 2>/dev/null
 }
 
+# resolve LINK: where it leads, if it is there.
 resolve() {
     [ ! -e "$1" ] || readlink -f "$1"
 }
@@ -148,7 +149,7 @@ unacknowledged_activation() {
     [ -e "$activation/acknowledged" ] || tail -n 1 "$activation/command" 2>/dev/null
 }
 
-# acknowledged_facts ...: the system_facts for who has heard how our last activation ended. One that was
+# acknowledged_facts PROFILE [PATH [SPECIALISATION]]: the system_facts for who has heard how our last activation ended. One that was
 # killed has left half of its work, and is not over until another one has ended.
 acknowledged_facts() {
     activation="$state/jobs/activation"
@@ -179,6 +180,7 @@ settled_units() {
     printf '%s\n\n' "$looked"
 }
 
+# unit_states UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each.
 unit_states() {
     for name in "$@"; do
         printf '%s' "$name"
@@ -189,6 +191,7 @@ unit_states() {
     done
 }
 
+# path_facts PATH: what is known of a path that may be activated.
 path_facts() {
     if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
     boot_room "$1"

@@ -59,14 +59,14 @@ def read_facts(
     :param acknowledged: whether we have heard how our last activation ended
     """
     function = "acknowledged_facts" if acknowledged else "system_facts"
-    reply = host.read(script(function, profile, path, specialisation))
+    reply = host.run(script(function, profile, path, specialisation))
     require_success(host, reply, "does not say what it is")
     return parse_facts(reply.text, profile)
 
 
 def all_facts(host: Host, profile: str) -> Facts:
     """Ask a host all that it says of itself, in one round trip."""
-    reply = host.read(script("host_facts", profile))
+    reply = host.run(script("host_facts", profile))
     require_success(host, reply, "does not say what it is")
     return parse_facts(reply.text, profile)
 
@@ -123,14 +123,15 @@ def set_profile(
     """
     old = [word for entry in surplus for word in (str(entry.number), entry.path)]
     words = ("profile_update", profile, check_store_path(path), str(number or ""), *old)
-    reply = host.change(*words, request="profile-set")
+    reply = host.run_once(*words, request="profile-set")
     require_success(host, reply, f"does not set {profile} to {path}")
     return parse_generations(reply.text, profile)
 
 
 def reboot(host: Host, boot_id: str) -> None:
     """Reboot a host, unless it is on another boot than the one of that name."""
-    require_success(host, host.read(script("reboot_host", boot_id)), "does not reboot")
+    reply = host.run_once("reboot_host", boot_id, request="reboot", any_boot=True)
+    require_success(host, reply, "does not reboot")
 
 
 def plan(host: Host, path: str) -> UnitPlan | None:
@@ -138,7 +139,7 @@ def plan(host: Host, path: str) -> UnitPlan | None:
 
     :returns: ``None`` when another switch has the lock, which planning needs as well
     """
-    reply = host.read(script("dry_activate", path), deadline=180)
+    reply = host.run(script("dry_activate", path), deadline=180)
     if parse_report(reply.text, "").lock_busy:
         return None
     require_success(host, reply, f"does not plan the activation of {path}")
@@ -193,7 +194,7 @@ def follow(host: Host, limit: float, progress: Progress, job: Job | None = None)
 
 def look_at(host: Host, units: tuple[str, ...]) -> tuple[dict[str, UnitState], ...]:
     """Look at units that have failed, once those that systemd starts again have had their time."""
-    reply = host.read(script("settled_units", *units))
+    reply = host.run(script("settled_units", *units))
     require_success(host, reply, f"does not say what became of {', '.join(units)}")
     return parse_looks(reply.text)
 

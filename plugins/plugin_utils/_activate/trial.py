@@ -35,7 +35,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job, JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 # Seconds that a host may take to go back, beyond those it waits for a confirmation.
 WAY_BACK = 300
@@ -110,7 +110,7 @@ class Trial(Activation):
             *("guard_arm", self.profile, str(facts.path), runs),
             str(int(self.args["install_bootloader"])) if boots else "",
             *(str(self.args[name]) for name in ("confirm_timeout", "check_timeout", "timeout")),
-            *(self.args["on_rollback_failure"], script("guard_run")),
+            *(self.args["on_rollback_failure"], script("guard_run").text),
         )
         _demand(self.host, *words, request="guard-arm")
 
@@ -177,7 +177,7 @@ def order_back(host: Host, why: str) -> None:
 
 def confirm(host: Host, profile: str, path: str) -> None:
     """Confirm the system that is on trial; from then on the host makes it its boot default."""
-    _demand(host, "guard_confirm", path, _commit(profile, path), request="guard-confirm")
+    _demand(host, "guard_confirm", path, _commit(profile, path).text, request="guard-confirm")
 
 
 def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
@@ -185,11 +185,11 @@ def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
     Job(host, JOB, UNIT).start(_commit(profile, path, install))
 
 
-def _commit(profile: str, path: str, install: bool = False) -> str:
+def _commit(profile: str, path: str, install: bool = False) -> Script:
     return script("noted", "commit", str(int(install)), profile, path)
 
 
 def _demand(host: Host, *words: str, request: str) -> None:
-    reply = host.change(*words, request=request)
+    reply = host.run_once(*words, request=request)
     if reply.rc != 0:
         raise ClosureError(f"{host.name}: {reply.stderr.strip()}.", rc=reply.rc)

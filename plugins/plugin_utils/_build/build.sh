@@ -51,9 +51,10 @@ evaluate_jobs() {
     nix-eval-jobs --gc-roots-dir "$roots" "$@" --expr "$expression"
 }
 
+# look_up DIRECTORY SEARCH_PATH: where names in expressions are looked up.
 look_up() {
     ! [ -d "$1" ] || cd "$1" || exit
-    "$2" || export NIX_PATH=
+    [ "$2" = true ] || export NIX_PATH=
 }
 
 # build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints what
@@ -70,7 +71,10 @@ build() {
     # shellcheck disable=SC2086 # store paths have no blanks
     nix-store --realise --no-gc-warning --log-format internal-json $derivations >/dev/null
     built=$?
-    each_system root "$@"
+    while [ "$#" -gt 0 ]; do
+        root "$roots/$1" "$1" "$2" "$3"
+        shift 3
+    done
     return "$built"
 }
 
@@ -84,6 +88,7 @@ each_system() {
     done
 }
 
+# derivation NAME DERIVATION OUTPUT: prints the second of them.
 derivation() {
     printf '%s\n' "$2"
 }
@@ -96,14 +101,16 @@ plan() {
     nix-store --realise --dry-run --no-gc-warning "$2" 2>&1
 }
 
+# root LINK NAME DERIVATION OUTPUT: roots what was built, and says so.
 root() {
-    [ -z "$(missing "$3")" ] || return 0
-    nix-store --realise "$2" --add-root "$roots/$1" >/dev/null || return 0
-    printf '@built %s %s %s %s\n' "$1" "$(content "$3/system")" "$(content "$3/nixos-version")" \
-        "$(nix-store --query --requisites "$3" | xargs nix-store --query --size |
+    [ -z "$(missing "$4")" ] || return 0
+    nix-store --realise "$3" --add-root "$1" >/dev/null || return 0
+    printf '@built %s %s %s %s\n' "$2" "$(content "$4/system")" "$(content "$4/nixos-version")" \
+        "$(nix-store --query --requisites "$4" | xargs nix-store --query --size |
             awk '{ bytes += $1 } END { printf "%.0f", bytes }')"
 }
 
+# content FILE: prints it, or a dash for nothing.
 content() {
     if [ -s "$1" ]; then cat "$1"; else echo -; fi
 }

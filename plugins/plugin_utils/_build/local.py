@@ -38,7 +38,7 @@ def local_options(request: Request, options: Sequence[str], directory: str) -> l
     words = ("configured", "", "evaluate", directory, "false", expression)
     done = subprocess.run(
         ["/bin/sh", "-s"],
-        input=script(*words),
+        input=script(*words).text,
         capture_output=True,
         text=True,
         check=False,

@@ -43,7 +43,7 @@ def bring_source(host: Host, directory: pathlib.Path) -> str:
     with tempfile.NamedTemporaryFile(suffix=".tar") as archive, host.directory() as place:
         _pack(directory, source_files(directory), archive.name)
         host.send(archive.name, f"{place}/source.tar", _LIMIT)
-        reply = host.read(script("add_source", place), _LIMIT)
+        reply = host.run(script("add_source", place), _LIMIT)
     if reply.rc != 0:
         raise ClosureError(
             f"{host.name} does not take the source {directory}: {reply.stderr.strip()}",

@@ -52,10 +52,10 @@ class Archive:
         """
         compression = "gzip" if compress else ""
         for number, batch in enumerate(batches(missing)):
-            form = "_cache" if cache else "_large" if is_large(batch) else ""
+            pack = "pack_cache" if cache else "pack_large" if is_large(batch) else "pack"
             with source.directory() as directory:
                 file = f"{directory}/archive"
-                said = self._run(source, "pack", batch, f"pack{form}", file, compression, *batch)
+                said = self._run(source, "pack", batch, pack, file, compression, *batch)
                 checksum, _newline, info = said.partition("\n")
                 part = Part(f"part-{number}", checksum, compression, tuple(batch), info, cache)
                 with self._here(source, file) as local:

@@ -9,7 +9,7 @@ pack() {
     file=$1 compress=$2
     shift 2
     watched nix-store --export "$@" >"$file" || exit
-    wrap
+    wrap "$file" "$compress"
 }
 
 # pack_large FILE COMPRESS PATH: writes the NAR of one path, and prints the file's checksum and then
@@ -17,7 +17,7 @@ pack() {
 pack_large() {
     file=$1 compress=$2
     watched nix-store --dump "$3" >"$file" || exit
-    wrap
+    wrap "$file" "$compress"
     printf 'StorePath: %s\nNarHash: %s\n' "$3" "$(nix-store --query --hash "$3")"
     printf 'NarSize: %s\n' "$(nix-store --query --size "$3")"
     printf 'References: %s\n' "$(nix-store --query --references "$3" |
@@ -32,30 +32,31 @@ pack_cache() {
     mkdir "$cache"
     # Nix adds a path only to a cache that knows what it refers to.
     printf '%s\n' "$@" >"$cache.paths"
-    nix-store --query --references "$@" | sort -u | grep -vxFf "$cache.paths" | pretend
+    nix-store --query --references "$@" | sort -u | grep -vxFf "$cache.paths" | pretend "$cache"
     watched nix --extra-experimental-features nix-command copy --no-recursive \
         --to "file://$cache?compression=${compression:-none}" "$@" || exit
     watched tar -cf "$file" -C "$cache" . || exit
-    compress='' # it is
-    wrap
+    wrap "$file" '' # it is
 }
 
-# pretend: has the cache know paths, one a line, that nobody will fetch from it.
+# pretend CACHE: has the cache know paths, one a line, that nobody will fetch from it.
 pretend() {
     while read -r path; do
         name=${path#/nix/store/}
         printf 'StorePath: %s\nURL: nar/none\nNarHash: sha256:%052d\nNarSize: 1\n' "$path" 0 \
-            >"$cache/${name%%-*}.narinfo"
+            >"$1/${name%%-*}.narinfo"
     done
 }
 
-# The file belongs to who owns its directory: the login, who will fetch it.
+# wrap FILE COMPRESS: prints its checksum. The file belongs to who owns its directory: the login, who
+# will fetch it.
 wrap() {
-    if [ -n "$compress" ]; then watched gzip -1 <"$file" >"$file.gz" && mv "$file.gz" "$file" || exit; fi
-    chown "$(stat -c %u "${file%/*}")" "$file"
-    checksum "$file"
+    if [ -n "$2" ]; then watched gzip -1 <"$1" >"$1.gz" && mv "$1.gz" "$1" || exit; fi
+    chown "$(stat -c %u "${1%/*}")" "$1"
+    checksum "$1"
 }
 
+# checksum FILE: prints it.
 checksum() {
     watched sha256sum <"$1" | cut -d ' ' -f 1
 }

@@ -70,19 +70,19 @@ copy() {
     trap 'rm -rf "$directory"' EXIT
     mkdir -p "$directory"
     printf '%s\n' "$3" >"$directory/config"
-    [ "$4" -eq 0 ] || limit "$4"
+    [ "$4" -eq 0 ] || limit "$4" "$directory"
     shift 4
     export NIX_SSHOPTS="-F $directory/config"
     watched nix --extra-experimental-features nix-command copy --to "$url" "$@" "$toplevel"
 }
 
-# limit KIB: gives Nix an ssh that sends at no more than that a second. Neither Nix nor ssh has such
+# limit KIB DIRECTORY: gives Nix an ssh in DIRECTORY that sends at no more than that a second. Neither Nix nor ssh has such
 # a setting, and a tool for it may not be there.
 limit() {
     BWLIMIT=$(($1 * 1024)) SSH=$(command -v ssh)
-    limited_ssh >"$directory/ssh"
-    chmod +x "$directory/ssh"
-    PATH="$directory:$PATH"
+    limited_ssh >"$2/ssh"
+    chmod +x "$2/ssh"
+    PATH="$2:$PATH"
     export BWLIMIT SSH
 }
 

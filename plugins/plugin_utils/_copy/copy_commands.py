@@ -30,7 +30,7 @@ def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
 
     :raises ClosureError: Nix does not sign them
     """
-    reply = source.read(script("sign", key_file, *paths), deadline=600)
+    reply = source.run(script("sign", key_file, *paths), deadline=600)
     if reply.rc != 0:
         raise ClosureError(
             f"{source.name} does not sign with {key_file}: {reply.stderr.strip()}. Make a key with "
@@ -56,7 +56,7 @@ def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: 
     :param login: who logs in there
     """
     words = ("expect", "root" if root else "", login, path, *closure)
-    reply = target.read(script(*words), deadline=120)
+    reply = target.run(script(*words), deadline=120)
     if reply.rc != 0:
         raise ClosureError(
             f"{target.name} does not say which store paths it has: {reply.stderr.strip()}. "
@@ -78,7 +78,7 @@ class Copy:
 
     def signed(self, answer: Answer) -> bool:
         """Say whether the target trusts the signatures of all that it lacks."""
-        reply = self.source.read(script("signatures", *answer.missing), 120)
+        reply = self.source.run(script("signatures", *answer.missing), 120)
         return answer.accepts(parse_signatures(reply.text))
 
     def substitute(self, missing: Mapping[str, int]) -> None:

@@ -17,7 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult, run_leased
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 _COPYING = re.compile(rb"^copying path '", re.MULTILINE)
 # What `watched` of watch.sh says.
@@ -51,7 +51,7 @@ class Watch:
         self,
         host: Host,
         what: str,
-        command: str,
+        command: Script,
         missing: Mapping[str, int],
         receiver: Host | None = None,
     ) -> JobResult:
@@ -66,7 +66,7 @@ class Watch:
             ended = run_leased(host, what, command, self.limits.total, steps.hear)
         except _StalledError as error:
             holder = receiver or host
-            serving = holder.read(script("serving")).text
+            serving = holder.run(script("serving")).text
             message = explain_stall(self.limits.stall, self.path, holder.name, serving)
             raise ClosureError(message) from error
         said = _IO.sub(b"", ended.stdout.encode()).decode()

@@ -146,7 +146,7 @@ class Transports:
         """Write the closure to the binary cache, once for all hosts of the run that get it."""
         url = self.args["cache_upload"] or self.args["cache"]
         name = hashlib.sha256(f"{url} {self.copy.path}".encode()).hexdigest()
-        with self.copy.source.run.locked(f"cache-{name}") as done:
+        with self.copy.source.task_run.locked(f"cache-{name}") as done:
             if done.exists():
                 return
             if self.args["sign_key_file"]:

@@ -5,8 +5,8 @@
 """Private to the collection: shell scripts on a host, over any connection and become plugin.
 
 Delivery is at least once: a script may have run though the call failed, and may run twice. So a
-script either only reads (:meth:`Host.read`), or is a request that the host answers a second time
-without doing it again (:meth:`Host.change`).
+script either may (:meth:`Host.run`), or is a request that the host answers a second time without
+doing it again, and refuses of a run that a newer one has replaced (:meth:`Host.run_once`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ansible.utils.path import unfrackpath
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline import within
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 display = Display()
 
@@ -89,7 +89,7 @@ class Host:
         fresh: bool = False,
     ) -> None:
         self.name = name
-        self.run = run
+        self.task_run = run
         self.retry_for = retry_for
         self._who = "" if shared else run.who
         self._connection = connection
@@ -104,8 +104,8 @@ class Host:
         self._control_socket: pathlib.Path | None = None
         self._prepare(fresh)
 
-    def read(self, text: str, deadline: float = 30) -> Reply:
-        """Run a script that changes nothing, again if the connection fails.
+    def run(self, sent: Script, deadline: float = 30) -> Reply:
+        """Run a script that may run twice: again if the connection fails.
 
         :param deadline: seconds after which the connection is given up and made anew
         :raises AnsibleConnectionFailure: the host cannot be reached
@@ -113,10 +113,10 @@ class Host:
         """
         give_up = time.monotonic() + self.retry_for
         while True:
-            self.run.check_alive()
+            self.task_run.check_alive()
             self._answered |= self._has_master()
             try:
-                reply = self._attempt(text, deadline)
+                reply = self._attempt(sent.text, deadline)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
                 self._answered |= self._has_master()
                 self.reconnect()
@@ -141,23 +141,25 @@ class Host:
         self._retries -= 1
         return self._retries >= 0
 
-    def change(
+    def run_once(
         self,
         *words: str,
         request: str,
         then: tuple[str, ...] = (),
         deadline: float = 60,
+        any_boot: bool = False,
     ) -> Reply:
         """Have the host call a shell function once, however often the connection fails.
 
         A host that has rebooted since it first answered refuses: it does not know what it did.
 
         :param request: names this call among those of the task, the same when it is sent again
-        :param then: a call that only reads, for after it
+        :param then: a call that may run twice, for after it
+        :param any_boot: whether the function itself knows for which boot of the host it is meant
         """
-        identity = (self.run.id, self._who, f"{self.run.task}-{request}", self._boot)
-        text = script("request", *identity, *words, then=then)
-        return self.read(text, deadline)
+        boot = "" if any_boot else self._boot
+        identity = (self.task_run.id, self._who, f"{self.task_run.task}-{request}", boot)
+        return self.run(script("request", *identity, *words, then=then), deadline)
 
     @contextlib.contextmanager
     def directory(self) -> t.Iterator[str]:
@@ -173,7 +175,7 @@ class Host:
         finally:
             # A host that is gone keeps them; the error that says so must not be hidden.
             with contextlib.suppress(AnsibleError):
-                self.read(script("remove", path))
+                self.run(script("remove", path))
 
     @property
     def is_here(self) -> bool:
@@ -216,7 +218,7 @@ class Host:
         """Do what may be done twice until the connection holds."""
         give_up = time.monotonic() + self.retry_for
         while True:
-            self.run.check_alive()
+            self.task_run.check_alive()
             try:
                 within(deadline, call)
             except (AnsibleConnectionFailure, TimeoutError) as error:

@@ -18,14 +18,14 @@ else
     state="${XDG_STATE_HOME:-${HOME:?has no value on this host}/.local/state}/closure-nixos"
 fi
 
-# A message for people, and the failure of the script. Nothing may exit with 255: ssh says that
-# of a lost connection.
+# die MESSAGE [STATUS]: a message for people, and the failure of the script. Nothing may exit with 255:
+# ssh says that of a lost connection.
 die() {
     printf '%s\n' "$1" >&2
     exit "${2:-1}"
 }
 
-# Writes standard input to the file $1 in one step, so that a reader finds all of it or the old.
+# write FILE: writes standard input there in one step, so that a reader finds all of it or the old.
 write() {
     cat >"$1.new" && mv -f "$1.new" "$1"
 }

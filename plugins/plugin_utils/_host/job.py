@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 # Fifths of a second that the host waits for news before it answers: 5 s, and 1 s after the start.
 PATIENT_POLL = 25
@@ -55,14 +55,14 @@ class Job:
         self._streams = (bytearray(), bytearray())
         self._heard: Reply | None = None
 
-    def start(self, command: str) -> None:
-        """Start the shell command, and listen for a second: many have ended then.
+    def start(self, command: Script) -> None:
+        """Start the command, and listen for a second: many have ended then.
 
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
-        words = ("job_start", self.name, self._unit, str(self._lease), command)
+        words = ("job_start", self.name, self._unit, str(self._lease), command.text)
         request, poll = f"start-{self._token}", self._poll_words(FIRST_POLL)
-        reply = self._host.change(*words, request=request, then=poll)
+        reply = self._host.run_once(*words, request=request, then=poll)
         if reply.rc != 0:
             raise ClosureError(
                 f"{self._host.name} does not start {self.name}: {reply.stderr.strip()}",
@@ -94,15 +94,15 @@ class Job:
 
     def stop(self) -> None:
         """End the job and everything it started."""
-        self._host.read(script("job_stop", self.name))
+        self._host.run(script("job_stop", self.name))
 
     def forget(self) -> None:
         """Remove what the host keeps of an ended job."""
-        self._host.read(script("job_forget", self.name))
+        self._host.run(script("job_forget", self.name))
 
     def _poll(self, left: float) -> tuple[str, bytes, bytes]:
         words = self._poll_words(max(0, min(PATIENT_POLL, round(left * 5))))
-        reply = self._heard or self._host.read(script(*words))
+        reply = self._heard or self._host.run(script(*words))
         self._heard = None
         return _parts(self._host, reply)
 
@@ -120,7 +120,7 @@ class Job:
 def run_leased(
     host: Host,
     what: str,
-    command: str,
+    command: Script,
     limit: float,
     hear: t.Callable[[bytes, bytes], None],
     lease: int = 30,
@@ -130,7 +130,7 @@ def run_leased(
     :param what: a verb, for the job's name and for messages
     :raises ClosureError: it did not end within the limit; it was stopped
     """
-    job = Job(host, f"{what}-{host.run.task}", lease=lease)
+    job = Job(host, f"{what}-{host.task_run.task}", lease=lease)
     job.start(command)
     try:
         ended = job.wait(limit, hear)

@@ -13,19 +13,18 @@
 # given and we may ask systemd for one, else in a session of its own. With a LEASE in seconds the
 # job ends itself when nobody has asked after it for that long.
 job_start() {
-    job="$state/jobs/$1" unit=$2 lease=$3
+    job="$state/jobs/$1" unit=$2
     { [ -d /run/systemd/system ] && [ "$(id -u)" -eq 0 ]; } || unit=
-    if job_runs; then die "$1 is already running on this host" 75; fi
+    if job_runs "$job"; then die "$1 is already running on this host" 75; fi
     rm -rf "$job"
     mkdir -p "$job"
     printf '%s\n' "$4" >"$job/command"
     printf '%s\n' "$unit" >"$job/unit"
     printf 'start\n' >"$job/lease"
-    job_wrapper >"$job/wrapper"
+    job_wrapper "$job" >"$job/wrapper"
     # /bin/sh may be broken or about to change. Named sh, the shell that runs us behaves as one.
-    shell="$job/sh"
-    ln -s "$(readlink -f "/proc/$$/exe")" "$shell"
-    if [ -n "$unit" ]; then job_unit; else job_session; fi
+    ln -s "$(readlink -f "/proc/$$/exe")" "$job/sh"
+    if [ -n "$unit" ]; then job_unit "$job" "$unit" "$3"; else job_session "$job" "$3"; fi
 }
 
 # A switch replaces /bin/sh and what PATH leads to. The job keeps what it began with.
@@ -35,30 +34,32 @@ job_path() {
     done | paste -s -d : -
 }
 
+# job_unit JOB UNIT LEASE: runs it as a unit of systemd.
 job_unit() {
-    systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+    systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$2" \
         --setenv=PATH="$(job_path)" \
-        --property=StandardOutput=file:"$job/out" --property=StandardError=file:"$job/err" \
-        --property=ExecStopPost="$shell $job/wrapper ended" \
-        "$shell" "$job/wrapper" run "$shell" "$lease"
+        --property=StandardOutput=file:"$1/out" --property=StandardError=file:"$1/err" \
+        --property=ExecStopPost="$1/sh $1/wrapper ended" \
+        "$1/sh" "$1/wrapper" run "$1/sh" "$3"
 }
 
+# job_session JOB LEASE: runs it in a session of its own.
 job_session() {
     command -v setsid >/dev/null || die "setsid is not on this host's PATH: install util-linux there"
-    exec 8>"$job/alive"
+    exec 8>"$1/alive"
     flock 8
     (
         trap '' HUP
-        setsid "$shell" "$job/wrapper" run "$shell" "$lease" >"$job/out" 2>"$job/err" 8>&-
-        EXIT_STATUS=$? SERVICE_RESULT=success EXIT_CODE=exited "$shell" "$job/wrapper" ended
+        setsid "$1/sh" "$1/wrapper" run "$1/sh" "$2" >"$1/out" 2>"$1/err" 8>&-
+        EXIT_STATUS=$? SERVICE_RESULT=success EXIT_CODE=exited "$1/sh" "$1/wrapper" ended
     ) </dev/null >/dev/null 2>&1 &
     exec 8>&-
 }
 
-# The wrapper runs the command and, with a lease, watches whether it is renewed. It counts its own
+# job_wrapper JOB: what runs the command and, with a lease, watches whether it is renewed. It counts its own
 # seconds, so that neither a changed clock nor a suspended machine ends a job.
 job_wrapper() {
-    printf 'job=%s\n' "$(quote "$job")"
+    printf 'job=%s\n' "$(quote "$1")"
     cat <<'WRAPPER'
 if [ "$1" = ended ]; then
     # A shell says 128 + N of what signal N killed.
@@ -89,17 +90,18 @@ wait "$pid"
 WRAPPER
 }
 
+# quote WORD: as the shell reads it.
 quote() {
     printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
 }
 
-# job_runs: is $job there and not ended? A unit writes its status before it is gone. A lock ends
+# job_runs JOB: is it there and not ended? A unit writes its status before it is gone. A lock ends
 # with its holder and with the machine, where a process number would name somebody else.
 job_runs() {
-    [ -d "$job" ] && [ ! -e "$job/status" ] || return 1
-    running=$(cat "$job/unit")
+    [ -d "$1" ] && [ ! -e "$1/status" ] || return 1
+    running=$(cat "$1/unit")
     if [ -z "$running" ]; then
-        ! flock -sn "$job/alive" true
+        ! flock -sn "$1/alive" true
         return
     fi
     case $(systemctl is-active "$running" 2>/dev/null) in
@@ -117,59 +119,57 @@ job_poll() {
     job="$state/jobs/$1" left=$4
     [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot: run the task again" 66
     printf '%s\n' "$5" | write "$job/lease"
-    while [ "$left" -gt 0 ] && job_runs; do
-        if [ "$left" -gt 5 ] && { [ "$(size out)" -gt "$2" ] || [ "$(size err)" -gt "$3" ]; }; then
+    while [ "$left" -gt 0 ] && job_runs "$job"; do
+        if [ "$left" -gt 5 ] && [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then
             left=5
         fi
         sleep 0.2
         left=$((left - 1))
     done
     condition=running
-    if ! job_runs; then condition=$(cat "$job/status" 2>/dev/null) || condition=gone; fi
-    out=$(new out "$2") err=$(new err "$3")
+    if ! job_runs "$job"; then condition=$(cat "$job/status" 2>/dev/null) || condition=gone; fi
+    out=$(new "$job/out" "$2") err=$(new "$job/err" "$3")
     # A job has ended for us when we have all of its output.
     if [ "$out" -eq "$mebibyte" ] || [ "$err" -eq "$mebibyte" ]; then condition=running; fi
     printf '%s\n%s %s\n' "$condition" "$out" "$err"
-    slice out "$2" "$out"
-    slice err "$3" "$err"
-}
-
-size() {
-    if [ -e "$job/$1" ]; then wc -c <"$job/$1"; else echo 0; fi
+    slice "$job/out" "$2" "$out"
+    slice "$job/err" "$3" "$err"
 }
 
 mebibyte=1048576
 
-# At most that much of an output at a time.
+# new FILE OFFSET: how many bytes there are from there on; at most a mebibyte at a time.
 new() {
-    count=$(($(size "$1") - $2))
+    count=0
+    [ ! -e "$1" ] || count=$(($(wc -c <"$1") - $2))
     [ "$count" -le "$mebibyte" ] || count=$mebibyte
     echo "$count"
 }
 
+# slice FILE OFFSET COUNT: prints those bytes of it.
 slice() {
-    [ "$3" -le 0 ] || tail -c "+$(($2 + 1))" "$job/$1" | head -c "$3"
+    [ "$3" -le 0 ] || tail -c "+$(($2 + 1))" "$1" | head -c "$3"
 }
 
 # job_stop NAME: ends the job and all it started, as systemd would: politely for 5 s.
 job_stop() {
     job="$state/jobs/$1"
-    job_runs || return 0
-    if [ -n "$running" ]; then
-        systemctl stop "$running"
+    job_runs "$job" || return 0
+    unit=$(cat "$job/unit")
+    if [ -n "$unit" ]; then
+        systemctl stop "$unit"
         return
     fi
     left=25
-    while job_runs && [ "$left" -gt 0 ]; do
+    while job_runs "$job" && [ "$left" -gt 0 ]; do
         kill -TERM "-$(cat "$job/group")" || : # not yet written: it has just begun
         sleep 0.2
         left=$((left - 1))
     done
-    if job_runs; then kill -KILL "-$(cat "$job/group")"; fi
+    if job_runs "$job"; then kill -KILL "-$(cat "$job/group")"; fi
 }
 
 # job_forget NAME: removes what is kept of a job that has ended.
 job_forget() {
-    job="$state/jobs/$1"
-    job_runs || rm -rf "$job"
+    job_runs "$state/jobs/$1" || rm -rf "$state/jobs/$1"
 }

@@ -17,15 +17,13 @@ import re
 import shlex
 import typing as t
 
-#: Text that a shell runs, which mypy tells from the words that are given to it.
-Script = t.NewType("Script", str)
-
 _ROOT = pathlib.Path(__file__).parents[1]
 # What defines the state directory, and how a script fails, goes with every script.
 _ALWAYS = ("die", "write")
 
 _BEGIN = re.compile(r"^([a-z_]+)\(\) [{(]$")
-_USAGE = re.compile(r"^# ([a-z_]+)((?: [^\s:]+)*):")
+_NAME = re.compile(r"[A-Z_]+")
+_USAGE = re.compile(r"^# ([a-z_]+)((?: [A-Z_\[\].]+)*):")
 # A word in the place of a command: first in its line, or after what a command can follow.
 _COMMAND = re.compile(
     r"(?:^|[;&|(){!]|\b(?:if|then|do|else|elif|while|until)\b)[ \t]*"
@@ -36,10 +34,19 @@ _COMMAND = re.compile(
 
 
 @dataclasses.dataclass(frozen=True)
+class Script:
+    """Text that a shell runs: another type than the words that a function of it is given."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Function:
     """A shell function of the registry.
 
-    :param usage: its arguments as the comment above it names them; FUNCTION is called by it
+    :param usage: its arguments as the comment above it names them: ``[A]`` may be left out, of
+        ``A...`` there are one or more, of ``[A B]...`` any number of pairs. FUNCTION is called by
+        it, with what ARGUMENT stands for
     :param file: relative to ``plugin_utils``
     """
 
@@ -52,6 +59,13 @@ class Function:
     def wing(self) -> str:
         """The folder it stands in."""
         return self.file.partition("/")[0]
+
+    def takes(self, count: int) -> bool:
+        """Say whether its usage has that many words."""
+        pattern = _NAME.sub("w", " ".join(self.usage))
+        for written, meant in ((" ", ""), ("]...", ")*"), ("...", "+"), ("[", "(?:"), ("]", ")?")):
+            pattern = pattern.replace(written, meant)
+        return re.fullmatch(pattern, "w" * count) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +99,29 @@ class Registry:
         """Return the functions that a call names: its first word, and those it hands on.
 
         :raises LookupError: there is none of that name
+        :raises ValueError: its usage has another number of words
         """
-        if words[0] not in self.functions:
-            raise LookupError(f"there is no shell function {words[0]}")
-        usage = self.functions[words[0]].usage
+        name, *given = words
+        function = self.function(name)
+        usage = " ".join(function.usage)
+        if not function.takes(len(given)):
+            raise ValueError(f"{name} takes {usage or 'no words'}, not {len(given)} words")
         if "FUNCTION" not in usage:
-            return [words[0]]
-        return [words[0], *self.named(words[usage.index("FUNCTION") + 1 :])]
+            return [name]
+        called = given[function.usage.index("FUNCTION") :]
+        if "ARGUMENT" in usage:
+            return [name, *self.named(called)]
+        # It chooses the words itself.
+        return [name, self.function(called[0]).name]
+
+    def function(self, name: str) -> Function:
+        """Return a function.
+
+        :raises LookupError: there is none of that name
+        """
+        if name not in self.functions:
+            raise LookupError(f"there is no shell function {name}")
+        return self.functions[name]
 
     @functools.cached_property
     def _closures(self) -> dict[str, frozenset[str]]:
@@ -126,21 +156,21 @@ def registry() -> Registry:
     statements: dict[str, str] = {}
     for path in sorted(_ROOT.glob("_*/*.sh"), key=lambda it: (it.parent.name != "_host", it)):
         file = str(path.relative_to(_ROOT))
-        statements[file] = _read(path.read_text(), file, functions)
+        statements[file] = read_functions(path.read_text(), file, functions)
     return Registry(functions, statements)
 
 
-def _read(text: str, file: str, functions: dict[str, Function]) -> str:
+def read_functions(text: str, file: str, functions: dict[str, Function]) -> str:
     """Take the functions out of a file and return the statements that are left."""
     left: list[str] = []
-    usage: tuple[str, ...] = ()
+    usages: dict[str, tuple[str, ...]] = {}
     lines = iter(text.splitlines(keepends=True))
     for line in lines:
         if found := _USAGE.match(line):
-            usage = (found[1], *found[2].split())
+            usages[found[1]] = tuple(found[2].split())
         elif begin := _BEGIN.match(line):
             body = line + "".join(_until_end(lines))
-            _add(functions, Function(begin[1], _usage_of(begin[1], usage), file, body))
+            _add(functions, Function(begin[1], usages.get(begin[1], ()), file, body))
         elif line.strip() and not line.startswith("#"):
             left.append(line)
     return "".join(left)
@@ -152,10 +182,6 @@ def _until_end(lines: t.Iterator[str]) -> t.Iterator[str]:
             yield line
         if line.rstrip() in ("}", ")"):
             return
-
-
-def _usage_of(name: str, usage: tuple[str, ...]) -> tuple[str, ...]:
-    return usage[1:] if usage[:1] == (name,) else ()
 
 
 def _add(functions: dict[str, Function], function: Function) -> None:
@@ -172,6 +198,7 @@ def script(*words: str, then: tuple[str, ...] = ()) -> Script:
     :param words: the function's name and its arguments
     :param then: another call, which follows when this one succeeds
     :raises LookupError: there is no such function
+    :raises ValueError: its usage has another number of words
     """
     calls = [call for call in (words, then) if call]
     names = [name for call in calls for name in registry().named(call)]

@@ -27,7 +27,7 @@ def has_path(host: Host, path: str) -> bool:
 
 def lacks(host: Host, paths: Iterable[str]) -> set[str]:
     """Return those of the paths that a host's store does not have."""
-    return set(host.read(script("missing", *paths)).text.split())
+    return set(host.run(script("missing", *paths)).text.split())
 
 
 def closure_of(host: Host, *paths: str) -> dict[str, int]:
@@ -35,7 +35,7 @@ def closure_of(host: Host, *paths: str) -> dict[str, int]:
 
     :raises ClosureError: the host does not have a path
     """
-    reply = host.read(script("closure", *paths), deadline=120)
+    reply = host.run(script("closure", *paths), deadline=120)
     if reply.rc != 0:
         raise ClosureError(
             f"{host.name} does not have {' '.join(paths)} in its store: {reply.stderr.strip()}",
@@ -47,6 +47,6 @@ def closure_of(host: Host, *paths: str) -> dict[str, int]:
 
 def read_toplevel(host: Host, path: str) -> Toplevel | None:
     """Return what the files of a system on a host say, or None where there is no such path."""
-    reply = host.read(script("toplevel_facts", path))
+    reply = host.run(script("toplevel_facts", path))
     require_success(host, reply, f"does not say what {path} is")
     return parse_toplevels(reply.text)[path]

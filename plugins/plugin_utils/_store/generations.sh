@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# `generations PROFILE` prints one block, which module_utils/_store/generations.py reads:
+# generations PROFILE: prints one block, which module_utils/_store/generations.py reads:
 #
 #     generations=PROFILE          as it was given; begins the block
 #     NUMBER CURRENT TIME PATH     one line for each link PROFILE-NUMBER-link: CURRENT is 1 for the

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
-# `toplevel_facts DIR` prints one block, which module_utils/_store/toplevel.py reads:
+# toplevel_facts DIR: prints one block, which module_utils/_store/toplevel.py reads:
 #
 #     toplevel=DIR            as it was given; begins the block
 #     path=STORE PATH         what DIR resolves to
@@ -20,10 +20,12 @@
 # A line is left out when there is no such file; all are when DIR does not exist. Lines outside a
 # block are the caller's. Files: nixpkgs, nixos/modules/system/activation/top-level.nix.
 
+# toplevel_link KEY LINK: "KEY=" and where it leads.
 toplevel_link() {
     if [ -e "$2" ]; then printf '%s=%s\n' "$1" "$(readlink -f "$2")"; fi
 }
 
+# toplevel_text KEY FILE: "KEY=" and its lines.
 toplevel_text() {
     [ -f "$2" ] || return 0
     printf '%s=' "$1"
@@ -33,6 +35,7 @@ toplevel_text() {
     printf '\n'
 }
 
+# toplevel_dbus_broker UNITS: which D-Bus a directory of units has.
 toplevel_dbus_broker() {
     if [ -e "$1/dbus-broker.service" ]; then
         printf 'dbus_broker=1\n'
@@ -41,12 +44,14 @@ toplevel_dbus_broker() {
     fi
 }
 
+# toplevel_kernel_version DIR: which kernel its modules are for.
 toplevel_kernel_version() {
     for toplevel_modules in "$1"/kernel-modules/lib/modules/*; do
         [ ! -d "$toplevel_modules" ] || printf 'kernel_version=%s\n' "${toplevel_modules##*/}"
     done
 }
 
+# toplevel_specialisations DIR: their names.
 toplevel_specialisations() {
     for toplevel_special in "$1"/specialisation/*; do
         [ -e "$toplevel_special" ] || continue

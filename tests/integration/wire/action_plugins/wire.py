@@ -17,7 +17,11 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections im
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Function, registry
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import (
+    Function,
+    Script,
+    registry,
+)
 
 SPEC = {
     "argument_spec": {
@@ -37,7 +41,7 @@ SPEC = {
 }
 
 # What a request of these tests calls.
-_CALLED = Function("called", (), "_host/wire.sh", 'called() {\n    "$@"\n}\n')
+_CALLED = Function("called", ("COMMAND...",), "_host/wire.sh", 'called() {\n    "$@"\n}\n')
 registry().functions.setdefault(_CALLED.name, _CALLED)
 
 
@@ -55,20 +59,20 @@ class ActionModule(ClosureAction):
         if args["read"]:
             for _time in range(args["times"]):
                 start = time.monotonic()
-                reply = host.read(args["read"], args["deadline"])
+                reply = host.run(Script(args["read"]), args["deadline"])
             return _said(reply.rc, reply.stdout, reply.stderr, start)
         if args["change"]:
             for _time in range(args["times"]):
                 start = time.monotonic()
                 words = ("called", "sh", "-c", args["change"])
-                reply = host.change(*words, request=args["name"])
+                reply = host.run_once(*words, request=args["name"])
             return _said(reply.rc, reply.stdout, reply.stderr, start)
         job = Job(host, args["name"], args["unit"], args["lease"])
         parts: list[bytes] = []
         # As all modules do: a host that has answered gets our time.
-        host.read(":")
+        host.run(Script(":"))
         start = time.monotonic()
-        job.start(args["job"])
+        job.start(Script(args["job"]))
         try:
             ended = job.wait(args["limit"], lambda out, err: parts.append(out))
         except BaseException:

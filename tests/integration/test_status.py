@@ -64,12 +64,23 @@ def shown(browser: webdriver.Chrome) -> list[str]:
     return [row.text for row in rows]
 
 
+COMMON: dict[str, t.Any] = {
+    "state": "ok",
+    "system": "nixos",
+    "hash": "abc",
+    "version": "26.05",
+    "since": "2026-11-02T10:00:00Z",
+    "by": "ann",
+    "result": "confirmed",
+    "behind": None,
+    "generation": 2,
+    "nix_free": 3 << 30,
+    "boot_free": None,
+} | {name: [] for name in ("reboot", "failed_units", "notes", "drift", "generations")}
+
+
 def row(host: str, **fields: t.Any) -> dict[str, t.Any]:
-    common = {"host": host, "state": "ok", "system": "nixos", "hash": "abc", "version": "26.05"}
-    common |= {"since": "2026-11-02T10:00:00Z", "by": "ann", "result": "confirmed", "behind": None}
-    numbers = {"generation": 2, "nix_free": 3 << 30, "boot_free": None}
-    lists = {name: [] for name in ("reboot", "failed_units", "notes", "drift", "generations")}
-    return common | numbers | lists | fields
+    return {"host": host} | COMMON | fields
 
 
 EVIL = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'//"

@@ -11,5 +11,9 @@ with "collection metadata was not loaded".
 from __future__ import annotations
 
 from ansible.plugins.loader import init_plugin_loader
+from hypothesis import HealthCheck, settings
 
 init_plugin_loader()
+# How fast the machine is says nothing of the code.
+settings.register_profile("any", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any")

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    ConfirmOptions,
+    options_of,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_CONFIRM
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.confirmation import (
@@ -24,7 +28,8 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Confirm, or in check mode say what that would do."""
-        return Confirmation(self._at(args), args, self.progress(), self.check).run()
+        options = options_of(ConfirmOptions, args)
+        return Confirmation(self._at(args), options, self.progress(), self.check).run()
 
     def _at(self, args: dict[str, t.Any]) -> Host:
         """Return the host at the address that it has now."""

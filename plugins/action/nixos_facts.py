@@ -33,7 +33,7 @@ class ActionModule(ClosureAction):
 
 def _result(facts: Facts) -> dict[str, t.Any]:
     links = {"running": "/run/current-system", "booted": "/run/booted-system"}
-    systems = links | {"profile": facts.path or ""}
+    systems = links | {"profile": facts.asked.path or ""}
     running = facts.toplevels["/run/current-system"]
     looked = facts.looked
     return {
@@ -54,11 +54,11 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "trial": facts.guard and dataclasses.asdict(facts.guard),
         "deployment": facts.deployment,
         "kernel": looked and looked.kernel,
-        "nix_version": facts.nix,
+        "nix_version": looked and looked.nix,
         "nix_trusted": looked and looked.trusted,
         "nix_trusted_keys": list(looked.trusted_keys) if looked else [],
         "nix_free": looked and looked.nix_free,
-        "boot_free": facts.boot_free,
+        "boot_free": facts.room.boot,
         "user": facts.user,
     }
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    RollbackOptions,
+    options_of,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_ROLLBACK
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.rollback import roll_back
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
@@ -25,4 +29,5 @@ class ActionModule(ClosureAction):
         if args["connect_timeout"]:
             limit = args["connect_timeout"]
             host = Host(self._connection, host.name, host.task_run, retry_for=limit, answers=True)
-        return roll_back(host, args, self.progress(), self.check, self.diff)
+        options = options_of(RollbackOptions, args)
+        return roll_back(host, options, self.progress(), self.check, self.diff)

@@ -8,8 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    SwitchOptions,
+    TrialOptions,
+    options_of,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
-from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import (
+    Activation,
+    Procedure,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import Plain
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import Trial
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
@@ -21,7 +30,11 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Activate the system, or in check mode say what that would do."""
-        given = (self.target(), args, self.progress(), self.check, self.diff)
-        trial = bool(args["confirm_timeout"])
-        activation = Trial(*given, self.fresh_connection) if trial else Activation(*given)
+        host, progress = self.target(), self.progress()
+        options, trial = options_of(SwitchOptions, args), options_of(TrialOptions, args)
+        looks = self.check or options.action.only_looks
+        procedure: Procedure = Plain(host, options, progress)
+        if trial.confirm_timeout:
+            procedure = Trial(host, options, trial, self.fresh_connection, progress, looks)
+        activation = Activation(host, options, procedure, progress, self.check, self.diff)
         return {"unconfirmed": False, "rolled_back": False} | activation.run()

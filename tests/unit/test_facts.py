@@ -10,17 +10,22 @@ import typing as t
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Asked,
     Begun,
+    Boot,
     Facts,
+    Loader,
+    Room,
     Step,
     check_room,
     check_specialisation,
-    needed_steps,
     parse_facts,
     remember,
     remembered,
     standing,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
+from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import needed_steps
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import Generation
 from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
@@ -34,18 +39,19 @@ SPECIAL = dataclasses.replace(NEW, path="/nix/store/special")
 
 
 def facts(
-    new: Toplevel, running: Toplevel = OLD, boots: Toplevel = OLD, special: str | None = None
+    new: Toplevel, running: Toplevel = OLD, boots: Toplevel = OLD, special: str = ""
 ) -> Facts:
     """A host that runs and boots these systems and is asked for a new one."""
     return Facts(
         user="root",
         platform="x86_64-linux",
-        systemd=True,
-        nix="2.26.3",
+        state="running",
         running=running.path,
         booted=OLD.path,
-        loader_default=boots.path,
-        boot_pending=None,
+        asked=Asked(new.path, valid=True, specialisation=special),
+        loader=Loader(recorded=boots.path),
+        boot=Boot(),
+        room=Room(),
         switcher=None,
         activation=None,
         failed_units=(),
@@ -56,9 +62,6 @@ def facts(
             new.path: new,
             f"{new.path}/specialisation/a": SPECIAL,
         },
-        path=new.path,
-        valid=True,
-        specialisation=special,
     )
 
 
@@ -91,7 +94,8 @@ def facts(
     ],
 )
 def test_only_what_is_left_to_do_is_done(action: str, host: Facts, steps: list[str]) -> None:
-    named = [f"{step.action} {step.path.rpartition('/')[2]}" for step in needed_steps(action, host)]
+    needed = needed_steps(Action(action), host)
+    named = [f"{step.action.value} {step.path.rpartition('/')[2]}" for step in needed]
     assert named == steps
 
 
@@ -119,7 +123,7 @@ def test_inhibitors_that_an_old_host_does_not_know_are_found(
 @pytest.mark.parametrize("action", ["switch", "boot", "test", "dry-activate"])
 def test_force_does_it_again(action: str) -> None:
     done = facts(NEW, running=NEW, boots=NEW)
-    assert needed_steps(action, done, force=True) == (Step(action, NEW.path),)
+    assert needed_steps(Action(action), done, force=True) == (Step(Action(action), NEW.path),)
 
 
 def test_a_specialisation_that_exists_passes() -> None:
@@ -138,11 +142,11 @@ def test_an_unknown_specialisation_is_answered_with_those_that_exist(
 
 @pytest.mark.parametrize(("free", "needed"), [(None, None), (100, None), (100, 0), (100, 100)])
 def test_a_system_that_fits_into_boot_passes(free: int | None, needed: int | None) -> None:
-    check_room(dataclasses.replace(facts(NEW), boot_free=free, boot_needed=needed), PROFILE)
+    check_room(dataclasses.replace(facts(NEW), room=Room(boot=free, boot_needed=needed)), PROFILE)
 
 
 def test_a_system_that_does_not_fit_into_boot_is_refused() -> None:
-    full = dataclasses.replace(facts(NEW), boot_free=99, boot_needed=100)
+    full = dataclasses.replace(facts(NEW), room=Room(boot=99, boot_needed=100))
     with pytest.raises(ClosureError, match=r"99 bytes left.* /nix/store/new need 100\."):
         check_room(full, PROFILE)
 
@@ -161,7 +165,7 @@ def test_a_system_that_does_not_fit_into_boot_is_refused() -> None:
 def test_a_generation_needs_some_room(
     free: int | None, inodes: int | None, said: str | None
 ) -> None:
-    host = dataclasses.replace(facts(NEW), profile_free=free, profile_inodes=inodes)
+    host = dataclasses.replace(facts(NEW), room=Room(free, inodes))
     if said is None:
         check_room(host, PROFILE)
         return
@@ -173,8 +177,6 @@ ANSWER = f"""path_asked=/nix/store/new
 specialisation_asked=
 user=root
 platform=x86_64-linux
-systemd=1
-nix=nix-store (Nix) 2.26.3
 running=/nix/store/new
 booted=/nix/store/old
 loader_default=/nix/store/new
@@ -196,12 +198,12 @@ def test_what_an_activation_began_with_stands_in_its_command() -> None:
     old = dataclasses.replace(facts(NEW), failed_units=("it's.service", "b.service"))
     words = ["noted", "activate", "0", remember(old), "boot", NEW.path, "test", SPECIAL.path]
     found = parse_facts(ANSWER % shlex.join(words), PROFILE)
-    assert (found.profile_free, found.profile_inodes) == (4096, 12)
+    assert (found.room.profile, found.room.inodes) == (4096, 12)
     assert found.activation
-    assert found.activation.steps == (Step("boot", NEW.path), Step("test", SPECIAL.path))
+    assert found.activation.steps == (Step(Action.BOOT, NEW.path), Step(Action.TEST, SPECIAL.path))
     then = remembered(found.activation, found)
     assert (found.running, then.running) == (NEW.path, OLD.path)
-    assert (found.loader_default, then.loader_default) == (NEW.path, OLD.path)
+    assert (found.loader.recorded, then.loader.recorded) == (NEW.path, OLD.path)
     assert (found.failed_units, then.failed_units) == (("broken.service",), old.failed_units)
 
 
@@ -218,8 +220,8 @@ def test_what_an_activation_began_with_stands_in_its_command() -> None:
 def test_a_killed_activation_leaves_a_host_in_between(
     begun: bool, end: str | None, half: bool
 ) -> None:
-    activation = Begun((Step("switch", NEW.path),), {}) if begun else None
-    host = dataclasses.replace(facts(NEW), activation=activation, activation_end=end)
+    activation = Begun((Step(Action.SWITCH, NEW.path),), {}, end) if begun else None
+    host = dataclasses.replace(facts(NEW), activation=activation)
     assert host.is_half_switched is half
 
 
@@ -231,8 +233,8 @@ def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
     ("changes", "said"),
     [
         ({}, "runs /nix/store/old and boots /nix/store/old."),
-        ({"loader_boots": "/nix/store/other"}, "and boots /nix/store/other."),
-        ({"loader_default": None}, "and boots what it did."),
+        ({"loader": Loader(OLD.path, "/nix/store/other")}, "and boots /nix/store/other."),
+        ({"loader": Loader()}, "and boots what it did."),
         ({"state": "maintenance"}, "is in maintenance mode, which `systemctl default` ends."),
         ({"state": "degraded"}, "runs /nix/store/old and boots /nix/store/old."),
     ],

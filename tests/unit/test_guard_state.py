@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Step, on_trial
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Step
 from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_state import (
     parse_deployment,
     parse_guard,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
+from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import on_trial
 
 OLD, NEW = "/nix/store/old-nixos-system-a-1", "/nix/store/new-nixos-system-a-2"
 SPECIAL = f"{NEW}/specialisation/night"
@@ -59,23 +61,22 @@ def test_what_a_guard_did(state: str, waits: bool, story: str | None) -> None:
         assert guard.story == story
 
 
-SWITCH, BOOT = Step("switch", NEW), Step("boot", NEW)
+SWITCH, BOOT, TEST = (Step(action, NEW) for action in (Action.SWITCH, Action.BOOT, Action.TEST))
+NIGHT = Step(Action.TEST, SPECIAL)
 
 
 @pytest.mark.parametrize(
     ("action", "steps", "tried"),
     [
-        pytest.param("switch", (SWITCH,), (Step("test", NEW),), id="a switch is tried"),
-        pytest.param("switch", (BOOT,), (), id="what runs already is not tried"),
-        pytest.param(
-            "switch", (BOOT, Step("test", SPECIAL)), (Step("test", SPECIAL),), id="specialisation"
-        ),
-        pytest.param("test", (Step("test", NEW),), (Step("test", NEW),), id="a test"),
-        pytest.param("auto", (BOOT,), (BOOT,), id="auto, which only a reboot brings"),
-        pytest.param("auto", (SWITCH,), (Step("test", NEW),), id="auto, live"),
-        pytest.param("boot", (BOOT,), (BOOT,), id="boot"),
-        pytest.param("switch", (), (), id="nothing left"),
+        pytest.param(Action.SWITCH, (SWITCH,), (TEST,), id="a switch is tried"),
+        pytest.param(Action.SWITCH, (BOOT,), (), id="what runs already is not tried"),
+        pytest.param(Action.SWITCH, (BOOT, NIGHT), (NIGHT,), id="specialisation"),
+        pytest.param(Action.TEST, (TEST,), (TEST,), id="a test"),
+        pytest.param(Action.AUTO, (BOOT,), (BOOT,), id="auto, which only a reboot brings"),
+        pytest.param(Action.AUTO, (SWITCH,), (TEST,), id="auto, live"),
+        pytest.param(Action.BOOT, (BOOT,), (BOOT,), id="boot"),
+        pytest.param(Action.SWITCH, (), (), id="nothing left"),
     ],
 )
-def test_what_is_tried(action: str, steps: tuple[Step, ...], tried: tuple[Step, ...]) -> None:
+def test_what_is_tried(action: Action, steps: tuple[Step, ...], tried: tuple[Step, ...]) -> None:
     assert on_trial(action, steps) == tried

@@ -14,13 +14,14 @@ import dataclasses
 import json
 import shlex
 import typing as t
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_state import (
     Guard,
     parse_deployment,
     parse_guard,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
@@ -39,7 +40,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel impo
 class Step:
     """A call of the switch-to-configuration of a system."""
 
-    action: str
+    action: Action
     path: str
 
 
@@ -48,23 +49,83 @@ class Begun:
     """An activation that somebody began.
 
     :param before: what :func:`remember` wrote of the host then
+    :param end: systemd's words for how it ended, None while it runs or when nobody saw its end
     """
 
     steps: tuple[Step, ...]
     before: dict[str, t.Any]
+    end: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """The system that a host was asked for.
+
+    :param path: its store path, None where the profile has none
+    :param valid: whether it is in the host's store
+    :param specialisation: the name of the one that is meant, "" for the system itself
+    """
+
+    path: str | None
+    valid: bool
+    specialisation: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """What the boot loader starts.
+
+    :param recorded: what our last ``boot`` or ``switch`` made its default
+    :param boots: what its files say, where they can be read
+    :param pending: what was to become the default when the host was interrupted
+    """
+
+    recorded: str | None = None
+    boots: str | None = None
+    pending: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Boot:
+    """This boot of the host.
+
+    :param id: names it, :param once: what only the next one starts
+    :param tried: what this boot alone has started
+    :param failed_before: the units that had failed before that
+    """
+
+    id: str | None = None
+    once: str | None = None
+    tried: str | None = None
+    failed_before: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """What is free, in bytes unless it says otherwise; None where the host does not say.
+
+    :param profile: beside the profile, :param inodes: a number of them, there
+    :param boot: in /boot, :param boot_needed: what the system's boot files will take there
+    """
+
+    profile: int | None = None
+    inodes: int | None = None
+    boot: int | None = None
+    boot_needed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Looked:
     """What only those ask who look at a host; None where it does not say.
 
-    :param kernel: the release of the kernel that runs
+    :param kernel: the release of the kernel that runs, :param nix: the version of Nix
     :param trusted: whether the login is one of Nix's trusted users
     :param trusted_keys: the public keys whose signatures Nix accepts
     :param nix_free: bytes that are free for the store
     """
 
     kernel: str
+    nix: str | None
     trusted: bool | None
     trusted_keys: tuple[str, ...]
     nix_free: int | None
@@ -74,63 +135,48 @@ class Looked:
 class Facts:
     """A NixOS host's state; paths are store paths, ``None`` where there is none.
 
+    :param state: what systemd says of the host as a whole, such as "running" or "maintenance"
     :param running: what /run/current-system is, :param booted: what booted
-    :param loader_default: what our last ``boot`` or ``switch`` made the loader's default
-    :param boot_pending: what was to become the default when the host was interrupted
     :param switcher: who runs a switch-to-configuration now
     :param activation: what our last activation does or did, until somebody has heard of its end
-    :param path: the system that was asked for, else the profile's
-    :param valid: whether that is in the host's store
-    :param state: what systemd says of the host as a whole, such as "running" or "maintenance"
-    :param loader_boots: what the loader's files say that it boots, where they can be read
-    :param activation_end: systemd's words for how our last activation ended
-    :param profile_free: bytes that are free beside the profile, :param profile_inodes: and inodes
-    :param boot_needed: bytes that the system's boot files will take in /boot
-    :param looked: what else ``host_facts`` says
-    :param specialisation: the name of the specialisation that was asked for
     :param guard: what watches over a system on trial, or did since the host booted
     :param deployment: what the host remembers of its last deployment
-    :param boot_id: names this boot of the host, :param boot_once: what only the next one starts
-    :param boot_tried: what this boot alone has started
-    :param boot_failed: the units that had failed before that
+    :param looked: what else ``host_facts`` says
     """
 
     user: str
     platform: str
-    systemd: bool
-    nix: str | None
+    state: str | None
     running: str | None
     booted: str | None
-    loader_default: str | None
-    boot_pending: str | None
+    asked: Asked
+    loader: Loader
+    boot: Boot
+    room: Room
     switcher: str | None
     activation: Begun | None
     failed_units: tuple[str, ...]
     generations: tuple[Generation, ...]
     toplevels: dict[str, Toplevel | None]
-    path: str | None
-    valid: bool
-    state: str | None = None
-    loader_boots: str | None = None
-    activation_end: str | None = None
-    profile_free: int | None = None
-    profile_inodes: int | None = None
-    boot_free: int | None = None
-    boot_needed: int | None = None
-    looked: Looked | None = None
-    specialisation: str | None = None
     guard: Guard | None = None
     deployment: dict[str, str] | None = None
-    boot_id: str | None = None
-    boot_once: str | None = None
-    boot_tried: str | None = None
-    boot_failed: tuple[str, ...] = ()
+    looked: Looked | None = None
 
     @property
     def system(self) -> Toplevel | None:
         """The system that is to run: the one that was asked for, or its specialisation."""
-        special = f"/specialisation/{self.specialisation}" if self.specialisation else ""
-        return self.toplevels.get(f"{self.path}{special}")
+        name = self.asked.specialisation
+        return self.toplevels.get(f"{self.asked.path}{f'/specialisation/{name}' if name else ''}")
+
+    @property
+    def live_path(self) -> str | None:
+        """The store path of that, as far as the host knows it."""
+        return self.system.path if self.system else self.asked.path
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether it is not decided yet which system the host stays with."""
+        return bool(self.guard and self.guard.waits)
 
     @property
     def in_maintenance(self) -> bool:
@@ -140,8 +186,8 @@ class Facts:
     @property
     def is_half_switched(self) -> bool:
         """Whether our last activation was killed, and may have left units stopped."""
-        end = self.activation_end or "success exited 0"
-        return self.activation is not None and " exited " not in end
+        end = self.activation and self.activation.end
+        return bool(end) and " exited " not in str(end)
 
     @property
     def current(self) -> Generation | None:
@@ -193,55 +239,26 @@ class Facts:
 
     def boots(self, path: str) -> bool:
         """Whether the host will boot this system."""
-        return path == self.profile == self.loader_default and not self.boot_pending
+        return path == self.profile == self.loader.recorded and not self.loader.pending
 
     def is_at(self, path: str) -> bool:
         """Whether a deployment of this system would find nothing to do."""
         return self.running == path and self.boots(path)
 
 
-# What a result says of the time before an activation.
-_REMEMBERED = ("running", "loader_default", "boot_pending", "failed_units")
-
-
 def remember(facts: Facts) -> str:
     """Write what a host is, for who finds its activation later, when nobody has heard its end."""
-    return json.dumps({name: getattr(facts, name) for name in _REMEMBERED})
+    loader = dataclasses.asdict(facts.loader)
+    units = facts.failed_units
+    return json.dumps({"running": facts.running, "loader": loader, "failed_units": units})
 
 
 def remembered(begun: Begun, facts: Facts) -> Facts:
     """Return the facts with what the host was before an activation that somebody began."""
-    then = {name: begun.before[name] for name in _REMEMBERED}
-    return dataclasses.replace(facts, **then | {"failed_units": tuple(then["failed_units"])})
-
-
-def needed_steps(action: str, facts: Facts, force: bool = False) -> tuple[Step, ...]:
-    """Return what is left to do of an action.
-
-    A system that runs is not activated again; one that runs and is not what the host boots still
-    has to become that. The boot loader knows generations only, so that a specialisation is
-    activated after its system has become the boot default.
-    """
-    path = str(facts.path)
-    live = facts.system.path if facts.system else path
-    if action == "auto":
-        action = "boot" if facts.needs_boot else "switch"
-    boot = action in ("switch", "boot") and (force or not facts.boots(path))
-    activate = action != "boot" and (force or facts.running != live)
-    if activate and live == path:
-        return (Step(action, path),)
-    activation = Step("dry-activate" if action == "dry-activate" else "test", live)
-    return (*[Step("boot", path)] * boot, *[activation] * activate)
-
-
-def on_trial(action: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Return the steps up to the confirmation, of which none makes a system the boot default.
-
-    With ``boot``, and with ``auto`` where only a reboot brings the system, nothing runs before it.
-    """
-    if action == "boot" or (action == "auto" and steps and steps[-1].action == "boot"):
-        return steps
-    return tuple(Step("test", step.path) for step in steps if step.action != "boot")
+    running, loader, units = (begun.before[name] for name in ("running", "loader", "failed_units"))
+    return dataclasses.replace(
+        facts, running=running, loader=Loader(**loader), failed_units=tuple(units)
+    )
 
 
 def failed_on_trial(facts: Facts, ignored: Collection[str] = ()) -> tuple[str, ...]:
@@ -249,19 +266,19 @@ def failed_on_trial(facts: Facts, ignored: Collection[str] = ()) -> tuple[str, .
     before = facts.failed_units
     if facts.guard and facts.guard.waits:
         before = facts.guard.failed_before
-    elif facts.boot_tried:
-        before = facts.boot_failed
+    elif facts.boot.tried:
+        before = facts.boot.failed_before
     return tuple(unit for unit in facts.failed_units if unit not in {*before, *ignored})
 
 
 def check_specialisation(facts: Facts) -> None:
     """Raise ClosureError, naming what there is, unless the specialisation exists."""
-    if facts.system or not facts.valid:
+    if facts.system or not facts.asked.valid:
         return
-    parent = facts.toplevels.get(facts.path or "")
+    parent = facts.toplevels.get(facts.asked.path or "")
     names = ", ".join(parent.specialisations) if parent else ""
     raise ClosureError(
-        f"{facts.path} has no specialisation {facts.specialisation}. "
+        f"{facts.asked.path} has no specialisation {facts.asked.specialisation}. "
         + (f"Choose one of these: {names}." if names else "It has none at all.")
     )
 
@@ -272,28 +289,27 @@ _GENERATION = 1024 * 1024
 
 def check_room(facts: Facts, profile: str) -> None:
     """Raise ClosureError when a generation does not fit, or the boot files do not into /boot."""
-    _check_profile_room(facts, profile)
-    _check_boot_room(facts)
+    _check_profile_room(facts.room, profile)
+    _check_boot_room(facts.room, facts.asked.path)
 
 
-def _check_profile_room(facts: Facts, profile: str) -> None:
-    free, inodes = facts.profile_free, facts.profile_inodes
-    if (free is None or free >= _GENERATION) and inodes != 0:
+def _check_profile_room(room: Room, profile: str) -> None:
+    if (room.profile is None or room.profile >= _GENERATION) and room.inodes != 0:
         return
-    counted = "" if inodes is None else f" and {inodes} inodes"
+    counted = "" if room.inodes is None else f" and {room.inodes} inodes"
     raise ClosureError(
-        f"{profile.rpartition('/')[0]} has {free} bytes{counted} left, too little for a new "
-        "generation. Make room there, for example with `nix-collect-garbage "
+        f"{profile.rpartition('/')[0]} has {room.profile} bytes{counted} left, too little for a "
+        "new generation. Make room there, for example with `nix-collect-garbage "
         "--delete-older-than 30d`, and run the task again."
     )
 
 
-def _check_boot_room(facts: Facts) -> None:
-    if facts.boot_free is None or (facts.boot_needed or 0) <= facts.boot_free:
+def _check_boot_room(room: Room, path: str | None) -> None:
+    if room.boot is None or (room.boot_needed or 0) <= room.boot:
         return
     raise ClosureError(
-        f"/boot has {facts.boot_free} bytes left, and the kernel and initrd of {facts.path} need "
-        f"{facts.boot_needed}. Delete generations that nobody needs, for example with `nix-env "
+        f"/boot has {room.boot} bytes left, and the kernel and initrd of {path} need "
+        f"{room.boot_needed}. Delete generations that nobody needs, for example with `nix-env "
         "--profile /nix/var/nix/profiles/system --delete-generations +5`, then clear /boot with "
         "`/run/current-system/bin/switch-to-configuration boot`, and run the task again."
     )
@@ -302,7 +318,7 @@ def _check_boot_room(facts: Facts) -> None:
 def standing(facts: Facts) -> str:
     """What a host runs and boots, for those who have to repair it; ends a sentence about it."""
     rescue = ", and is in maintenance mode, which `systemctl default` ends"
-    boots = facts.loader_boots or facts.loader_default or "what it did"
+    boots = facts.loader.boots or facts.loader.recorded or "what it did"
     return f"runs {facts.running} and boots {boots}{rescue if facts.in_maintenance else ''}."
 
 
@@ -319,38 +335,45 @@ def parse_facts(text: str, profile: str) -> Facts:
     return Facts(
         user=one["user"],
         platform=one["platform"],
-        systemd=bool(one["systemd"]),
-        nix=one["nix"].split()[-1] if one["nix"] else None,
+        state=one["state"] or None,
         running=one["running"] or None,
         booted=one["booted"] or None,
-        loader_default=one["loader_default"] or None,
-        boot_pending=one["boot_pending"] or None,
+        asked=Asked(one["path_asked"] or None, "valid" in one, one["specialisation_asked"]),
+        loader=_parse_loader(one),
+        boot=_parse_boot(one, lines),
+        room=_parse_room(one),
         switcher=one["switching"] or (guard.claim if guard and guard.waits else None),
-        activation=_parse_begun(one["activation"]),
-        failed_units=tuple(value for name, value in lines if name == "failed_unit"),
+        activation=_parse_begun(one["activation"], one["activation_end"]),
+        failed_units=_all(lines, "failed_unit"),
         generations=parse_generations(text, profile),
         toplevels=parse_toplevels(text),
-        path=one["path_asked"] or None,
-        valid="valid" in one,
-        state=one["state"] or None,
-        loader_boots=one["loader_boots"] or None,
-        activation_end=one["activation_end"] or None,
-        profile_free=_number(one, "profile_free"),
-        profile_inodes=_number(one, "profile_inodes"),
-        boot_free=_number(one, "boot_free"),
-        boot_needed=_number(one, "boot_needed"),
-        looked=_parse_looked(one) if "kernel_release" in one else None,
-        specialisation=one["specialisation_asked"] or None,
         guard=guard,
         deployment=parse_deployment(one),
-        boot_id=one.get("boot_id"),
-        boot_once=one.get("boot_once"),
-        boot_tried=one.get("boot_tried"),
-        boot_failed=tuple(value for name, value in lines if name == "boot_failed"),
+        looked=_parse_looked(one) if "kernel_release" in one else None,
     )
 
 
-def _parse_begun(words: str) -> Begun | None:
+def _all(lines: Iterable[tuple[str, str]], wanted: str) -> tuple[str, ...]:
+    return tuple(value for name, value in lines if name == wanted)
+
+
+def _parse_loader(one: Mapping[str, str]) -> Loader:
+    names = ("loader_default", "loader_boots", "boot_pending")
+    return Loader(*(one[name] or None for name in names))
+
+
+def _parse_boot(one: Mapping[str, str], lines: Iterable[tuple[str, str]]) -> Boot:
+    names = ("boot_id", "boot_once", "boot_tried")
+    id_, once, tried = (one.get(name) for name in names)
+    return Boot(id_, once, tried, _all(lines, "boot_failed"))
+
+
+def _parse_room(one: Mapping[str, str]) -> Room:
+    names = ("profile_free", "profile_inodes", "boot_free", "boot_needed")
+    return Room(*(_number(one, name) for name in names))
+
+
+def _parse_begun(words: str, end: str) -> Begun | None:
     """Read the call of ``activate`` in ``system.sh``: INSTALL, BEFORE, actions and paths.
 
     Before it stands who watches it. Other jobs of its name say nothing here.
@@ -358,15 +381,17 @@ def _parse_begun(words: str) -> Begun | None:
     _how, function, *rest = shlex.split(words) or ("", "")
     if function != "activate":
         return None
-    _install, remembered, *steps = rest
-    return Begun(tuple(map(Step, steps[::2], steps[1::2])), json.loads(remembered))
+    _install, before, *steps = rest
+    taken = tuple(map(Step, map(Action, steps[::2]), steps[1::2]))
+    return Begun(taken, json.loads(before), end or None)
 
 
 def _parse_looked(one: Mapping[str, str]) -> Looked:
     # Nix says 1, and true since 2.30. One too old to say it says nothing.
     trusted = {"1": True, "true": True, "0": False, "false": False}.get(one["nix_trusted"])
+    nix = one["nix"].split()[-1] if one["nix"] else None
     keys = tuple(one["nix_keys"].split())
-    return Looked(one["kernel_release"], trusted, keys, _number(one, "nix_free"))
+    return Looked(one["kernel_release"], nix, trusted, keys, _number(one, "nix_free"))
 
 
 def _number(one: Mapping[str, str], name: str) -> int | None:

@@ -15,14 +15,11 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
     failed_on_trial,
     standing,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import ConfirmOptions
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     name_system,
     profile_diff,
-    profile_path,
-)
-from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
-    check_store_path,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     follow,
@@ -45,12 +42,11 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress impor
 class Confirmation:
     """Confirming a system on a host, over a connection of its own.
 
-    :param args: of the module nixos_confirm
     :param check: only say what would be done
     """
 
     host: Host
-    args: dict[str, t.Any]
+    options: ConfirmOptions
     progress: Progress
     check: bool
 
@@ -59,8 +55,8 @@ class Confirmation:
 
         :raises ClosureError: the host is not what is to be confirmed
         """
-        profile = profile_path(self.args["profile"])
-        before = self._look(profile)
+        profile = self.options.profile
+        before = self._look()
         path = self._path(before)
         changed = _is_open(before, path)
         result: dict[str, t.Any] = {}
@@ -68,7 +64,7 @@ class Confirmation:
         if not self.check:
             self._require_good(before, path)
             if changed:
-                after, result = self._confirm(profile, before, path)
+                after, result = self._confirm(before, path)
         return {
             "changed": changed,
             "path": path,
@@ -81,10 +77,9 @@ class Confirmation:
             **result,
         }
 
-    def _look(self, profile: str) -> Facts:
-        path = check_store_path(self.args["path"]) if self.args["path"] else ""
+    def _look(self) -> Facts:
         try:
-            facts = read_facts(self.host, profile, path)
+            facts = read_facts(self.host, self.options.profile, self.options.path)
         except AnsibleConnectionFailure as error:
             raise ClosureError(
                 f"{self.host.name} does not answer on a new connection: {error}. It goes back by "
@@ -96,7 +91,7 @@ class Confirmation:
     def _path(self, facts: Facts) -> str:
         """Return the system to confirm: the one that is named, on trial, or running."""
         trial = facts.guard.to if facts.guard and facts.guard.state == "armed" else facts.running
-        return str(self.args["path"] or trial)
+        return self.options.path or str(trial)
 
     def _require_good(self, facts: Facts, path: str) -> None:
         """Refuse what nobody should stay with.
@@ -110,23 +105,24 @@ class Confirmation:
             raise ClosureError(f"{name} {guard.story}", path=path, rolled_back=True)
         if not runs:
             raise ClosureError(f"{name} does not run {path}: it {standing(facts)}", path=path)
-        failed = failed_on_trial(facts, self.args["ignore_units"])
+        failed = failed_on_trial(facts, self.options.ignore_units)
         if failed or facts.in_maintenance:
             what = f"these units have failed: {', '.join(failed)}" if failed else standing(facts)
             raise ClosureError(f"{name} is not confirmed: {what}", path=path)
 
-    def _confirm(self, profile: str, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
+    def _confirm(self, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
         """Confirm, and wait until the host boots the system or is back at its old one."""
-        ended = None
+        profile, ended = self.options.profile, None
         state = before.guard.state if before.guard else None
         if state == "armed":
             confirm(self.host, profile, path)
         elif state != "confirmed":
-            require_system(self.host, before, path)
-            require_room(self.host, before, profile)
+            asked = before if self.options.path else read_facts(self.host, profile, path)
+            require_system(self.host, asked)
+            require_room(self.host, asked, profile)
             start_commit(self.host, profile, path, install=False)
         if _boots(before):
-            ended = follow(self.host, self.args["timeout"], self.progress)
+            ended = follow(self.host, self.options.timeout, self.progress)
         after = read_facts(self.host, profile, path, acknowledged=True)
         after = settled(self.host, profile, after, self.progress)
         return after, self._outcome(after, path, ended)

@@ -7,26 +7,34 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
+import time
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts, Step
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    Action,
+    RollbackOptions,
+    SwitchOptions,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.result import (
+    Result,
+    untouched,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import left_to_do
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_SWITCH
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Target,
     name_system,
     profile_diff,
-    profile_path,
     rollback_target,
     what_exists,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import judge
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    activate,
+    look_again,
     read_facts,
     require_room,
-    require_root,
-    require_system,
     set_profile,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import (
@@ -34,68 +42,78 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial impo
     settled,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
 
-@dataclasses.dataclass
-class _GoingBack(Activation):
-    """An activation that points the profile at its goal first."""
+@dataclasses.dataclass(frozen=True)
+class Rollback:
+    """The procedure of a switch to a recorded system, which the profile is pointed at first."""
 
+    host: Host
+    options: SwitchOptions
     goal: Target
+    progress: Progress
 
-    def _plan(self, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
-        self._require_there(facts)
-        return super()._plan(facts, steps)
+    def left(self, facts: Facts) -> tuple[Step, ...]:
+        """Return what is left to do.
 
-    def _activate(self, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
+        :raises ClosureError: the host does not have the system any more
+        """
+        if not facts.asked.valid:
+            what = f"generation {self.goal.number} is " if self.goal.number else ""
+            raise ClosureError(
+                f"{self.host.name}: {what}{self.goal.path}, which is not in the host's store, or "
+                "not any more. Copy it there with closure.nixos.nix_copy_closure, or choose "
+                f"another. {what_exists(facts.generations)}",
+                path=self.goal.path,
+            )
+        return left_to_do(self.options, facts)
+
+    def require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
+        """Refuse a system for which the host is too full."""
+        require_room(self.host, facts, self.options.profile)
+
+    def take(self, facts: Facts, steps: tuple[Step, ...]) -> tuple[JobResult, Facts]:
         """Point the profile there, now that no other switch runs, and activate."""
-        self._require_there(facts)
-        require_root(self.host, facts)
-        require_system(self.host, facts, self.goal.path)
-        require_room(self.host, facts, self.profile)
         if facts.profile != self.goal.path:
-            goal = self.goal
-            generations = set_profile(self.host, self.profile, goal.path, goal.number)
-            facts = dataclasses.replace(facts, generations=generations)
-        return super()._activate(facts, steps)
+            set_profile(self.host, self.options.profile, self.goal.path, self.goal.number)
+        ended = activate(self.host, facts, steps, self.options, self.progress)
+        return ended, look_again(self.host, self.options, facts)
 
-    def _require_there(self, facts: Facts) -> None:
-        if facts.valid:
-            return
-        what = f"generation {self.goal.number} is " if self.goal.number else ""
-        raise ClosureError(
-            f"{self.host.name}: {what}{self.goal.path}, which is not in the host's store, or not "
-            "any more. Copy it there with closure.nixos.nix_copy_closure, or choose another. "
-            + what_exists(facts.generations),
-            path=self.goal.path,
-        )
+    def judge(
+        self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult
+    ) -> Result:
+        """Tell what was done; to have set the profile is a change."""
+        result = judge(self.host, self.options, steps[-1], before, after, ended)
+        result["changed"] |= before.profile != after.profile
+        return result
 
 
 def roll_back(
-    host: Host, args: dict[str, t.Any], progress: Progress, check: bool, diff: bool
-) -> dict[str, t.Any]:
-    """Return the result of the module nixos_rollback, whose arguments these are.
+    host: Host, options: RollbackOptions, progress: Progress, check: bool, diff: bool
+) -> Result:
+    """Return the result of the module nixos_rollback.
 
-    :raises ClosureError: there is nothing to go back to; the host is left as it was
+    :raises ClosureError: there is nothing to roll back to; the host is left as it was
     """
-    profile = profile_path(args["profile"])
-    facts = read_facts(host, profile)
-    waits = bool(facts.guard and facts.guard.waits)
+    facts = read_facts(host, options.profile)
+    waits = facts.on_trial
     if waits and not check:
-        order_back(host, args["why"])
-        facts = settled(host, profile, facts, progress)
-    if args["to"] == "unconfirmed" or (waits and args["to"] is None):
-        return _from_trial(host, args, progress, facts, waits)
-    goal = _target(host, facts, args["to"])
-    same = _switch_arguments(args, goal.path)
-    result = _GoingBack(host, same, progress, check, diff, goal).run()
+        order_back(host, options.why)
+        facts = settled(host, options.profile, facts, progress)
+    if options.to == "unconfirmed" or (waits and options.to is None):
+        return _from_trial(host, options, facts, waits)
+    goal = _target(host, facts, options.to)
+    same = SwitchOptions(options.action, goal.path, options.profile, timeout=options.timeout)
+    procedure = Rollback(host, same, goal, progress)
+    result = Activation(host, same, procedure, progress, check, diff).run()
     if facts.profile != goal.path:
         result |= {
-            "changed": True,
-            "diff": _difference(result, profile, facts, goal),
-            "msg": _sentence(result, facts, goal, args["action"], check),
+            "diff": _difference(result, options.profile, facts, goal),
+            "msg": _sentence(result, facts, goal, options.action, check),
         }
-    if result.get("failed") and args["to"] is None:
+    if result.get("failed") and options.to is None:
         result["msg"] += f" To try again, set to: {goal.number}."
     return result | {
         "rolled_back": False,
@@ -104,41 +122,38 @@ def roll_back(
     }
 
 
-def _from_trial(
-    host: Host, args: dict[str, t.Any], progress: Progress, facts: Facts, changed: bool
-) -> dict[str, t.Any]:
-    """Return the result of going back from a system on trial, which the host's guard does."""
+def _from_trial(host: Host, options: RollbackOptions, facts: Facts, changed: bool) -> Result:
+    """Return the result of rolling back a system on trial, which the host's guard does."""
+    start = time.monotonic()
     # A trial that has ended is told of to the run that began it.
     guard = facts.guard
     if guard and not guard.waits and guard.run != host.task_run.id:
         guard = None
     name = name_system(facts.running)
-    same = _switch_arguments(args | {"action": "test"}, str(facts.running))
-    result = Activation(host, same, progress, check=True, diff=False).run()
+    now = read_facts(host, options.profile, str(facts.running))
     story = f"has nothing on trial and runs {name}"
     if guard:
         story = f"would go back to {name_system(guard.old)}" if guard.waits else guard.story
     if guard and changed and guard.state == "returned":
         story = f"went back to {name_system(guard.old)}"
-    return result | {
+    return untouched(now, now) | {
         "changed": changed,
         "failed": bool(guard and guard.state == "lost"),
         "rolled_back": bool(guard and guard.state == "returned"),
         "msg": story,
         "from": facts.current and dataclasses.asdict(facts.current),
         "to": {"number": None, "path": guard.old if guard else facts.running},
+        "seconds": round(time.monotonic() - start, 3),
     }
 
 
-def _sentence(
-    result: dict[str, t.Any], before: Facts, goal: Target, action: str, check: bool
-) -> str:
+def _sentence(result: Result, before: Facts, goal: Target, action: Action, check: bool) -> str:
     origin = f"generation {before.current.number}" if before.current else "no generation"
     way = f"from {origin} to {name_system(goal.path, goal.number)}"
     if result.get("failed"):
         return f"{way}: {result['msg']}"
     verb = "would go back" if check else "went back"
-    return f"{verb} {way}" + (", which boots from now on" if action == "boot" else "")
+    return f"{verb} {way}" + (", which boots from now on" if action is Action.BOOT else "")
 
 
 def _target(host: Host, facts: Facts, to: str | None) -> Target:
@@ -148,15 +163,6 @@ def _target(host: Host, facts: Facts, to: str | None) -> Target:
         raise ClosureError(f"{host.name}: {error.message}") from error
 
 
-def _switch_arguments(args: dict[str, t.Any], path: str) -> dict[str, t.Any]:
-    """Return the arguments of nixos_switch for the same, with the defaults of all others."""
-    same = {name: args[name] for name in ("action", "profile", "timeout")}
-    result = ArgumentSpecValidator(**NIXOS_SWITCH).validate(same | {"path": path})
-    return t.cast(dict[str, t.Any], result.validated_parameters)
-
-
-def _difference(
-    result: dict[str, t.Any], profile: str, before: Facts, goal: Target
-) -> list[dict[str, str]]:
+def _difference(result: Result, profile: str, before: Facts, goal: Target) -> list[dict[str, str]]:
     units = [result["diff"]] if "diff" in result else []
     return [profile_diff(profile, before.profile, goal.path), *units]

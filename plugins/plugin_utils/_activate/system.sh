@@ -19,8 +19,6 @@ system_facts() {
     printf 'specialisation_asked=%s\n' "${3-}"
     printf 'user=%s\n' "$(id -un)"
     printf 'platform=%s\n' "$(platform)"
-    printf 'systemd=%s\n' "$([ ! -d /run/systemd/system ] || echo 1)"
-    printf 'nix=%s\n' "$(nix-store --version 2>/dev/null)"
     printf 'running=%s\n' "$(resolve /run/current-system)"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
     printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
@@ -44,6 +42,7 @@ system_facts() {
 # host_facts PROFILE: the system_facts, and what only those ask who look at a host.
 host_facts() {
     printf 'kernel_release=%s\n' "$(uname -r)"
+    printf 'nix=%s\n' "$(nix-store --version 2>/dev/null)"
     printf 'nix_trusted=%s\n' "$(store_ping | sed -n 's/.*"trusted": *\([a-z0-9]*\).*/\1/p')"
     printf 'nix_keys=%s\n' "$(settings 2>/dev/null | sed -n 's/^trusted-public-keys = //p')"
     printf 'nix_free=%s\n' "$(room /nix/store)"

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
@@ -16,6 +15,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
     parse_facts,
     remember,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import SwitchOptions
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
     UnitPlan,
     UnitState,
@@ -32,7 +32,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
     check_store_path,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import (
-    Toplevel,
     check_toplevel,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_success
@@ -71,6 +70,14 @@ def all_facts(host: Host, profile: str) -> Facts:
     return parse_facts(reply.text, profile)
 
 
+def look_again(host: Host, options: SwitchOptions, facts: Facts) -> Facts:
+    """Return what a host is after an activation whose end we have heard."""
+    asked = facts.asked
+    return read_facts(
+        host, options.profile, str(asked.path), asked.specialisation, acknowledged=True
+    )
+
+
 def require_room(host: Host, facts: Facts, profile: str) -> None:
     """Refuse a system for which the host is too full.
 
@@ -79,23 +86,23 @@ def require_room(host: Host, facts: Facts, profile: str) -> None:
     try:
         check_room(facts, profile)
     except ClosureError as error:
-        raise ClosureError(f"{host.name}: {error.message}", path=facts.path) from error
+        raise ClosureError(f"{host.name}: {error.message}", path=facts.asked.path) from error
 
 
-def require_system(host: Host, facts: Facts, path: str) -> Toplevel:
-    """Return the system at a path of the host's store.
+def require_system(host: Host, facts: Facts) -> None:
+    """Refuse what was asked for unless it is a system that the host can run.
 
     :raises ClosureError: it is not there, not a NixOS system, or one for another platform
     """
+    path = str(facts.asked.path)
     system = facts.toplevels.get(path)
-    if not facts.valid or system is None:
+    if not facts.asked.valid or system is None:
         raise ClosureError(
             f"{host.name} does not have {path} in its store. Copy it there first, with "
             "closure.nixos.nix_copy_closure.",
             path=path,
         )
     check_toplevel(system, facts.platform)
-    return system
 
 
 def require_root(host: Host, facts: Facts) -> None:
@@ -128,7 +135,7 @@ def set_profile(
     return parse_generations(reply.text, profile)
 
 
-def reboot(host: Host, boot_id: str) -> None:
+def start_reboot(host: Host, boot_id: str) -> None:
     """Reboot a host, unless it is on another boot than the one of that name."""
     reply = host.run_once("reboot_host", boot_id, request="reboot", any_boot=True)
     require_success(host, reply, "does not reboot")
@@ -150,30 +157,28 @@ def activate(
     host: Host,
     facts: Facts,
     steps: tuple[Step, ...],
-    install: bool,
-    limit: float,
+    options: SwitchOptions,
     progress: Progress,
-    how: t.Literal["noted", "guarded"] = "noted",
+    guarded: bool = False,
 ) -> JobResult:
     """Take the steps of an activation, detached from the connection, and wait for their end.
 
     :param facts: what the host is
-    :param install: whether to install the boot loader anew
-    :param how: whether the host notes how it ended, or has a guard that watches over it
+    :param guarded: whether a guard watches over it, which ends one that hangs a little later
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
-    taken = [word for step in steps for word in (step.action, step.path)]
-    words = (how, "activate", str(int(install)), remember(facts), *taken)
-    command = script(*words)
+    taken = [word for step in steps for word in (step.action.value, step.path)]
+    install = str(int(options.install_bootloader))
+    how = "guarded" if guarded else "noted"
     job = Job(host, JOB, UNIT)
     try:
-        job.start(command)
+        job.start(script(how, "activate", install, remember(facts), *taken))
     except ClosureError as error:
         said = str(error.details.get("stderr"))
         if not parse_report(said, "").lock_busy:
             raise
         return JobResult(None, "not started", "", said)
-    return follow(host, limit, progress, job)
+    return follow(host, options.timeout + (60 if guarded else 0), progress, job)
 
 
 def follow(host: Host, limit: float, progress: Progress, job: Job | None = None) -> JobResult:

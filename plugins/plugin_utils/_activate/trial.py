@@ -16,19 +16,26 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
-    Facts,
-    Step,
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts, Step
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    Action,
+    SwitchOptions,
+    TrialOptions,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.result import Result
+from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import (
+    left_to_do,
     on_trial,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
-from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import judge
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     JOB,
     UNIT,
     activate,
     follow,
+    look_again,
     read_facts,
     require_room,
 )
@@ -42,43 +49,65 @@ WAY_BACK = 300
 
 
 @dataclasses.dataclass
-class Trial(Activation):
-    """An activation that the host takes back unless it is confirmed.
+class Trial:
+    """The procedure of a switch that the host takes back unless it is confirmed.
 
     :param fresh_connection: makes a connection of its own to the host
+    :param looks: whether the task leaves the host alone
     """
 
+    host: Host
+    options: SwitchOptions
+    trial: TrialOptions
     fresh_connection: t.Callable[[], Host]
+    progress: Progress
+    looks: bool
 
     def __post_init__(self) -> None:
         """Give a host up that the new system cuts off: it goes back by itself.
 
         Soon, because the other hosts of its batch wait for it, and have to be confirmed in time.
         """
-        super().__post_init__()
-        self.host.retry_for = self.args["confirm_timeout"] / 2
+        self.host.retry_for = self.trial.confirm_timeout / 2
 
-    def _steps(self, facts: Facts) -> tuple[Step, ...]:
+    def left(self, facts: Facts) -> tuple[Step, ...]:
         """Return what is left to try; where only the boot default is, what to confirm is ours."""
-        if self._boots_once and facts.boot_once == facts.path:
+        if self._boots_once and facts.boot.once == facts.asked.path:
             return ()
-        needed = super()._steps(facts)
-        steps = on_trial(self.args["action"], needed)
-        if needed and not steps and not self._looks:
+        needed = left_to_do(self.options, facts)
+        steps = on_trial(self.options.action, needed)
+        if needed and not steps and not self.looks:
             _demand(self.host, "guard_forget", request="guard-forget")
         return steps
 
     @property
     def _boots_once(self) -> bool:
         """Whether the next boot is the trial."""
-        return bool(self.args["action"] == "boot")
+        return self.options.action is Action.BOOT
 
-    def _require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
-        require_room(self.host, facts, self.profile)
+    def require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
+        """Refuse a system that could not become the boot default once it is confirmed."""
+        require_room(self.host, facts, self.options.profile)
 
-    def _activate(self, facts: Facts, steps: tuple[Step, ...]) -> dict[str, t.Any]:
+    def take(self, facts: Facts, steps: tuple[Step, ...]) -> tuple[JobResult, Facts]:
+        """Arm the guard, take the steps, and see whether the guard has gone back."""
+        with self._goes_back():
+            if steps[-1].action is Action.BOOT:
+                ended = self._boot(steps[-1].path)
+            else:
+                self._arm(facts, steps[-1].path)
+                ended = activate(self.host, facts, steps, self.options, self.progress, guarded=True)
+            after = look_again(self.host, self.options, facts)
+            if after.guard and after.guard.state == "back":
+                self.host.retry_for = WAY_BACK
+                after = settled(self.host, self.options.profile, after, self.progress)
+            return ended, after
+
+    @contextlib.contextmanager
+    def _goes_back(self) -> t.Iterator[None]:
+        """Say of a host that is lost now what will become of it."""
         try:
-            return super()._activate(facts, steps)
+            yield
         except AnsibleConnectionFailure as error:
             raise ClosureError(
                 f"{self.host.name} does not answer any more since it has the new system on trial, "
@@ -86,46 +115,37 @@ class Trial(Activation):
                 unconfirmed=True,
             ) from error
 
-    def _take(self, facts: Facts, steps: tuple[Step, ...]) -> JobResult:
-        if steps[-1].action == "boot":
-            return self._boot(steps[-1].path)
-        self._arm(facts, steps[-1].path)
-        # The guard ends an activation that hangs, a little later.
-        limit = self.args["timeout"] + 60
-        install = self.args["install_bootloader"]
-        return activate(self.host, facts, steps, install, limit, self.progress, "guarded")
-
     def _boot(self, path: str) -> JobResult:
         """Have the host boot a system: once, or with auto from now on, since nobody reboots it."""
         if self._boots_once:
-            words = ("boot_once", self.profile, path)
+            words = ("boot_once", self.options.profile, path)
             Job(self.host, JOB, UNIT).start(script(*words))
         else:
-            start_commit(self.host, self.profile, path, self.args["install_bootloader"])
-        return follow(self.host, self.args["timeout"], self.progress)
+            start_commit(self.host, self.options.profile, path, self.options.install_bootloader)
+        return follow(self.host, self.options.timeout, self.progress)
 
     def _arm(self, facts: Facts, runs: str) -> None:
-        boots = self.args["action"] != "test"
+        options, trial = self.options, self.trial
+        boots = options.action is not Action.TEST
+        limits = (trial.confirm_timeout, trial.check_timeout, options.timeout)
         words = (
-            *("guard_arm", self.profile, str(facts.path), runs),
-            str(int(self.args["install_bootloader"])) if boots else "",
-            *(str(self.args[name]) for name in ("confirm_timeout", "check_timeout", "timeout")),
-            *(self.args["on_rollback_failure"], script("guard_run").text),
+            *("guard_arm", options.profile, str(facts.asked.path), runs),
+            str(int(options.install_bootloader)) if boots else "",
+            *map(str, limits),
+            *(trial.on_rollback_failure, script("guard_run").text),
         )
         _demand(self.host, *words, request="guard-arm")
 
-    def _outcome(
+    def judge(
         self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult
-    ) -> dict[str, t.Any]:
+    ) -> Result:
+        """Tell what was done, whether the host goes back, and whether it waits for us."""
+        with self._goes_back():
+            result = judge(self.host, self.options, steps[-1], before, after, ended)
         guard = after.guard
-        if guard and guard.state == "back":
-            self.host.retry_for = WAY_BACK
-            after = settled(self.host, self.profile, after, self.progress)
-            guard = after.guard
-        result = super()._outcome(steps, before, after, ended)
         if self._boots_once:
             return result | _once(after)
-        if guard and guard.went_back and steps[-1].action != "boot":
+        if guard and guard.went_back and steps[-1].action is not Action.BOOT:
             said = f" {result['msg']}" if result.get("failed") else ""
             message = f"{self.host.name} {guard.story}{said}"
             return result | {"failed": True, "rolled_back": True, "msg": message}
@@ -145,10 +165,10 @@ class Trial(Activation):
             _demand(self.fresh_connection(), "guard_reached", request="guard-reached")
 
 
-def _once(after: Facts) -> dict[str, t.Any]:
-    if after.boot_once != after.path:
+def _once(after: Facts) -> Result:
+    if after.boot.once != after.asked.path:
         return {"changed": False}
-    message = f"boots {name_system(after.path)} once, at the next reboot"
+    message = f"boots {name_system(after.asked.path)} once, at the next reboot"
     return {"changed": True, "unconfirmed": True, "msg": message}
 
 
@@ -166,7 +186,7 @@ def settled(host: Host, profile: str, facts: Facts, progress: Progress) -> Facts
             )
         progress.say("waits for the host to go back")
         time.sleep(2)
-        facts = read_facts(host, profile, str(facts.path))
+        facts = read_facts(host, profile, str(facts.asked.path))
     return facts
 
 

@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a task says of an activation, in keys and in words. Private to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts, Step
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
+from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    Report,
+    outcome,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
+
+Result = dict[str, t.Any]
+
+# What every result has, whatever was done.
+_KEYS = ("plan", "report", "exit_code", "outcome", "stdout", "stderr", "logs")
+
+
+def untouched(before: Facts, now: Facts, steps: tuple[Step, ...] = ()) -> Result:
+    """The keys that every result has, with what they say where nothing was done.
+
+    :param before: what the host was before the activation that the result tells of
+    :param steps: what is to be done
+    """
+    return {
+        "changed": False,
+        **dict.fromkeys(_KEYS),
+        **standing_keys(now),
+        "actions": [step.action.value for step in steps],
+        "path": now.asked.path,
+        "system_before": before.running,
+        "system_after": now.running,
+        "failed_units_before": list(before.failed_units),
+        "newly_failed_units": [],
+    }
+
+
+def standing_keys(facts: Facts) -> Result:
+    """The keys that say where a host stands."""
+    return {
+        "generation": facts.current and dataclasses.asdict(facts.current),
+        "failed_units": list(facts.failed_units),
+        "reboot_required": bool(facts.reboot_reasons),
+        "reboot_reasons": list(facts.reboot_reasons),
+    }
+
+
+def locked() -> Result:
+    """Say that another switch shut out what was to be planned."""
+    found = outcome(None, Report(lock_busy=True))
+    return {"changed": False, "failed": True, "outcome": found.name, "msg": found.sentence}
+
+
+def nothing_left(facts: Facts) -> str:
+    """Say that the host is where it should be."""
+    if facts.running == facts.live_path:
+        return f"already runs {named(facts, facts.running)}"
+    return f"already boots {booting(facts)}"
+
+
+def done(step: Step, before: Facts, after: Facts) -> str:
+    """Say what a step has brought a host to."""
+    boots = step.action is Action.BOOT
+    now = f"boots {booting(after)}" if boots else f"runs {named(after, step.path)}"
+    was = _number(before, before.running) or before.running
+    return f"now {now} (was {was})" + (", in maintenance mode" if after.in_maintenance else "")
+
+
+def booting(facts: Facts) -> str:
+    """Name the system that a reboot brings, and what needs the reboot."""
+    reasons = f" (reboot for: {', '.join(facts.reboot_reasons)})" if facts.reboot_reasons else ""
+    return named(facts, facts.asked.path) + reasons
+
+
+def named(facts: Facts, path: str | None) -> str:
+    """Name a system for people, by the generation that records it."""
+    return name_system(path, _number(facts, path))
+
+
+def _number(facts: Facts, path: str | None) -> int | None:
+    """Return the current generation if it records the path, else the newest that does."""
+    newest_last = sorted(facts.generations, key=lambda entry: (entry.current, entry.number))
+    numbers = [entry.number for entry in newest_last if entry.path == path]
+    return numbers[-1] if numbers else None

@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: an activation without a way back, and how one is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Facts,
+    Step,
+    standing,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import SwitchOptions
+from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    Report,
+    excuse,
+    failed_units,
+    is_excused,
+    matching,
+    outcome,
+    parse_report,
+    recovered,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.result import (
+    Result,
+    done,
+    standing_keys,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import (
+    left_to_do,
+    needed_steps,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    LOGS,
+    activate,
+    look_again,
+    look_at,
+    require_room,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+    """The procedure of a switch that stays, whatever comes of it."""
+
+    host: Host
+    options: SwitchOptions
+    progress: Progress
+
+    def left(self, facts: Facts) -> tuple[Step, ...]:
+        """Return what is left to do."""
+        return left_to_do(self.options, facts)
+
+    def require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
+        """Refuse to make a system the boot default that cannot be."""
+        if steps[0].action.changes_boot:
+            _require_profile(self.host, facts, self.options.profile)
+            require_room(self.host, facts, self.options.profile)
+
+    def take(self, facts: Facts, steps: tuple[Step, ...]) -> tuple[JobResult, Facts]:
+        """Take the steps, and look at the host again."""
+        ended = activate(self.host, facts, steps, self.options, self.progress)
+        return ended, look_again(self.host, self.options, facts)
+
+    def judge(
+        self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult
+    ) -> Result:
+        """Tell what was done, and whether it is a failure of the task."""
+        return judge(self.host, self.options, steps[-1], before, after, ended)
+
+
+def _require_profile(host: Host, facts: Facts, profile: str) -> None:
+    # The boot loader finds its default by the generation's link, and says nothing when there is
+    # none (nixpkgs, systemd-boot-builder.py).
+    path = facts.asked.path
+    if facts.profile != path:
+        raise ClosureError(
+            f"{host.name}: {profile} does not hold {path}, so the host would go on to boot "
+            "its old system. Set it first, with closure.nixos.nix_profile_set.",
+            path=path,
+        )
+
+
+def judge(
+    host: Host, options: SwitchOptions, last: Step, before: Facts, after: Facts, ended: JobResult
+) -> Result:
+    """Return the result of steps that have ended, whichever procedure took them.
+
+    :param last: the step that was the last
+    """
+    report = parse_report(ended.stderr, ended.stdout)
+    path = str(before.asked.path)
+    result = {
+        **standing_keys(after),
+        "changed": (before.running, before.boots(path)) != (after.running, after.boots(path)),
+        "system_after": after.running,
+        "exit_code": ended.exit_code,
+        "outcome": outcome(ended.exit_code, report).name,
+        "report": dataclasses.asdict(report),
+        "stdout": ended.stdout,
+        "stderr": ended.stderr,
+        "logs": LOGS,
+        "msg": done(last, before, after),
+    }
+    return result | _verdict(host, options, report, before, after, ended)
+
+
+def _verdict(
+    host: Host,
+    options: SwitchOptions,
+    report: Report,
+    before: Facts,
+    after: Facts,
+    ended: JobResult,
+) -> Result:
+    """Tell whether what was done is a failure of the task."""
+    counted = _counted(host, before, report, options.ignore_units)
+    verdict = outcome(ended.exit_code, counted)
+    result: Result = {"newly_failed_units": list(failed_units(counted))}
+    # Where nobody saw the end, the links decide.
+    unseen = ended.how == "gone" and not needed_steps(options.action, after)
+    fell = after.in_maintenance and not before.in_maintenance
+    if (verdict.name == "ok" or unseen) and not fell:
+        return result
+    if verdict.name == "failed-units" and not fell:
+        if options.failed_units == "ignore" or is_excused(report, counted):
+            return result
+        if options.failed_units == "warn":
+            return result | {"warnings": [f"{host.name}: {verdict.sentence}"]}
+    holder = f"It is {after.switcher}. " if after.switcher and not after.on_trial else ""
+    truth = f"{holder}{host.name} {standing(after)}"
+    return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
+
+
+def _counted(host: Host, before: Facts, report: Report, ignored: tuple[str, ...]) -> Report:
+    """Return the report without the failures that are not for this task to answer for."""
+    known = excuse(report, (*before.failed_units, *matching(failed_units(report), ignored)))
+    units = failed_units(known)
+    return excuse(known, recovered(known, look_at(host, units))) if units else known

@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a module's arguments become."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    Action,
+    ConfirmOptions,
+    ProfileOptions,
+    RollbackOptions,
+    SwitchOptions,
+    TrialOptions,
+    options_of,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._specs import (
+    NIX_PROFILE_SET,
+    NIXOS_CONFIRM,
+    NIXOS_ROLLBACK,
+    NIXOS_SWITCH,
+    Spec,
+)
+
+SYSTEM = "/nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-a-1"
+PROFILE = "/nix/var/nix/profiles/system"
+
+
+def arguments(spec: Spec, **given: t.Any) -> dict[str, t.Any]:
+    result = ArgumentSpecValidator(**spec).validate(given)
+    assert not result.error_messages
+    return dict(result.validated_parameters)
+
+
+def test_a_switch_has_types_once() -> None:
+    found = options_of(SwitchOptions, arguments(NIXOS_SWITCH))
+    assert found == SwitchOptions(Action.SWITCH, "", PROFILE)
+    given = {"path": SYSTEM, "action": "test", "profile": "x", "ignore_units": ["a", "b"]}
+    found = options_of(SwitchOptions, arguments(NIXOS_SWITCH, specialisation="night", **given))
+    assert (found.action, found.path, found.specialisation) == (Action.TEST, SYSTEM, "night")
+    assert (found.profile, found.ignore_units) == (f"{PROFILE}-profiles/x", ("a", "b"))
+    trial = options_of(TrialOptions, arguments(NIXOS_SWITCH, confirm_timeout="60"))
+    assert trial == TrialOptions(60, 900, "reboot")
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "given"),
+    [
+        (SwitchOptions, NIXOS_SWITCH, {}),
+        (TrialOptions, NIXOS_SWITCH, {}),
+        (ConfirmOptions, NIXOS_CONFIRM, {}),
+        (RollbackOptions, NIXOS_ROLLBACK, {}),
+        (ProfileOptions, NIX_PROFILE_SET, {"keep": 3}),
+    ],
+)
+def test_a_module_has_an_argument_for_each_option(
+    kind: type[t.Any], spec: Spec, given: dict[str, t.Any]
+) -> None:
+    assert isinstance(options_of(kind, arguments(spec, **given)), kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "given", "said"),
+    [
+        (SwitchOptions, NIXOS_SWITCH, {"path": "/etc"}, "'/etc' is not a store path"),
+        (SwitchOptions, NIXOS_SWITCH, {"profile": "a/b"}, "cannot name a system profile"),
+        (ProfileOptions, NIX_PROFILE_SET, {"keep": 0}, "keep: 0 would delete all generations"),
+        *(
+            (
+                SwitchOptions,
+                NIXOS_SWITCH,
+                {"action": action, "specialisation": "a"},
+                f"action: {action} knows no specialisation",
+            )
+            for action in ("boot", "auto")
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    kind: type[t.Any], spec: Spec, given: dict[str, t.Any], said: str
+) -> None:
+    with pytest.raises(ClosureError, match=said):
+        options_of(kind, arguments(spec, **given))
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"path": SYSTEM}, SYSTEM),
+        ({"generation": 3}, f"{PROFILE}-3-link"),
+        ({"keep": 2}, PROFILE),
+    ],
+)
+def test_what_a_profile_is_to_hold(given: dict[str, t.Any], asked: str) -> None:
+    assert options_of(ProfileOptions, arguments(NIX_PROFILE_SET, **given)).asked == asked

@@ -18,6 +18,9 @@ import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
 SHIPPED = {
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "CHANGELOG.md",
     "FILES.json",
     "LICENSE",

@@ -579,6 +579,7 @@ HARDWARE = """{ config, lib, modulesPath, ... }: {
     fsType = "ext4";
     options = [ "noatime" ];
   };
+  fileSystems."/srv/app" = { device = "/run/app"; fsType = "none"; options = [ "bind" ]; };
   swapDevices = [ { device = "/dev/sda2"; } ];
   networking.useDHCP = lib.mkDefault true;
   hardware.cpu.intel.updateMicrocode = lib.mkDefault config.hardware.enableRedistributableFirmware;
@@ -605,6 +606,8 @@ WEB = """{ pkgs, lib, ... }: {
   boot.kernel.sysctl."net.ipv4.ip_forward" = true;
   systemd.tmpfiles.rules = [ "d /var/lib/app 0750 app app -" ];
   systemd.services.backup = { startAt = "daily"; script = "echo backup"; };
+  systemd.services.by-itself = { notSocketActivated = true; script = "exec sleep 9"; };
+  systemd.user.services.agent = { startAt = "weekly"; wantedBy = [ "default.target" ]; };
   systemd.services.nix-daemon.environment.TMPDIR = "/var/tmp";
   time.timeZone = "Europe/Berlin";
   system.stateVersion = "25.11";
@@ -655,6 +658,31 @@ def test_timers_and_drop_ins(etc: Path) -> None:
     assert not (etc / "systemd/system/nix-daemon.service").exists()
 
 
+def test_units_of_users(etc: Path) -> None:
+    users = etc / "systemd/user"
+    assert "ConditionUser=!@system" in (users / "nixos-activation.service").read_text()
+    assert "OnCalendar=weekly" in (users / "agent.timer").read_text()
+    assert (users / "default.target.wants/agent.service").exists()
+
+
+def test_sockets_and_services(etc: Path) -> None:
+    text = unit(etc, "by-itself.service")
+    assert text.index("X-NotSocketActivated=true") > text.index("[Service]")
+
+
+def test_the_configuration_of_systemd_stays_one_file_while_etc_changes() -> None:
+    def conf(level: str, other: str) -> Path:
+        return (
+            build(f"""(nixos {{ environment.etc = {{
+          "systemd/system.conf".text = "[Manager]\nLogLevel={level}\n"; other.text = "{other}";
+        }}; }}).system""")
+            .joinpath("etc/systemd/system.conf")
+            .resolve()
+        )
+
+    assert conf("info", "a") == conf("info", "b") != conf("debug", "a")
+
+
 def test_etc_files_of_a_user_module(etc: Path) -> None:
     assert json.loads((etc / "app/c.json").read_text()) == {"listen": "all"}
     sidecars = {kind: (etc / f"app/a.json.{kind}").read_text() for kind in ("mode", "uid", "gid")}
@@ -676,9 +704,12 @@ def test_options_that_a_borrowed_host_must_not_feel_are_data(etc: Path) -> None:
     fstab = (etc / "closure-testbed-fstab").read_text().splitlines()
     assert fstab == [
         "/dev/disk/by-label/nixos / ext4 noatime 0 0",
+        "/run/app /srv/app none bind 0 0",
         "/dev/sda2 none swap defaults 0 0",
     ]
-    for own in ("passwd", "group", "shadow", "sudoers", "ssh", "nix", "fstab", "hosts", "hostname"):
+    # What a container can do of it.
+    assert (etc / "fstab").read_text().splitlines() == fstab[1:]
+    for own in ("passwd", "group", "shadow", "sudoers", "ssh", "nix", "hosts", "hostname"):
         assert not (etc / own).exists(), own
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -30,9 +31,11 @@ CHANGED = "Environment=CHANGED=1\n"
 ACTIONS = ("check", "switch", "boot", "test", "dry-activate")
 ALWAYS = ["activating the configuration...", "restarting sysinit-reactivation.target"]
 RESET = f"""
-systemctl stop 't-*' 'run-t*' 2>/dev/null
+systemctl stop user@1000.service 't-*' 'run-t*' 2>/dev/null
 cd /etc && xargs -d '\\n' rm -f < .clean 2>/dev/null
-rm -rf /etc/static /etc/.clean /etc/t /etc/systemd/system/t-*
+rm -rf /etc/static /etc/.clean /etc/t /etc/systemd/system/t-* /etc/systemd/user/t-*
+umount /proc/swaps 2>/dev/null
+rm -rf /run/closure-testbed
 rm -rf /run/current-system /run/nixos /boot/loader /boot/EFI
 rm -f /nix/var/nix/profiles/system* /run/t-*
 find {SYSTEMS} -mindepth 1 -maxdepth 1 ! -name busybox -exec rm -r {{}} +
@@ -46,7 +49,7 @@ class System:
     """A toplevel; `etc` maps a path below /etc to its text."""
 
     name: str
-    etc: dict[str, str] = field(default_factory=dict)
+    etc: dict[str, str | None] = field(default_factory=dict)  # None: a link to /dev/null
     wanted: tuple[str, ...] = ()  # by multi-user.target
     activate: str = ""
     dry_activate: str = ""
@@ -65,6 +68,7 @@ class System:
             "busybox": BUSYBOX,
             "installBootloader": self.path / "install-bootloader",
             "preSwitchCheck": self.path / "pre-switch-check",
+            "swap": self.path / "swap",
             "distroId": "nixos",
         }
         text = (SCRIPTS / name).read_text()
@@ -72,11 +76,12 @@ class System:
             text = text.replace(f"@{placeholder}@", str(value))
         return text
 
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, str | None]:
         shell = f"#!{BUSYBOX}/bin/sh\n"
         return {
             "bin/switch-to-configuration": self.script("switch-to-configuration.sh"),
             "setup-etc": self.script("setup-etc.sh"),
+            "swap": self.script("swap.sh"),
             "install-bootloader": self.script("install-bootloader.sh"),
             "pre-switch-check": f"{shell}{self.check}\n",
             "activate": (
@@ -101,6 +106,10 @@ class System:
             tar.addfile(etc)
             for path, text in self.files().items():
                 member = tarfile.TarInfo(f"{self.name}/{path}")
+                if text is None:
+                    member.type, member.linkname = tarfile.SYMTYPE, "/dev/null"
+                    tar.addfile(member)
+                    continue
                 member.size, member.mode = len(text.encode()), 0o755
                 tar.addfile(member, io.BytesIO(text.encode()))
             for unit in self.wanted:
@@ -164,6 +173,8 @@ def booted() -> Iterator[Host]:
     subprocess.run([TESTBED, "up", *FLEET, "--bare", "stc1"], check=True)
     try:
         host = Host()
+        # The manager of root's units, since `up` came in by ssh; it would stay for some seconds.
+        host.read("systemctl stop user@0.service")
         host.read(f"mkdir -p {BUSYBOX}/bin")
         static = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
         target = f"{BUSYBOX}/bin/busybox"
@@ -180,17 +191,20 @@ def host(booted: Host) -> Host:
     return booted
 
 
-def units(texts: dict[str, str]) -> dict[str, str]:
-    return {f"systemd/system/{name}": text for name, text in texts.items()}
+Texts = Mapping[str, str | None]
 
 
-def system_with(name: str, texts: dict[str, str]) -> System:
+def units(texts: Texts, scope: str = "system") -> dict[str, str | None]:
+    return {f"systemd/{scope}/{name}": text for name, text in texts.items()}
+
+
+def system_with(name: str, texts: Texts) -> System:
     """A system of units; every service and socket is wanted by multi-user.target."""
     wanted = tuple(unit for unit in texts if "/" not in unit and "@." not in unit)
     return System(name, units(texts), wanted)
 
 
-MOUNT = "[Mount]\nWhat=tmpfs\nType=tmpfs\nWhere=/run/t-mount\n"
+MOUNT = "[Mount]\nWhat=tmpfs\nType=tmpfs\nWhere=/run/t-mount\nOptions=size=2M\n"
 OLD = {
     "t-same.service": SLEEP + "[Unit]\nDescription=old\n",
     "t-plain.service": SLEEP,
@@ -221,7 +235,7 @@ NEW = {
     "t-refuse.service": SLEEP + CHANGED + "[Unit]\nRefuseManualStop=true\n",
     "t-many@.service": SLEEP + CHANGED,
     "t-socket.service": SLEEP + CHANGED,
-    "run-t\\x2dmount.mount": MOUNT + "Options=size=1M\n",
+    "run-t\\x2dmount.mount": MOUNT.replace("2M", "1M"),
     "t-idle.service": SLEEP + CHANGED,
     "t-new.service": SLEEP,
 }
@@ -284,6 +298,181 @@ def test_switch_carries_the_plan_out(host: Host, changed: System) -> None:
     states = host.run("systemctl is-active t-gone t-idle t-socket.socket t-new").stdout.split()
     assert states == ["inactive", "inactive", "active", "active"]
     assert host.read("readlink /run/current-system") == str(changed.path)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Units of a running system and of the next one, and what is said of which."""
+
+    old: Texts
+    new: Texts
+    said: set[tuple[str, str]]
+    running: str = ""  # beside what multi-user.target wants
+    idle: str = ""
+
+
+SOCKET = "[Socket]\nListenStream=/run/t-{}\n"
+TIMER = "[Timer]\nOnActiveSec={}\n"
+DROP_IN = "[Service]\nEnvironment=A=1\n"
+NO_SOCKET = SLEEP + "X-NotSocketActivated=true\n"
+UNIT_NO_SOCKET = SLEEP + "[Unit]\nX-NotSocketActivated=true\n[Service]\n"
+PAIRS = {
+    "a drop-in of an instance goes, its template stays": Pair(
+        {"t-in@.service": SLEEP, "t-in@x.service.d/overrides.conf": DROP_IN},
+        {"t-in@.service": SLEEP},
+        {("stop", "t-in@x.service")},
+        running="t-in@x.service",
+    ),
+    "a drop-in of an instance is disabled": Pair(
+        {"t-off@.service": SLEEP, "t-off@x.service.d/overrides.conf": DROP_IN},
+        {"t-off@.service": SLEEP, "t-off@x.service.d/overrides.conf": None},
+        {("stop", "t-off@x.service")},
+        running="t-off@x.service",
+    ),
+    "an instance of its own goes, its template stays": Pair(
+        {"t-own@.service": SLEEP, "t-own@x.service": SLEEP},
+        {"t-own@.service": SLEEP},
+        {("stop", "t-own@x.service")},
+        running="t-own@x.service",
+    ),
+    "a unit is masked": Pair(
+        {"t-masked.service": SLEEP}, {"t-masked.service": None}, {("stop", "t-masked.service")}
+    ),
+    "a removed unit refuses to be stopped": Pair(
+        {"t-stay.service": SLEEP + "[Unit]\nRefuseManualStop=true\n"},
+        {},
+        {("stop", "t-stay.service")},
+    ),
+    "a timer changes": Pair(
+        {"t-timer.service": SLEEP, "t-timer.timer": TIMER.format("1d")},
+        {"t-timer.service": SLEEP, "t-timer.timer": TIMER.format("2d")},
+        {("restart", "t-timer.timer")},
+        idle="t-timer.service",
+    ),
+    "a socket appears with its changed service": Pair(
+        {"t-app.service": SLEEP},
+        {"t-app.service": SLEEP + CHANGED, "t-app.socket": SOCKET.format("app")},
+        {("stop", "t-app.service"), ("new", "t-app.socket")},
+    ),
+    "a socket is not active, its service changes": Pair(
+        {"t-late.service": SLEEP, "t-late.socket": SOCKET.format("late")},
+        {"t-late.service": SLEEP + CHANGED, "t-late.socket": SOCKET.format("late")},
+        {("stop", "t-late.service")},
+        idle="t-late.socket",
+    ),
+    "not activated by its socket": Pair(
+        {"t-not.service": NO_SOCKET, "t-not.socket": SOCKET.format("not")},
+        {"t-not.service": NO_SOCKET + CHANGED, "t-not.socket": SOCKET.format("not")},
+        {
+            (verb, f"t-not.{suffix}")
+            for verb in ("stop", "start")
+            for suffix in ("service", "socket")
+        },
+    ),
+    "not activated by its socket, said in the wrong section": Pair(
+        {"t-wrong.service": UNIT_NO_SOCKET, "t-wrong.socket": SOCKET.format("wrong")},
+        {"t-wrong.service": UNIT_NO_SOCKET + CHANGED, "t-wrong.socket": SOCKET.format("wrong")},
+        {("stop", "t-wrong.service"), ("stop", "t-wrong.socket"), ("start", "t-wrong.socket")},
+    ),
+    "quotes around a value": Pair(
+        {"t-quotes.service": SLEEP + 'Environment="A=b"\n'},
+        {"t-quotes.service": SLEEP + "Environment=A=b\n"},
+        set(),
+    ),
+    "values that an empty assignment clears": Pair(
+        {"t-empty.service": SLEEP + "Environment=X=y\nEnvironment=\nEnvironment=A=b\n"},
+        {"t-empty.service": SLEEP + "Environment=A=b\n"},
+        set(),
+    ),
+    "a drop-in clears a value": Pair(
+        {"t-clear.service": SLEEP + "Environment=A=b\n"},
+        {
+            "t-clear.service": SLEEP + "Environment=A=b\n",
+            "t-clear.service.d/x.conf": "[Service]\nEnvironment=\n",
+        },
+        {("stop", "t-clear.service"), ("start", "t-clear.service")},
+    ),
+    "triggers of a reload go": Pair(
+        {"t-trig.service": SLEEP + "[Unit]\nX-Reload-Triggers=1\n"},
+        {"t-trig.service": SLEEP},
+        set(),
+    ),
+    "a mount gets options": Pair(
+        {"run-topt.mount": MOUNT.replace("t-mount", "topt").replace("Options=size=2M\n", "")},
+        {"run-topt.mount": MOUNT.replace("t-mount", "topt")},
+        {("restart", "run-topt.mount")},
+    ),
+}
+VERBS = {
+    "stop": "(?:would stop|stopping)",
+    "keep": "(?:would NOT stop|NOT restarting)",
+    "reload": "(?:would reload|reloading)",
+    "restart": "(?:would restart|restarting)",
+    "start": "(?:would start|starting)",
+}
+
+
+def said(lines: list[str]) -> set[tuple[str, str]]:
+    """What the lines say of which unit: {(verb, unit)}."""
+    patterns = {
+        verb: f"{words} the following (?:changed )?units: (.*)" for verb, words in VERBS.items()
+    } | {"new": "the following new units were started: (.*)", "failed": "warning: .* failed: (.*)"}
+    found = {
+        verb: match[1].split(", ")
+        for line in lines
+        for verb, pattern in patterns.items()
+        if (match := re.fullmatch(pattern, line))
+    }
+    return {(verb, unit) for verb, units in found.items() for unit in units}
+
+
+@dataclass(frozen=True)
+class PairsSaid:
+    dry: set[tuple[str, str]]
+    real: Outcome
+    states: dict[str, str]  # afterwards
+
+
+@pytest.fixture(scope="module")
+def pairs_said(booted: Host) -> PairsSaid:
+    """All pairs in one pair of systems."""
+    booted.run(RESET)
+    systems = []
+    idle = {pair.idle for pair in PAIRS.values()}
+    for name in ("old", "new"):
+        texts = {
+            unit: text for pair in PAIRS.values() for unit, text in getattr(pair, name).items()
+        }
+        wanted = (u for u, text in texts.items() if text and not re.search("[/@]", u))
+        systems.append(System(name, units(texts), tuple(set(wanted) - idle)))
+    old, new = systems
+    booted.start(old)
+    booted.read("systemctl start " + " ".join(pair.running for pair in PAIRS.values()))
+    booted.add(new)
+    dry = said(booted.act(new, "dry-activate").lines)
+    real = booted.act(new, "test")
+    names = sorted({unit for pair in PAIRS.values() for _verb, unit in pair.said})
+    states = booted.run("systemctl is-active " + " ".join(names)).stdout.split()
+    return PairsSaid(dry, real, dict(zip(names, states, strict=True)))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair(pairs_said: PairsSaid, name: str) -> None:
+    pair = PAIRS[name]
+    named = {u for texts in (pair.old, pair.new) for u in texts} | {pair.running}
+
+    def of_pair(said: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        return {(verb, unit) for verb, unit in said if unit in named}
+
+    assert of_pair(said(pairs_said.real.lines)) == pair.said
+    assert of_pair(pairs_said.dry) == {move for move in pair.said if move[0] != "new"}
+
+
+def test_pairs_leave_nothing_failed(pairs_said: PairsSaid) -> None:
+    assert pairs_said.real.rc == 0, pairs_said.real
+    assert pairs_said.states["t-stay.service"] == "active"  # it refused
+    assert pairs_said.states["t-late.service"] == "active"  # its target started it
+    assert pairs_said.states["t-in@x.service"] == "inactive"
 
 
 SNAPSHOT = """
@@ -560,17 +749,37 @@ def test_activation_scripts_request_restarts(host: Host) -> None:
     assert host.pid("t-plain") != pid
 
 
-def test_a_unit_to_reload_that_has_stopped_is_started(host: Host) -> None:
-    texts = {"t-reload.service": SLEEP + "ExecReload=/bin/true\n"}
-    request = "echo t-reload.service > /run/nixos/activation-reload-list"
-    system = System("plain", units(texts), activate=request)
+def test_a_request_to_reload_is_for_what_runs(host: Host) -> None:
+    """A unit that is not active, or was just stopped, is left alone."""
+    request = "printf 't-%s.service\\n' reload gone masked > /run/nixos/activation-reload-list"
+    host.start(system_with("old", {"t-gone.service": SLEEP}))
+    system = System(
+        "new",
+        units({"t-reload.service": SLEEP + "ExecReload=/bin/true\n", "t-masked.service": None}),
+        activate=request,
+    )
     host.add(system)
-    assert host.act(system, "test").lines == [
+    outcome = host.act(system, "test")
+    assert outcome.rc == 0
+    assert outcome.lines == [
+        "stopping the following units: t-gone.service",
         ALWAYS[0],
         WARNING_26_11,
         ALWAYS[1],
-        "starting the following units: t-reload.service",
-        "the following new units were started: t-reload.service",
+    ]
+
+
+def test_a_unit_to_reload_that_lost_what_it_requires_is_started(host: Host) -> None:
+    needy = SLEEP + "ExecReload=/bin/true\n[Unit]\nRequires=t-base.service\nX-Reload-Triggers="
+    old = {"t-base.service": SLEEP, "t-reload.service": needy + "1\n"}
+    new = {"t-base.service": SLEEP + CHANGED, "t-reload.service": needy + "2\n"}
+    host.start(system_with("old", old))
+    system = system_with("new", new)
+    host.add(system)
+    assert host.act(system, "test").lines == [
+        "stopping the following units: t-base.service",
+        *ALWAYS,
+        "starting the following units: t-base.service, t-reload.service",
     ]
 
 
@@ -624,6 +833,121 @@ def test_bases_units_stay(host: Host) -> None:
     assert host.state("t-plain") == "inactive"
 
 
+def test_units_of_users(host: Host) -> None:
+    bad = FAILING.replace("oneshot", "oneshot\nRemainAfterExit=true")
+    keep = SLEEP + "X-RestartIfChanged=false\n"
+    old = {"t-plain.service": SLEEP, "t-keep.service": keep, "t-gone.service": SLEEP}
+    old |= {"t-bad.service": SLEEP, "nixos-activation.service": FAILING.replace("false", "true")}
+    new = old | {
+        "t-plain.service": SLEEP + CHANGED,
+        "t-keep.service": keep + CHANGED,
+        "t-bad.service": bad,
+    }
+    del new["t-gone.service"]
+    host.start(System("old", units(old, "user")))
+    as_user = "setpriv --reuid=1000 --regid=1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000"
+    ctl = f"{as_user} systemctl --user"
+    host.read(f"systemctl start user@1000 && {ctl} start t-plain t-keep t-gone t-bad")
+    system = System("new", units(new, "user"))
+    host.add(system)
+    assert host.act(system, "dry-activate").lines == ["would activate the configuration..."]
+    pids = f"{ctl} show -P MainPID t-plain t-keep"
+    before = host.read(pids).split()
+    outcome = host.act(system, "test")
+    assert outcome.rc == 4
+    assert outcome.lines == [
+        ALWAYS[0],
+        "reloading user units for deploy...",
+        "stopping the following user units: t-bad.service, t-gone.service, t-plain.service",
+        "NOT restarting the following user units: t-keep.service",
+        "starting the following user units: t-bad.service, t-plain.service",
+        "restarting the following user units: nixos-activation.service",
+        "Failed to start user unit t-bad.service",
+        "warning: the following user units failed: t-bad.service",
+        "See `systemctl --user status t-bad.service` for details.",
+        "warning: user activation for deploy failed",
+        ALWAYS[1],
+    ]
+    plain, keep_pid = host.read(pids).split()
+    assert plain != before[0] and keep_pid == before[1]
+    states = host.run(f"{ctl} is-active t-plain t-keep t-gone t-bad").stdout.split()
+    assert states == ["active", "active", "inactive", "failed"]
+    again = host.act(system, "test")
+    assert (again.rc, again.lines[1:3]) == (
+        0,
+        [
+            "reloading user units for deploy...",
+            "restarting the following user units: nixos-activation.service",
+        ],
+    )
+
+
+OLD_FSTAB = """# a comment
+tmpfs /run/t-gone tmpfs defaults 0 0
+tmpfs /run/t-size tmpfs size=1M 0 0
+tmpfs /run/t-type tmpfs defaults 0 0
+tmpfs /run/t-same tmpfs defaults 0 0
+/dev/t-free none swap defaults 0 0
+/dev/t-full none swap defaults 0 0
+/dev/t-kept none swap defaults 0 0
+"""
+NEW_FSTAB = """tmpfs /run/t-size tmpfs size=2M 0 0
+ramfs /run/t-type ramfs defaults 0 0
+tmpfs /run/t-same tmpfs defaults 0 0
+tmpfs /run/t-new tmpfs defaults 0 0
+/dev/t-kept none swap defaults 0 0
+"""
+
+
+def test_mounts_and_swap(host: Host) -> None:
+    swaps = "/dev/t-free /dev/t-full /dev/t-kept"
+    old = System("old", {"fstab": OLD_FSTAB}, activate=f"{SYSTEMS}/old/swap on {swaps}")
+    new = System("new", {"fstab": NEW_FSTAB})
+    host.start(old)
+    assert host.read("findmnt -no FSTYPE /run/t-gone; findmnt -no FSTYPE /run/t-type").split() == [
+        "tmpfs",
+        "tmpfs",
+    ]
+    host.add(new)
+    units = {name: rf"run-t\x2d{name}.mount" for name in ("gone", "size", "type", "new")}
+    assert host.act(new, "dry-activate").lines == [
+        "would stop swap device: /dev/t-free",
+        "would stop swap device: /dev/t-full",
+        f"would stop the following units: {units['gone']}",
+        "would activate the configuration...",
+        f"would reload the following units: {units['size']}",
+        f"would restart the following units: {units['type']}",
+    ]
+    assert len(host.read("cat /proc/swaps").splitlines()) == 4
+    host.read("echo /dev/t-full > /run/closure-testbed/swap-is-full")
+    outcome = host.act(new, "test")
+    assert outcome.rc == 0
+    assert outcome.lines == [
+        "stopping swap device: /dev/t-free",
+        "stopping swap device: /dev/t-full",
+        "Failed to stop swapping to /dev/t-full: Cannot allocate memory (os error 12)",
+        f"stopping the following units: {units['gone']}",
+        *ALWAYS,
+        f"reloading the following units: {units['size']}",
+        f"restarting the following units: {units['type']}",
+        f"the following new units were started: {units['new']}",
+    ]
+    mounted = (
+        "findmnt -rno TARGET,FSTYPE,OPTIONS | grep -o '^/run/t-[^ ]* [a-z]*\\|size=2048k' | sort"
+    )
+    assert host.read(mounted).splitlines() == [
+        "/run/t-new tmpfs",
+        "/run/t-same tmpfs",
+        "/run/t-size tmpfs",
+        "/run/t-type ramfs",
+        "size=2048k",
+    ]
+    assert host.read("awk 'NR > 1 { print $1 }' /proc/swaps").split() == [
+        "/dev/t-full",
+        "/dev/t-kept",
+    ]
+
+
 # --- setup-etc
 
 
@@ -667,7 +991,7 @@ def test_an_alias_stays_one(host: Host) -> None:
 
 
 FORBIDDEN = (
-    *("passwd", "group", "shadow", "hosts", "resolv.conf", "fstab"),
+    *("passwd", "group", "shadow", "hosts", "resolv.conf"),
     *("sudoers", "sudoers.d/deploy", "ssh/sshd_config", "nix/nix.conf", "ssh/t", "nix/t"),
 )
 

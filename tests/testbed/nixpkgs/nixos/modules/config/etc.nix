@@ -22,7 +22,8 @@ let
       inline = mkOption {
         type = types.bool;
         internal = true;
-        default = config.text != null && options.source.highestPrio == textPriority;
+        # systemd is executed again when this one is another file, as it would be each time within one derivation.
+        default = config.text != null && options.source.highestPrio == textPriority && name != "systemd/system.conf";
         description = "Whether the content is `text`; a `source` of the user's own wins.";
       };
     };

@@ -34,6 +34,8 @@ let
     priority = option (types.nullOr types.int) null "The priority.";
   };
   fstabLine = fs: "${toString fs.device} ${fs.mountPoint} ${fs.fsType} ${lib.concatStringsSep "," fs.options} 0 0";
+  # systemd mounts what is in the host's own /etc/fstab. A container has neither block devices nor a say in its root.
+  mountable = fs: fs.mountPoint != "/" && !lib.hasPrefix "/dev/" (toString fs.device);
   swapLine = s: "${s.device} none swap defaults 0 0";
   hostName = types.strMatching "^$|^[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?$";
   firewall = config.networking.firewall;
@@ -116,7 +118,12 @@ in
       unitConfig.RefuseManualStart = true;
       serviceConfig = { Type = "oneshot"; ExecStart = "${pkgs.coreutils}/bin/true"; };
     };
+    system.activationScripts.swap = lib.mkIf (config.swapDevices != [ ]) ''
+      ${config.system.build.swap} on ${lib.escapeShellArgs (map (s: s.device) config.swapDevices)}
+    '';
     environment.etc = {
+      fstab.text = lib.concatLines
+        (map fstabLine (lib.filter mountable (lib.attrValues config.fileSystems)) ++ map swapLine config.swapDevices);
       closure-testbed-fstab.text = lib.concatLines
         (map fstabLine (lib.attrValues config.fileSystems) ++ map swapLine config.swapDevices);
       "closure-testbed/firewall".text = lib.optionalString firewall.enable ''

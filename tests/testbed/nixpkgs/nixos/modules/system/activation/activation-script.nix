@@ -81,6 +81,8 @@ in
       };
     };
     build = {
+      swap = pkgs.writeScript "swap"
+        (lib.replaceStrings [ "@busybox@" ] [ "${busybox}" ] (builtins.readFile ./swap.sh));
       setupEtc = pkgs.writeScript "setup-etc"
         (lib.replaceStrings [ "@busybox@" ] [ "${busybox}" ] (builtins.readFile ./setup-etc.sh));
       installBootLoader = lib.mkDefault (pkgs.writeScript "install-bootloader"

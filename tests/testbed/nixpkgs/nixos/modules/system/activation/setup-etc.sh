@@ -21,7 +21,7 @@ warn() {
 
 forbidden() { # PATH: files without which the host could not be reached, or not be entered
     case $1 in
-    passwd | group | shadow | sudoers* | ssh/* | nix/* | fstab | resolv.conf | hosts) return 0 ;;
+    passwd | group | shadow | sudoers* | ssh/* | nix/* | resolv.conf | hosts) return 0 ;;
     static | static/* | .clean*) return 0 ;;
     esac
     return 1
@@ -48,7 +48,7 @@ ours() { # PATH: absent, or put there by a generation
 link() { # PATH: what its link says; an alias and a .wants link refer to the unit in /etc
     case $1:$(readlink "$etc/$1") in
     *:/* | *:) echo "/etc/static/$1" ;;
-    systemd/system/*) readlink "$etc/$1" ;;
+    systemd/system/* | systemd/user/*) readlink "$etc/$1" ;;
     *) echo "/etc/static/$1" ;;
     esac
 }

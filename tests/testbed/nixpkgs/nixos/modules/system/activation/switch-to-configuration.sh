@@ -5,19 +5,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # The testbed's switch-to-configuration: what nixpkgs' Rust implementation (26.05) says and does,
-# seen from outside, on the host's real systemd. Left out: swap devices, fstab, user units.
+# seen from outside, on the host's real systemd. README.md beside nixpkgs' default.nix says what is
+# left out and where the host is a container.
 # https://github.com/NixOS/nixpkgs/blob/master/pkgs/by-name/sw/switch-to-configuration-ng
 # https://nixos.org/manual/nixos/unstable/#sec-unit-handling
 
 set -u
-# systemctl and flock are the host's own.
-export PATH="@busybox@/bin:/run/current-system/sw/bin:/usr/bin:/bin"
+# systemctl, flock and runuser are the host's own.
+export PATH="@busybox@/bin:/run/current-system/sw/bin:/usr/bin:/usr/sbin:/bin"
 export LC_ALL=C
 
 action=${1-}
 out=@out@
+scope=system # or user: whose units they are
+user=        # or "user unit ", in messages
 run=/run/nixos
-work=$run/switch-to-configuration
+old=/run/current-system
 status=0
 
 say() {
@@ -84,6 +87,8 @@ won't take effect until you reboot the system.
 
 # --- Sets of units: a file each in $work, a unit per line ---
 
+work=$run/switch-to-configuration
+
 UNIT_SETS="stop skip start restart reload hide"
 REPORTED_SETS="failed-jobs failed new"
 
@@ -108,23 +113,36 @@ show_units() { # MESSAGE SET: on one line; targets are always started, hence hid
 # --- The plan ---
 
 unit_states() { # UNIT ACTIVE SUB of every unit that is not inactive
-    systemctl list-units --all --full --plain --no-legend --no-pager >"$work/units" 2>"$work/errors" || return
+    systemctl "--$scope" list-units --all --full --plain --no-legend --no-pager >"$work/units" 2>"$work/errors" || return
     awk '$3 != "inactive" { print $1, $3, $4 }' "$work/units"
 }
 
 # A generation of NixOS holds the units of its packages as well. Here those are Debian's, below both
 # generations: unchanged, until a generation adds a drop-in or puts its own file above.
-# An empty unit file and a link to /dev/null mask a unit (systemd.unit(5)): neither yields a line.
-unit_settings() { # DIRECTORY: lines UNIT, "SECTION KEY", VALUE; drop-ins follow their unit
+unit_files() { # DIRECTORY
+    find "/usr/lib/systemd/$scope" -type f | sort
+    find -L "$1" -type f ! -path '*.wants/*' ! -path '*.requires/*' 2>/dev/null | sort
+}
+
+masked_units() { # DIRECTORY: links to /dev/null
+    find -L "$1" -type c 2>/dev/null | sed -n "s,.*/systemd/$scope/,,; /\.d\//!s/$/\tmasked/p"
+}
+
+# Lines UNIT, WHAT of what there is of a unit (exists, own: a file of the generation, drop-in, masked),
+# and UNIT, "SECTION KEY", VALUE. As in rust-ini, quotes around the beginning of a value go.
+unit_settings() { # DIRECTORY
+    unit_files "$1" >"$work/files"
+    awk -v own="$1/" -v dir="/systemd/$scope/" '{
+        unit = substr($0, index($0, dir) + length(dir))
+        if (sub(/\.d\/.*/, "", unit)) { print unit "\tdrop-in"; next }
+        print unit "\texists"
+        if (index($0, own) == 1) print unit "\town"
+    }' "$work/files"
     # shellcheck disable=SC2016
-    {
-        find /usr/lib/systemd/system -type f | sort
-        find -L "$1" -type f ! -path '*.wants/*' ! -path '*.requires/*' 2>/dev/null | sort
-    } | tr '\n' '\0' | xargs -0 awk '
+    tr '\n' '\0' <"$work/files" | xargs -0 awk -v dir="/systemd/$scope/" '
         FNR == 1 {
-            unit = FILENAME
-            sub(/.*\/systemd\/system\//, "", unit)
-            if (!sub(/\.d\/.*/, "", unit)) print unit
+            unit = substr(FILENAME, index(FILENAME, dir) + length(dir))
+            sub(/\.d\/.*/, "", unit)
             section = line = ""
         }
         line == "" && /^[ \t]*([#;]|$)/ { next }
@@ -135,36 +153,48 @@ unit_settings() { # DIRECTORY: lines UNIT, "SECTION KEY", VALUE; drop-ins follow
             gsub(/\t/, " ", line)
             sub(/ *= */, "=", line)
             at = index(line, "=")
-            printf "%s\t%s %s\t%s\n", unit, section, substr(line, 1, at - 1), substr(line, at + 1)
+            value = substr(line, at + 1)
+            quote = substr(value, 1, 1)
+            if (quote ~ /["\047]/ && (end = index(substr(value, 2), quote)))
+                value = substr(value, 2, end - 1) substr(value, end + 2)
+            printf "%s\t%s %s\t%s\n", unit, section, substr(line, 1, at - 1), value
             line = ""
         }'
+    masked_units "$1"
 }
 
 # With a list of units that the activation script wants restarted: plans these, without the
 # stop before the activation, which is over.
 plan() { # [UNIT-LIST]: lines "SET UNIT"
     awk -v requested="${1-}" -F '\t' '
-        function file(side, unit,    template) { # an instance without its own file has the template
-            if ((side, unit) in exists) return unit
+        function is(side, unit, what) { return (side, unit, what) in there }
+        function exists(side, unit) { return is(side, unit, "exists") && !is(side, unit, "masked") }
+        function base(unit,    template) { # an instance of which neither side has a file has the template
+            if (is("old", unit, "exists") || is("new", unit, "exists")) return unit
+            if (is("old", unit, "masked") || is("new", unit, "masked")) return unit
             template = unit
-            sub(/@.*\./, "@.", template)
-            return (side, template) in exists ? template : ""
+            sub(/@[^.]*\./, "@.", template)
+            return template
         }
+        function part(side, unit, key) { return (side, unit, key) in text ? text[side, unit, key] : "" }
+        # A line "=VALUE" for each value; empty when an assignment of nothing has cleared them.
         function content(side, unit, key,    of) {
-            of = file(side, unit)
-            return text[side, of, key] (of == unit ? "" : text[side, unit, key])
+            of = base(unit)
+            if (!((side, of, key) in text) && !((side, unit, key) in text)) return none
+            if (of == unit || (side, unit, key) in cleared) return part(side, unit, key)
+            return part(side, of, key) part(side, unit, key)
         }
         function flag(side, unit, key, fallback,    values, n) {
             n = split(content(side, unit, key), values, "\n")
-            return n < 2 ? fallback : tolower(values[n - 1]) ~ /^=(1|y|yes|t|true|on)$/
+            return n < 2 ? fallback : values[n - 1] ~ /^=(1|yes|true|on)$/
         }
         function running(unit) { return state[unit] ~ /^(active|activating)$/ }
         function add(set, unit) { print set, unit }
 
         function difference(key, old, new) { # 0 none, 1 a reload will do, 2
             if (old == new || key ~ /^Install / || key in ignored) return 0
-            if (key == "Service ExecReload") return new != ""
-            return key == "Unit X-Reload-Triggers" || key == "Mount Options" ? 1 : 2
+            if (key ~ /^(Service ExecReload|Unit X-Reload-Triggers)$/) return new != none
+            return key == "Mount Options" && old != none && new != none ? 1 : 2
         }
         function change(unit,    key, found, most) {
             for (key in keys) {
@@ -187,7 +217,7 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
             else if (unit ~ /\.mount$/) add("restart", unit)
             else if (flag("new", unit, "Service X-ReloadIfChanged")) add("reload", unit)
             else if (kept(unit)) add("skip", unit)
-            else if (requested != "" || !flag("new", unit, "Service X-StopIfChanged", 1)) add("restart", unit)
+            else if (unit !~ /\.service$/ || !flag("new", unit, "Service X-StopIfChanged", 1)) add("restart", unit)
             else plan_stop_and_start(unit)
         }
         function kept(unit) {
@@ -195,32 +225,35 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
                 flag("new", unit, "Unit RefuseManualStop") || flag("new", unit, "Unit X-OnlyManualStart")
         }
         function plan_stop_and_start(unit,    activated) {
+            activated = plan_sockets(unit)
+            if (requested != "") { add("restart", unit); return }
             add("stop", unit)
-            activated = unit ~ /\.service$/ && plan_sockets(unit)
-            if (!activated || flag("new", unit, "Service X-NotSocketActivated") ||
-                flag("new", unit, "Unit X-NotSocketActivated")) add("start", unit)
+            if (!activated || flag("new", unit, "Service X-NotSocketActivated")) add("start", unit)
         }
         function plan_sockets(unit,    names, sockets, n, i, activated) {
             names = content("new", unit, "Service Sockets")
             gsub(/[=\n]/, " ", names)
-            if (names == "") { names = unit; sub(/(@.*)?\.service$/, ".socket", names) }
+            if (names ~ /^( *|-)$/) { names = base(unit); sub(/@?\.service$/, ".socket", names) }
             n = split(names, sockets, " ")
             for (i = 1; i <= n; i++) activated += plan_socket(sockets[i])
             return activated
         }
         function plan_socket(socket) { # is it there to start the service?
-            if (running(socket)) add("stop", socket)
-            else if (file("old", socket) != "") return 0
-            if (file("new", socket) == "") return 0
-            add("start", socket)
+            if (!(socket in state)) return is("new", socket, "own")
+            add(requested == "" ? "stop" : "restart", socket)
+            if (!is("new", socket, "exists")) return 0
+            if (requested == "") add("start", socket)
             return 1
         }
-        function plan_running(unit,    changed) {
-            if (file("old", unit) == "") return
-            if (file("new", unit) == "") {
-                if (flag("old", unit, "Unit X-StopOnRemoval", 1)) add("stop", unit)
-                return
-            }
+        function plan_gone(unit) {
+            if (flag("old", unit, "Unit X-StopOnRemoval", 1)) add("stop", unit)
+        }
+        function plan_running(unit,    of, changed) {
+            of = base(unit)
+            if (!exists("old", of)) return
+            # An instance that was declared by drop-ins, and no longer is, goes though its template stays.
+            if (of != unit && is("old", unit, "drop-in") && !is("new", unit, "drop-in")) { plan_gone(unit); return }
+            if (!exists("new", of)) { plan_gone(unit); return }
             if (unit ~ /\.target$/) { plan_target(unit); return }
             changed = change(unit)
             if (changed == 2) plan_modified(unit)
@@ -228,17 +261,20 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
         }
 
         BEGIN {
+            none = "-"
             n = split("Description Documentation OnFailure OnSuccess OnFailureJobMode IgnoreOnIsolate " \
                 "StopWhenUnneeded RefuseManualStart RefuseManualStop AllowIsolate CollectMode SourcePath", names, " ")
             for (i = 1; i <= n; i++) ignored["Unit " names[i]]
         }
         side == "state" { split($0, words, " "); state[words[1]] = words[2]; next }
         side == "requested" { asked[$0]; next }
-        NF == 1 { exists[side, $1]; next }
-        { keys[$2]; text[side, $1, $2] = text[side, $1, $2] "=" $3 "\n" }
+        NF == 2 { there[side, $1, $2]; next }
+        { keys[$2] }
+        $3 == "" { cleared[side, $1, $2]; text[side, $1, $2] = ""; next }
+        { text[side, $1, $2] = part(side, $1, $2) "=" $3 "\n" }
         END {
             if (requested == "") { for (unit in state) if (running(unit)) plan_running(unit) }
-            else for (unit in asked) { if (running(unit)) plan_modified(unit); else add("start", unit) }
+            else for (unit in asked) { if (unit in state) plan_modified(unit); else add("start", unit) }
         }' side=state "$work/before" side=old "$work/old-settings" side=new "$work/new-settings" \
         side=requested "${1:-/dev/null}" >"$work/plan"
     for set in $UNIT_SETS; do
@@ -249,22 +285,66 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
 }
 
 make_plan() {
-    rm -rf "$work" && mkdir "$work"
+    rm -rf "$work" && mkdir -p "$work"
     trap 'rm -rf "$work"' EXIT
     for set in $UNIT_SETS $REPORTED_SETS; do : >"$work/$set"; done
     unit_states >"$work/before" || die 1 "Error: Failed to open dbus connection
 
 Caused by:
     $(cat "$work/errors")"
-    unit_settings /run/current-system/etc/systemd/system >"$work/old-settings"
-    unit_settings "$out/etc/systemd/system" >"$work/new-settings"
-    [ "$(readlink -f /run/current-system/systemd)" = "$(readlink -f "$out/systemd")" ] ||
-        [ ! -e /run/current-system/systemd ] || : >"$work/reexec"
+    unit_settings "$old/etc/systemd/$scope" >"$work/old-settings"
+    unit_settings "$out/etc/systemd/$scope" >"$work/new-settings"
     # What an interrupted switch has left undone.
     for set in start restart reload; do
         [ ! -e "$run/$set-list" ] || add_units "$set" <"$run/$set-list"
     done
     plan
+}
+
+# A file of the generations, not the host's: systemd's own stays Debian's.
+changed() { # FILE of a system
+    [ -e "$old/$1" ] || [ -e "$out/$1" ] || return
+    [ "$(readlink -f "$old/$1")" != "$(readlink -f "$out/$1")" ]
+}
+
+plan_reexec() {
+    [ -e "$old/systemd" ] || return 0 # the first generation of a host
+    if changed systemd || changed etc/systemd/system.conf; then : >"$work/reexec"; fi
+}
+
+# --- Mounts and swap: /etc/fstab beside the new one ---
+
+fstab_entries() { # FILE
+    [ ! -e "$1" ] || grep -v '#' "$1"
+}
+
+plan_mounts() {
+    fstab_entries /etc/fstab >"$work/old-fstab"
+    fstab_entries "$out/etc/fstab" >"$work/new-fstab"
+    awk '
+        NF < 3 || $3 == "swap" { next }
+        side == "new" { device[$2] = $1; type[$2] = $3; options[$2] = $4; next }
+        !($2 in device) { print "stop", ($4 ~ /x-systemd\.automount/ ? "automount" : "mount"), $2; next }
+        $1 != device[$2] || $3 != type[$2] {
+            if ($2 !~ /^\/(nix)?$/) print "restart mount", $2
+            else print ($4 == options[$2] ? "skip" : "reload"), "mount", $2
+            next
+        }
+        $4 != options[$2] { print "reload mount", $2 }
+    ' side=new "$work/new-fstab" side=old "$work/old-fstab" >"$work/mounts"
+    while read -r set suffix mountpoint; do
+        systemd-escape --path --suffix="$suffix" "$mountpoint" | add_units "$set"
+    done <"$work/mounts"
+}
+
+gone_swap() { # the devices, one per line
+    awk 'FILENAME == ARGV[1] { stays[$1]; next } $3 == "swap" && !($1 in stays) { print $1 }' \
+        "$work/new-fstab" "$work/old-fstab"
+}
+
+stop_swap() { # DEVICE; the error of swapoff(8) without what stands before it
+    say "stopping swap device: $1"
+    message=$(@swap@ off "$1" 2>&1) || say "Failed to stop swapping to $1: ${message##*: }"
 }
 
 # Requests of activation snippets; PREFIX is empty or "dry-".
@@ -273,12 +353,18 @@ take_requests() { # PREFIX
     reload=$run/${1}activation-reload-list
     [ -e "$restart" ] || [ -e "$reload" ] || return 0
     say "WARN: restarting or reloading systemd units from the activation script is deprecated and will be removed in NixOS 26.11."
-    [ ! -e "$reload" ] || add_units reload <"$reload"
     [ ! -e "$restart" ] || plan "$restart"
+    [ ! -e "$reload" ] || only_active_units <"$reload" | add_units reload
     rm -f "$restart" "$reload"
 }
 
+only_active_units() { # of those on stdin: active before, and not to be stopped or restarted
+    awk 'FILENAME == ARGV[1] { active[$1]; next } FILENAME != "-" { delete active[$0]; next } $0 in active' \
+        "$work/before" "$work/stop" "$work/restart" -
+}
+
 dry_activate() {
+    gone_swap | sed 's/^/would stop swap device: /' >&2
     show_units "would stop the following units" stop
     show_units "would NOT stop the following changed units" skip
     say "would activate the configuration..."
@@ -298,24 +384,30 @@ record() {
     done
 }
 
-# One systemctl for the whole set, so that systemd orders the jobs among each other; targets last,
-# because a service that they want must not come before the socket which the set starts with it.
+# One systemctl for the whole set, so that systemd orders the jobs among each other; sockets first and
+# targets last, because a socket cannot start once its service has.
 # A call that was refused is reported at once, a job that failed at the end.
 run_jobs() { # VERB SET
     [ -s "$work/$2" ] || return 0
-    { grep -v '\.target$' "$work/$2"; grep '\.target$' "$work/$2"; } |
-        tr '\n' '\0' | xargs -0 systemctl "$1" -- 2>"$work/errors" && return
+    {
+        grep '\.socket$' "$work/$2"
+        grep -Ev '\.(socket|target)$' "$work/$2"
+        grep '\.target$' "$work/$2"
+    } |
+        tr '\n' '\0' | xargs -0 systemctl "--$scope" "$1" -- 2>"$work/errors" && return
+    failed_jobs "$1" "$2" >"$work/failed-now"
+    cat "$work/failed-now" >>"$work/failed-jobs"
+    [ "$1" != stop ] || [ -s "$work/failed-now" ] || return 0 # a stop that was refused is passed over
     status=4
-    grep "^Failed to $1 " "$work/errors" >&2
-    failed_jobs "$1" "$2" >>"$work/failed-jobs"
+    [ "$1" = stop ] || sed -n "s/^Failed to $1 /Failed to $1 $user/p" "$work/errors" >&2
 }
 
 failed_jobs() { # VERB SET
-    sed -En "s/^.*[Jj]ob for ([^ ]+) (failed|timed out).*/Failed to $1 \1/p" "$work/errors"
+    sed -En "s/^.*[Jj]ob for ([^ ]+) (failed|timed out).*/Failed to $1 $user\1/p" "$work/errors"
     # Of failed jobs systemctl names only services; any other unit is active when its job succeeded.
     grep -q '^Job failed' "$work/errors" || return
     grep -v '\.service$' "$work/$2" | while read -r unit; do
-        systemctl -q is-active "$unit" || echo "Failed to $1 $unit"
+        systemctl "--$scope" -q is-active "$unit" || echo "Failed to $1 $user$unit"
     done
 }
 
@@ -348,8 +440,11 @@ start_instead_of_reload() { # what was to be reloaded but has stopped meanwhile
     while read -r unit; do
         systemctl -q is-active "$unit" || echo "$unit"
     done <"$work/reload" >"$work/stopped"
-    add_units start <"$work/stopped"
     remove_units reload "$work/stopped"
+    while read -r unit; do
+        file=$out/etc/systemd/system/$unit
+        [ ! -f "$file" ] || grep -Eq '^RefuseManualStart=(1|yes|true|on)$' "$file" || echo "$unit"
+    done <"$work/stopped" | add_units start
 }
 
 phase() { # VERB MESSAGE
@@ -393,6 +488,8 @@ report() {
 
 switch() {
     log "switching to system configuration $out"
+    gone_swap >"$work/swap"
+    while read -r device; do stop_swap "$device"; done <"$work/swap"
     record
     show_units "stopping the following units" stop
     run_jobs stop stop
@@ -401,6 +498,7 @@ switch() {
     take_requests ""
     record
     reload_systemd
+    reload_users
     restart_sysinit_reactivation
     start_instead_of_reload
     phase reload "reloading the following units"
@@ -413,6 +511,57 @@ switch() {
     esac
 }
 
+# --- Units of users: the program once more for each user of logind, as that user ---
+
+reload_users() {
+    loginctl list-users --no-legend 2>/dev/null | awk '$1 ~ /^[0-9]+$/ { print $1, $2 }' >"$work/users"
+    while read -r uid name; do
+        # A user who is just leaving has no manager any more.
+        systemctl -q is-active "user@$uid.service" || continue
+        say "reloading user units for $name..."
+        as_user "$uid" "$name" </dev/null && continue
+        say "warning: user activation for $name failed"
+        status=4
+    done <"$work/users"
+}
+
+as_user() { # UID NAME
+    runuser -u "$2" -- env -i PATH="$PATH" LC_ALL=C \
+        XDG_RUNTIME_DIR="/run/user/$1" OLD_TOPLEVEL="$old" NIXOS_ACTION="$action" \
+        __NIXOS_SWITCH_TO_CONFIGURATION_PARENT_EXE="$0" "$out/bin/switch-to-configuration" "$action"
+}
+
+switch_user() {
+    scope=user
+    user="user unit "
+    old=$OLD_TOPLEVEL
+    run=$XDG_RUNTIME_DIR/nixos
+    work=$run/switch-to-configuration
+    (umask 077 && mkdir -p "$run")
+    make_plan
+    echo nixos-activation.service >"$work/activation"
+    remove_units skip "$work/activation"
+    record
+    show_units "stopping the following user units" stop
+    run_jobs stop stop
+    show_units "NOT restarting the following user units" skip
+    systemctl --user daemon-reexec
+    systemctl --user reset-failed
+    systemctl --user daemon-reload
+    phase reload "reloading the following user units"
+    phase restart "restarting the following user units"
+    phase start "starting the following user units"
+    if [ -e "$out/etc/systemd/user/nixos-activation.service" ]; then
+        say "restarting the following user units: nixos-activation.service"
+        systemctl --user restart nixos-activation.service 2>/dev/null # its failure is nobody's
+    fi
+    [ -s "$work/failed-jobs" ] || return 0
+    cat "$work/failed-jobs" >&2
+    sed -n 's/.* //p' "$work/failed-jobs" | add_units failed
+    show_units "warning: the following user units failed" failed
+    say "See \`systemctl --user status $(tr '\n' ' ' <"$work/failed" | sed 's/ $//')\` for details."
+}
+
 main() {
     check_before_switch
     case $action in
@@ -422,10 +571,17 @@ main() {
     [ "$action" != boot ] || return 0
     check_init_interface
     make_plan
+    plan_mounts
+    plan_reexec
     if [ "$action" = dry-activate ]; then dry_activate; else switch; fi
 }
 
+if [ -n "${__NIXOS_SWITCH_TO_CONFIGURATION_PARENT_EXE-}" ]; then
+    switch_user
+    exit "$status"
+fi
 export NIXOS_ACTION="$action"
+old=$(readlink -f "$old") # the activation moves the link
 check_arguments
 check_host
 take_lock

@@ -56,8 +56,8 @@ let
     dry-activate = build.dryActivate;
   } // lib.optionalAttrs config.system.switch.enable {
     "bin/switch-to-configuration" = lib.replaceStrings
-      [ "@busybox@" "@installBootloader@" "@preSwitchCheck@" "@distroId@" ]
-      [ "${pkgs.busybox}" "${build.installBootLoader}" "${build.preSwitchCheck}" config.system.nixos.distroId ]
+      [ "@busybox@" "@installBootloader@" "@preSwitchCheck@" "@swap@" "@distroId@" ]
+      [ "${pkgs.busybox}" "${build.installBootLoader}" "${build.preSwitchCheck}" "${build.swap}" config.system.nixos.distroId ]
       (builtins.readFile ./switch-to-configuration.sh);
   };
   executables = lib.filter (n: files ? ${n}) [ "init" "activate" "dry-activate" "bin/switch-to-configuration" ];

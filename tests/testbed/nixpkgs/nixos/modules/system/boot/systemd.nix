@@ -87,7 +87,6 @@ let
     StartLimitIntervalSec = u.startLimitIntervalSec;
     X-Restart-Triggers = triggers "X-Restart-Triggers-${name}" u.restartTriggers;
     X-Reload-Triggers = triggers "X-Reload-Triggers-${name}" u.reloadTriggers;
-    X-NotSocketActivated = if u.notSocketActivated or false then true else null;
   } // u.unitConfig));
 
   # Unit names may have characters that store paths must not have.
@@ -109,6 +108,7 @@ let
       // add "ExecReload" (run "reload" u.reload "")
       // add "ExecStop" (run "pre-stop" u.preStop "")
       // add "ExecStopPost" (run "post-stop" u.postStop "")
+      // lib.optionalAttrs u.notSocketActivated { X-NotSocketActivated = true; }
       // lib.optionalAttrs u.reloadIfChanged { X-ReloadIfChanged = true; }
       // lib.optionalAttrs (!u.reloadIfChanged && !u.restartIfChanged) { X-RestartIfChanged = false; }
       // lib.optionalAttrs (!u.stopIfChanged) { X-StopIfChanged = false; });
@@ -138,10 +138,8 @@ let
     + lib.concatMapStrings (into "wants") u.wantedBy
     + lib.concatMapStrings (into "requires") u.requiredBy
     + lib.concatMapStrings (alias: "ln -s ${q name} ${q alias}\n") u.aliases;
-in
-{
-  options.systemd = {
-    package = option types.package pkgs.systemd "The systemd package.";
+
+  unitOptions = {
     units = option (types.attrsOf (types.submodule unit)) { } "Units as text.";
     services = unitsOf serviceOptions "Services.";
     targets = unitsOf { } "Targets.";
@@ -153,32 +151,54 @@ in
     timers = unitsOf { timerConfig = section "The [Timer] section."; } "Timers.";
     paths = unitsOf { pathConfig = section "The [Path] section."; } "Paths.";
     slices = unitsOf { sliceConfig = section "The [Slice] section."; } "Slices.";
+  };
+  unitsIn = cfg:
+    toUnits "service" serviceSection cfg.services
+    // toUnits "target" (_: _: "") cfg.targets
+    // toUnits "socket" (_: u: toSection "Socket" (u.socketConfig
+      // lib.optionalAttrs (u.listenStreams != [ ]) { ListenStream = u.listenStreams; }
+      // lib.optionalAttrs (u.listenDatagrams != [ ]) { ListenDatagram = u.listenDatagrams; })) cfg.sockets
+    // toUnits "timer" (_: u: toSection "Timer" u.timerConfig) cfg.timers
+    // toUnits "path" (_: u: toSection "Path" u.pathConfig) cfg.paths
+    // toUnits "slice" (_: u: toSection "Slice" u.sliceConfig) cfg.slices;
+  timersOf = services: lib.mapAttrs (_: u: {
+    wantedBy = [ "timers.target" ];
+    timerConfig.OnCalendar = u.startAt;
+  }) (lib.filterAttrs (_: u: u.enable && u.startAt != [ ]) services);
+  unitDirectory = name: units: pkgs.runCommand name { } ''
+    mkdir -p "$out"
+    cd "$out"
+    ${lib.concatStrings (lib.mapAttrsToList place units)}
+  '';
+in
+{
+  options.systemd = unitOptions // {
+    package = option types.package pkgs.systemd "The systemd package.";
+    user = unitOptions;
     tmpfiles.rules = strings "Rules of systemd-tmpfiles.";
     tmpfiles.settings = option (types.attrsOf types.anything) { } "Rules of systemd-tmpfiles, as data.";
   };
 
   config = {
-    systemd.timers = lib.mapAttrs (_: u: {
-      wantedBy = [ "timers.target" ];
-      timerConfig.OnCalendar = u.startAt;
-    }) (lib.filterAttrs (_: u: u.enable && u.startAt != [ ]) cfg.services);
-    # Every switch restarts it, so that what is ordered before sysinit runs again.
-    systemd.targets.sysinit-reactivation.description = "Reactivate sysinit units";
-    systemd.units =
-      toUnits "service" serviceSection cfg.services
-      // toUnits "target" (_: _: "") cfg.targets
-      // toUnits "socket" (_: u: toSection "Socket" (u.socketConfig
-        // lib.optionalAttrs (u.listenStreams != [ ]) { ListenStream = u.listenStreams; }
-        // lib.optionalAttrs (u.listenDatagrams != [ ]) { ListenDatagram = u.listenDatagrams; })) cfg.sockets
-      // toUnits "timer" (_: u: toSection "Timer" u.timerConfig) cfg.timers
-      // toUnits "path" (_: u: toSection "Path" u.pathConfig) cfg.paths
-      // toUnits "slice" (_: u: toSection "Slice" u.sliceConfig) cfg.slices;
+    systemd = {
+      timers = timersOf cfg.services;
+      units = unitsIn cfg;
+      # Every switch restarts it, so that what is ordered before sysinit runs again.
+      targets.sysinit-reactivation.description = "Reactivate sysinit units";
+      user = {
+        timers = timersOf cfg.user.services;
+        units = unitsIn cfg.user;
+        services.nixos-activation = {
+          description = "Run user-specific NixOS activation";
+          unitConfig.ConditionUser = "!@system";
+          serviceConfig = { Type = "oneshot"; ExecStart = "${pkgs.coreutils}/bin/true"; };
+          wantedBy = [ "default.target" ];
+        };
+      };
+    };
     environment.etc = {
-      "systemd/system".source = pkgs.runCommand "system-units" { } ''
-        mkdir -p "$out"
-        cd "$out"
-        ${lib.concatStrings (lib.mapAttrsToList place cfg.units)}
-      '';
+      "systemd/system".source = unitDirectory "system-units" cfg.units;
+      "systemd/user".source = unitDirectory "user-units" cfg.user.units;
       "tmpfiles.d/00-nixos.conf".text = lib.concatLines cfg.tmpfiles.rules;
     };
   };

@@ -56,6 +56,17 @@ class Fleet:
         return done.stdout
 
 
+@contextlib.contextmanager
+def little_room(fleet: Fleet, host: str, kib: int) -> t.Iterator[None]:
+    """Leave a host that many KiB in /run for as long as this lasts."""
+    used, size = fleet.exec(host, "df -k --output=used,size /run | tail -n 1").split()
+    fleet.exec(host, f"mount -o remount,size={int(used) + kib}k /run")
+    try:
+        yield
+    finally:
+        fleet.exec(host, f"mount -o remount,size={size}k /run")
+
+
 Event = dict[str, t.Any]
 
 

@@ -29,6 +29,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Played,
     StartPlay,
     control_masters,
+    little_room,
     until,
 )
 
@@ -297,6 +298,23 @@ def test_a_job_says_how_it_ended_and_all_it_printed(wire: Wire) -> None:
         assert (child["rc"], child["stdout"]) == (0, "on\n")
     runs = [wire.fleet.exec(host, f"cat {wire.counter}.*") for host in wire.fleet.hosts]
     assert runs == ["x\n" * 2] * 3
+
+
+def test_what_prints_in_a_loop_does_not_fill_the_host(wire: Wire) -> None:
+    job = "yes | head -c 30000000; echo the end; exit 3"
+    wire.login("unit", "node1", unit="wire-loop", job=job)
+    wire.login("session", "node2", lease=20, job=job)
+    wire.login("full", "node3", unit="wire-loop", job=job)
+    with contextlib.ExitStack() as stack:
+        for host, kib in {"node1": 4000, "node2": 4000, "node3": 200}.items():
+            stack.enter_context(little_room(wire.fleet, host, kib))
+        played = wire(OWN)
+    for login in ("unit", "session"):
+        said = said_by(played, login)
+        assert (said["rc"], said["end"][-9:]) == (3, "\nthe end\n")
+        # A quarter of the room, and the end.
+        assert 900_000 < said["bytes"] < 1_100_000
+    assert "KiB left, and a job needs 256: make room there" in played.result("full")["msg"]
 
 
 def test_a_job_of_one_name_runs_once_at_a_time(wire: Wire) -> None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Long commands that no connection holds. A job is a directory:
-#   command  what runs          out, err  what it printed
+#   command  what runs          out, err  what it printed, by way of the pipes out.pipe and err.pipe
 #   unit     its systemd unit, or else: alive, locked while it runs, and group, its processes
 #   lease    changed by who wants the job to go on        status  how it ended
 #   sh       the shell that began it
@@ -17,14 +17,32 @@ job_start() {
     { [ -d /run/systemd/system ] && [ "$(id -u)" -eq 0 ]; } || unit=
     if job_runs "$job"; then die "$1 is already running on this host" 75; fi
     rm -rf "$job"
-    mkdir -p "$job"
-    printf '%s\n' "$4" >"$job/command"
-    printf '%s\n' "$unit" >"$job/unit"
-    printf 'start\n' >"$job/lease"
-    job_wrapper "$job" >"$job/wrapper"
-    # /bin/sh may be broken or about to change. Named sh, the shell that runs us behaves as one.
-    ln -s "$(readlink -f "/proc/$$/exe")" "$job/sh"
-    if [ -n "$unit" ]; then job_unit "$job" "$unit" "$3"; else job_session "$job" "$3"; fi
+    limit=$(job_limit "$3") || exit
+    job_files "$job" "$4" "$unit" || {
+        rm -rf "$job"
+        die "cannot write $job on this host: make room there and run the task again" 75
+    }
+    if [ -n "$unit" ]; then job_unit "$job" "$unit" "$3" "$limit"; else job_session "$job" "$3" "$limit"; fi
+}
+
+# job_files JOB COMMAND UNIT: writes what a job consists of. /bin/sh may be broken or about to change.
+# Named sh, the shell that runs us behaves as one.
+job_files() {
+    mkdir -p "$1" && printf '%s\n' "$2" >"$1/command" && printf '%s\n' "$3" >"$1/unit" &&
+        printf 'start\n' >"$1/lease" && job_wrapper "$1" >"$1/wrapper" &&
+        mkfifo "$1/out.pipe" "$1/err.pipe" && ln -s "$(readlink -f "/proc/$$/exe")" "$1/sh"
+}
+
+# job_limit LEASE: prints how many bytes each output of a job may have: what prints in a loop must not
+# fill the host. A build, which has a lease, says more than an activation.
+job_limit() {
+    allowed=$((4 * mebibyte))
+    [ "$1" -eq 0 ] || allowed=$((64 * mebibyte))
+    quarter=$(($(df -Pk "$state" | awk 'NR == 2 { print $4 }') * 256))
+    [ "$quarter" -ge 65536 ] ||
+        die "$state on this host has $((quarter / 256)) KiB left, and a job needs 256: make room there" 75
+    [ "$allowed" -le "$quarter" ] || allowed=$quarter
+    echo "$allowed"
 }
 
 # A switch replaces /bin/sh and what PATH leads to. The job keeps what it began with.
@@ -34,30 +52,30 @@ job_path() {
     done | paste -s -d : -
 }
 
-# job_unit JOB UNIT LEASE: runs it as a unit of systemd.
+# job_unit JOB UNIT LEASE LIMIT: runs it as a unit of systemd.
 job_unit() {
     systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$2" \
-        --setenv=PATH="$(job_path)" \
-        --property=StandardOutput=file:"$1/out" --property=StandardError=file:"$1/err" \
-        --property=ExecStopPost="$1/sh $1/wrapper ended" \
-        "$1/sh" "$1/wrapper" run "$1/sh" "$3"
+        --setenv=PATH="$(job_path)" --property=ExecStopPost="$1/sh $1/wrapper ended" \
+        "$1/sh" "$1/wrapper" run "$1/sh" "$3" "$4"
 }
 
-# job_session JOB LEASE: runs it in a session of its own.
+# job_session JOB LEASE LIMIT: runs it in a session of its own.
 job_session() {
     command -v setsid >/dev/null || die "setsid is not on this host's PATH: install util-linux there"
     exec 8>"$1/alive"
     flock 8
     (
         trap '' HUP
-        setsid "$1/sh" "$1/wrapper" run "$1/sh" "$2" >"$1/out" 2>"$1/err" 8>&-
+        setsid "$1/sh" "$1/wrapper" run "$1/sh" "$2" "$3" 8>&-
         EXIT_STATUS=$? SERVICE_RESULT=success EXIT_CODE=exited "$1/sh" "$1/wrapper" ended
     ) </dev/null >/dev/null 2>&1 &
     exec 8>&-
 }
 
 # job_wrapper JOB: what runs the command and, with a lease, watches whether it is renewed. It counts its own
-# seconds, so that neither a changed clock nor a suspended machine ends a job.
+# seconds, so that neither a changed clock nor a suspended machine ends a job. It takes the two outputs
+# from pipes, because a limit of the command's own would hold for all files that it writes; cat, unlike
+# head, writes at once what it has read.
 job_wrapper() {
     printf 'job=%s\n' "$(quote "$1")"
     cat <<'WRAPPER'
@@ -69,17 +87,30 @@ if [ "$1" = ended ]; then
     printf '%s %s %s\n' "$SERVICE_RESULT" "$EXIT_CODE" "$EXIT_STATUS" >"$job/status.new"
     exec mv -f "$job/status.new" "$job/status"
 fi
+
+# capped NAME BYTES: keeps that much of an output, and the end of what is more.
+capped() {
+    trap '' TERM
+    exec <"$job/$1.pipe" >>"$job/$1" 2>/dev/null
+    (ulimit -f $(($2 / 512)) && trap '' XFSZ && exec cat)
+    tail -c 65536 | sed '1s/^/\
+[The host has left out what was printed here.]\
+/'; }
+
 cd /
 printf '%s\n' "$$" >"$job/group"
-if [ "$3" -eq 0 ]; then exec "$2" "$job/command" </dev/null; fi
 trap : TERM # the command may need a while to end
-"$2" "$job/command" </dev/null &
+capped out "$4" &
+out=$!
+capped err "$4" &
+err=$!
+"$2" "$job/command" </dev/null >"$job/out.pipe" 2>"$job/err.pipe" &
 pid=$! idle=0 last=
-while kill -0 "$pid" 2>/dev/null; do
+while [ "$3" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
     now=$(cat "$job/lease")
     if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
     if [ "$idle" -ge $(($3 * 5)) ]; then
-        printf 'nobody has asked after this job for %s s: it ends\n' "$3" >&2
+        printf 'nobody has asked after this job for %s s: it ends\n' "$3" >>"$job/err"
         trap '' TERM
         kill -TERM 0
         exit 124
@@ -87,6 +118,19 @@ while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
 done
 wait "$pid"
+status=$?
+# A signal to us ends a wait.
+while kill -0 "$pid" 2>/dev/null; do
+    wait "$pid"
+    status=$?
+done
+# What the command has left running may go on to hold its outputs.
+left=250
+while [ "$left" -gt 0 ] && { kill -0 "$out" || kill -0 "$err"; } 2>/dev/null; do
+    sleep 0.02
+    left=$((left - 1))
+done
+exit "$status"
 WRAPPER
 }
 

@@ -89,6 +89,8 @@ def _said(rc: int | None, stdout: bytes, stderr: str, start: float) -> dict[str,
     said = {
         "rc": rc,
         "stdout": stdout[:10_000].decode(errors="replace"),
+        "bytes": len(stdout),
+        "end": stdout[-20:].decode(errors="replace"),
         "sha256": hashlib.sha256(stdout).hexdigest(),
         "stderr": stderr,
         "seconds": round(time.monotonic() - start, 3),

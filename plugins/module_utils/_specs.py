@@ -167,3 +167,49 @@ NIXOS_ROLLBACK: Spec = {
         "timeout": {"type": "int", "default": 3600},
     }
 }
+
+# Where secrets are kept; for all of a task, or for one of them.
+_PLACE: Spec = {
+    "credstore": {"type": "str", "choices": ["encrypted", "volatile"]},
+    "persistent": {"type": "bool"},
+    "with_key": {
+        "type": "str",
+        "choices": ["auto", "host", "tpm2", "host+tpm2"],
+    },
+    "key_unit": {"type": "bool"},
+}
+
+NIXOS_SECRETS: Spec = {
+    "argument_spec": {
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "prune": {"type": "bool", "default": False},
+        "state": {
+            "type": "str",
+            "choices": ["present", "prepared", "restored"],
+            "default": "present",
+        },
+        "persistent_directory": {"type": "str", "default": "/var/lib/closure-nixos/secrets"},
+        **_PLACE,
+    }
+}
+
+# One of the secrets. What its content is made of may be of any type until its error can be said
+# without it.
+SECRET: Spec = {
+    "argument_spec": {
+        "content": {"type": "raw", "no_log": True},
+        "content_base64": {"type": "raw", "no_log": True},
+        "file": {"type": "raw"},
+        "command": {"type": "raw"},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+        "mode": {"type": "raw", "default": "0400"},
+        "path": {"type": "str"},
+        "restart": {"type": "list", "elements": "str", "default": []},
+        "reload": {"type": "list", "elements": "str", "default": []},
+        "after_activation": {"type": "bool", "default": False},
+        **_PLACE,
+    },
+    "mutually_exclusive": [("content", "content_base64", "file", "command")],
+    "required_one_of": [("content", "content_base64", "file", "command")],
+}

@@ -182,6 +182,11 @@ class Host:
         """Whether the host's files are the controller's."""
         return bool(self._connection.transport == "local")
 
+    @property
+    def takes_stdin(self) -> bool:
+        """Whether a script travels on standard input, as far as the last one has shown."""
+        return self._takes_stdin
+
     def fetch(self, path: str, local: str, deadline: float) -> None:
         """Copy a file of the login to the controller, again if the connection fails."""
         self._again(lambda: self._connection.fetch_file(path, local), f"{path} from", deadline)

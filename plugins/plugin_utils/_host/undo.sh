@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh disable=SC2154 # host.sh sets $state
+# Files that a deployment replaces: what they were, in memory until it is certain, and the units that
+# have to hear of it.
+# $undo/old   holds the old files by their paths     $undo/absent  has an empty file for each new one
+# $undo/units the units that are told when all is put back
+# $due        a line for each unit that is to be told: VERB UNIT EPOCH
+
+undo=$state/undo
+due=$state/due
+
+# enter DIRECTORY: makes it the current directory, unless a link leads there.
+enter() {
+    # POSIX has cd -P set PWD to the directory's own path.
+    cd -P -- "$1" 2>/dev/null && [ "$PWD" = "$1" ]
+}
+
+# undo_note PATH: keeps what the file is, unless an earlier note of this deployment does.
+undo_note() {
+    [ ! -e "$undo/old$1" ] && [ ! -e "$undo/absent$1" ] || return 0
+    if [ -e "$1" ]; then
+        mkdir -p "$undo/old${1%/*}" && cp -p -- "$1" "$undo/part" && mv "$undo/part" "$undo/old$1"
+    else
+        mkdir -p "$undo/absent${1%/*}" && : >"$undo/absent$1"
+    fi || die "$1: what it was cannot be kept in $undo. Make room there"
+}
+
+# undo_note_unit TOKEN: remembers whom to tell when the files are put back.
+undo_note_unit() {
+    mkdir -p "$undo" && printf '%s\n' "$1" >>"$undo/units"
+}
+
+# undo_run: puts back what was noted, prints the paths and forgets it. The units that hear of it are
+# due. It does all that it can, and fails when something is left.
+undo_run() {
+    [ -d "$undo" ] || return 0
+    left=0
+    undo_files absent undo_remove || left=1
+    undo_files old undo_put || left=1
+    # Some may be units.
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload </dev/null || left=1
+    if [ -e "$undo/units" ]; then
+        while IFS=: read -r verb name; do due_note "$verb" "$name"; done <"$undo/units"
+    fi
+    [ "$left" -ne 0 ] || undo_forget
+    return "$left"
+}
+
+# undo_files KIND FUNCTION: calls the function with the path of each file that was noted so.
+undo_files() {
+    [ -d "$undo/$1" ] || return 0
+    (cd "$undo/$1" && find . -type f) | {
+        failed=0
+        while IFS= read -r path; do
+            path=${path#.}
+            if "$2" "$path"; then printf 'restored=%s\n' "$path"; else failed=1; fi
+        done
+        return "$failed"
+    }
+}
+
+# undo_remove PATH: removes the file.
+undo_remove() {
+    (enter "${1%/*}" && rm -f -- "./${1##*/}")
+}
+
+# undo_put PATH: puts the old file back.
+undo_put() {
+    place_copy "$undo/old$1" "$1"
+}
+
+# place_copy FROM PATH: copies a file with its owner, mode and times to its place, in one step.
+place_copy() {
+    (
+        umask 026
+        mkdir -p -- "${2%/*}" && enter "${2%/*}" || exit
+        rm -rf ./.closure-nixos-copy && mkdir -m 700 ./.closure-nixos-copy &&
+            cp -p -- "$1" ./.closure-nixos-copy/file && mv -fT ./.closure-nixos-copy/file "./${2##*/}"
+        ended=$?
+        rm -rf ./.closure-nixos-copy
+        exit "$ended"
+    )
+}
+
+# undo_forget: what was replaced is not needed any more.
+undo_forget() {
+    rm -rf "$undo"
+}
+
+# due_note VERB UNIT: remembers to start, restart or reload the unit, and what it is now, so that nobody
+# does it again who finds that systemd has done it since.
+due_note() {
+    printf '%s %s %s\n' "$1" "$2" "$(unit_epoch "$1" "$2")" >>"$due"
+}
+
+# unit_epoch VERB UNIT: prints what changes when the unit is restarted, or reloaded.
+unit_epoch() {
+    case $1 in
+        restart) property=InvocationID ;;
+        *) property=StateChangeTimestampMonotonic ;;
+    esac
+    systemctl show --value -p "$property" -- "$2" </dev/null
+}
+
+# due_run: does what is due, but to units that do not run, and prints it.
+due_run() {
+    [ -e "$due" ] || return 0
+    mv -f "$due" "$due.now" || return
+    failed=
+    while read -r verb name epoch; do
+        [ "$(unit_epoch "$verb" "$name")" = "$epoch" ] || continue
+        case $verb:$(systemctl is-active -- "$name" </dev/null) in
+            start:* | *:active | *:activating | *:reloading | *:failed) ;;
+            *) continue ;;
+        esac
+        case $verb in reload) order=reload-or-restart ;; *) order=$verb ;; esac
+        if systemctl "$order" -- "$name" </dev/null; then
+            printf '%s=%s\n' "$verb" "$name"
+        else
+            failed="$failed $name"
+        fi
+    done <"$due.now"
+    rm -f "$due.now"
+    [ -z "$failed" ] || die "these units do not start:$failed. See \`systemctl status\` there"
+}

@@ -13,9 +13,9 @@ version_added: 0.1.0
 description:
   - Asks the task's host which paths of a closure it lacks, and copies these from O(build_host).
   - Only store paths are copied. The host's profile and what it runs stay as they are.
-  - There are several roads, see O(transport). By C(ssh) and C(ssh-ng), Nix copies with an C(ssh) of
-    its own, from the build host to the task's host. It gets host, port, user, key, jump host and
-    further options from Ansible, in a generated C(ssh_config).
+  - There are several ways to carry them, see O(transport). By C(ssh) and C(ssh-ng), Nix copies with
+    an C(ssh) of its own, from the build host to the target. It gets host, port, user, key, jump
+    host and further options from Ansible, in a generated C(ssh_config).
   - By C(archive), exactly the missing paths travel as files through Ansible's own connections, with
     whatever connection and become plugin the hosts have.
   - As root, it first plants a link in C(/nix/var/nix/gcroots/closure-nixos) on the task's host.
@@ -98,7 +98,7 @@ options:
     type: str
   transport:
     description:
-      - The road that the closure takes.
+      - How the closure is carried.
       - V(ssh-ng) is Nix's newer protocol. It is fast on a line with latency. Its receiver accepts
         what is signed by a key that it trusts, and takes the word of root and of a login that it
         trusts.
@@ -106,9 +106,12 @@ options:
       - V(archive) goes through Ansible's connections, as files of at most 128 MiB or one path each,
         by way of the controller. It needs root or a trusted login, and no SSH.
       - With V(cache), the build host writes the closure to a binary cache, once for all hosts of
-        the run, and the hosts fetch from there what they lack. It is the road for very many hosts.
-      - V(auto) takes V(archive) where Nix's own C(ssh) cannot go or cannot become root, or where it
-        gets no connection from O(build_host). Else it takes V(ssh-ng).
+        the run, and the hosts fetch from there what they lack. It is the way for very many hosts.
+      - V(auto) takes V(archive) where Nix's own C(ssh) cannot go or cannot become root. Else it
+        tries V(ssh-ng), and V(archive) when that does not carry for whatever reason. It stops for
+        people at a host key that changed, and at a signature that O(check_sigs=true) asks for.
+      - In check mode, the host is asked by V(ssh) or V(ssh-ng) for a sign of life. So the transport
+        in the result is the one that carries.
     type: str
     choices: [auto, ssh-ng, ssh, archive, cache]
     default: auto
@@ -146,7 +149,7 @@ options:
         C(ssh), or C(local), which has no line.
       - By V(cache), what the host fetches is limited by its Nix, when O(cache) is a URL of C(http)
         or C(https) and that Nix knows C(download-speed).
-      - A road that cannot be limited is refused.
+      - A transport that cannot be limited is refused.
       - What the host fetches from its own caches is not limited
         (see O(substitute_on_destination)).
     type: int
@@ -157,7 +160,7 @@ options:
       - By default the host's own rule decides. It takes the word of root and of its
         C(trusted-users), and asks others for signatures. What it fetches with O(transport=cache),
         it checks for everybody.
-      - V(true) refuses a closure that is not signed, whoever logs in, on every road.
+      - V(true) refuses a closure that is not signed, whoever logs in, by every transport.
       - V(false) also lets a host fetch unsigned paths with O(transport=cache), for root and its
         C(trusted-users). It still refuses them from a login that it does not trust.
     type: bool
@@ -304,14 +307,14 @@ closure_bytes:
   sample: 2131472
 transport:
   description:
-    - The road that the closure takes. V(substituted) when the host's own caches had all of it,
+    - How the closure is carried. V(substituted) when the host's own caches had all of it,
       V(null) when nothing is missing, or when it is not known what.
   returned: success
   type: str
   sample: ssh-ng
 reason:
   description:
-    - Why it is this road, V(null) when there is none.
+    - Why so. When another transport did not carry, what it said. V(null) when there is none.
   returned: success
   type: str
   sample: the host trusts the login; the closure is not signed

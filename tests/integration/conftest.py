@@ -17,6 +17,21 @@ import tempfile
 import typing as t
 
 import pytest
+from ansible_collections.closure.nixos.tests.integration._copies import (
+    closure as closure,
+)
+from ansible_collections.closure.nixos.tests.integration._copies import (
+    configure as configure,
+)
+from ansible_collections.closure.nixos.tests.integration._copies import (
+    copies as copies,
+)
+from ansible_collections.closure.nixos.tests.integration._copies import (
+    key_file as key_file,
+)
+from ansible_collections.closure.nixos.tests.integration._copies import (
+    web as web,
+)
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Fleet,

@@ -28,6 +28,7 @@ OURS = {
     "controlpersist",
     "host",
     "originalhost",
+    "requesttty",
     "serveralivecountmax",
     "serveraliveinterval",
 }
@@ -60,9 +61,15 @@ ARGUMENTS = [
     "-o 'UserKnownHostsFile=/tmp/one /tmp/two'",
     "-o 'UserKnownHostsFile=\"/tmp/my hosts\"' -o StrictHostKeyChecking=no",
     "-i 'KEYS/my key'",
+    "-i KEYS/it\\'s",
+    "-i 'KEYS/a #1'",
+    "-i 'KEYS/a\"b'",
     "-i KEYS/one -i KEYS/two -o IdentitiesOnly=yes",
     "-J jump@bastion.example.org:2200",
+    "-J jump@one:2200,two,ssh://nix@three:22",
+    "-o ProxyJump=jump@bastion.example.org:2200",
     "-o ProxyCommand='ssh -W %h:%p \"bastion\"'",
+    "-o 'ProxyCommand=\"/opt/my proxy\" --it=#1 %h %p'",
     "-c aes256-ctr -m hmac-sha2-256",
     "-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=/tmp/cp -o Compression=yes",
     "-o SetEnv=A=b",
@@ -73,7 +80,14 @@ ARGUMENTS = [
 @needs_ssh
 @pytest.mark.parametrize("text", ARGUMENTS)
 def test_arguments_mean_the_same_in_the_file(text: str, tmp_path: pathlib.Path) -> None:
-    for name in ("my key", "one", "two"):  # ssh forgets a key that is not there
+    for name in (
+        "my key",
+        "one",
+        "two",
+        "it's",
+        "a #1",
+        'a"b',
+    ):  # ssh forgets a key that is not there
         (tmp_path / name).touch()
     text = text.replace("KEYS", str(tmp_path))
     options = SshOptions(HOST, arguments=("", text, ""))
@@ -117,6 +131,35 @@ def test_a_file_that_was_given_is_included_instead_of_the_usual_ones(
     assert (found["user"], found["port"]) == (["from-my-file"], ["5"])
     assert "~/.ssh/config" not in ssh_config(options)
     assert "Include ~/.ssh/config" in ssh_config(SshOptions(HOST))
+    assert "Include" not in ssh_config(SshOptions(HOST, arguments=("-F none",)))
+
+
+@needs_ssh
+def test_a_jump_host_gets_nothing_of_ours_but_the_files_that_ansibles_ssh_would_give_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    mine, file = tmp_path / "mine", tmp_path / "config"
+    mine.write_text("Host bastion\n  User from-my-file\n")
+    arguments = (f"-F {mine} -J bastion:2200 -o Port=99 -o BatchMode=no -o User=web",)
+    file.write_text(ssh_config(SshOptions(HOST, 22, "web", "/key", 7, False, arguments)))
+    assert meaning("-F", str(file), "bastion") == meaning("-F", str(mine), "bastion")
+    assert "proxyjump" in meaning("-F", str(file), HOST)
+
+
+@pytest.mark.parametrize(
+    ("argument", "directory", "line"),
+    [
+        ("-F my.conf", "/play", "Include /play/my.conf"),
+        ("-F my.conf", "/my play", 'Include "/my play/my.conf"'),
+        ("-F my.conf", "", "Include ~/my.conf"),
+        ("-F one -F ~/two", "/play", "Include ~/two"),
+    ],
+)
+def test_a_relative_file_is_found_where_ansibles_ssh_finds_it(
+    argument: str, directory: str, line: str
+) -> None:
+    config = ssh_config(SshOptions(HOST, arguments=(argument,), directory=directory))
+    assert [it for it in config.splitlines() if it.startswith("Include")] == [line]
 
 
 def test_a_copy_shares_no_control_master_and_never_asks() -> None:
@@ -135,8 +178,11 @@ ALIASES = {
     "localhost": "closure-nixos-target",
     "::1": "closure-nixos-target",
     "2001:db8::7": "closure-nixos-target",
-    "Web1": "closure-nixos-target",
-    "web_1": "closure-nixos-target",
+    "Web1": "Web1",
+    "web_1": "web_1",
+    "LocalHost": "closure-nixos-target",
+    "jump": "closure-nixos-target",
+    "Hop": "closure-nixos-target",
     "-oProxyCommand=evil": "closure-nixos-target",
     "": "closure-nixos-target",
 }
@@ -144,11 +190,12 @@ ALIASES = {
 
 @pytest.mark.parametrize(("host", "name"), ALIASES.items())
 def test_nix_gets_a_name_that_it_cannot_misread(host: str, name: str) -> None:
-    assert alias(SshOptions(host)) == name
-    assert (f"HostName {host}" in ssh_config(SshOptions(host)).split("\n")) is (host != name)
+    options = SshOptions(host, arguments=("-o ProxyJump=me@jump:22", "-J ssh://hop,other"))
+    assert alias(options) == name
+    assert (f"HostName {host}" in ssh_config(options).split("\n")) is (host != name)
 
 
-BAD = ["-o 'Port=22", "--what", "user@host", "-p"]
+BAD = ["-o 'Port=22", "--what", "user@host", "-p", "-o Host=*", "-o 'Match all'", "-o Include=x"]
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -156,3 +203,18 @@ def test_arguments_that_ssh_would_not_take_are_named(text: str) -> None:
     with pytest.raises(ClosureError) as caught:
         ssh_config(SshOptions(HOST, arguments=(text,)))
     assert text in caught.value.message
+
+
+LINES = [
+    SshOptions("web1\nHost *"),
+    SshOptions(HOST, user="nix\nHost *"),
+    SshOptions(HOST, key_file="/k\nHost *"),
+    SshOptions(HOST, arguments=("-o 'User=a\nHost *'",)),
+    SshOptions(HOST, arguments=("-i 'a\rb'",)),
+]
+
+
+@pytest.mark.parametrize("options", LINES, ids=str)
+def test_a_value_with_a_line_break_is_refused(options: SshOptions) -> None:
+    with pytest.raises(ClosureError, match="line break"):
+        ssh_config(options)

@@ -13,14 +13,16 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
     Transport,
     batches,
     check_room,
-    choose_transport,
+    choose_transports,
     explain_copy,
     explain_stall,
-    fall_back,
+    instead_of,
+    is_for_people,
     is_large,
     limit_cache,
     parse_answer,
     parse_signatures,
+    readable,
     require_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -91,43 +93,44 @@ def test_a_target_accepts_what_is_all_signed_by_a_key_it_trusts(
     assert asked.accepts(parse_signatures(signatures)) is accepted
 
 
-ROOT, SUDO, ASKS, PLAIN = (Access("", by) for by in ("login", "sudo", "wire", ""))
+ROOT, SUDO, ASKS, PLAIN = (Access("", by) for by in ("login", "sudo", "connection", ""))
 NO_SSH = Access("the host is reached by the connection plugin docker", "login")
 NO_SSH_PLAIN = Access("the host is reached by the connection plugin docker", "")
 
 
 @pytest.mark.parametrize(
-    ("way", "trusted", "signed", "transport", "sudo", "reason"),
+    ("access", "trusted", "signed", "names", "sudo", "reason"),
     [
-        (ROOT, True, False, "ssh-ng", False, "the host trusts the login"),
-        (ROOT, True, True, "ssh-ng", False, "signatures"),
-        (PLAIN, True, False, "ssh-ng", False, "the host trusts the login"),
+        (ROOT, True, False, "ssh-ng archive", False, "the host trusts the login"),
+        (ROOT, True, True, "ssh-ng archive", False, "signatures"),
+        (PLAIN, True, False, "ssh-ng archive", False, "the host trusts the login"),
         (PLAIN, False, True, "ssh-ng", False, "signatures"),
-        (SUDO, False, False, "ssh-ng", True, "sudo asks the login for no password"),
-        (SUDO, False, True, "ssh-ng", True, "signatures"),
-        (SUDO, True, False, "ssh-ng", False, "the host trusts the login"),
+        (SUDO, False, False, "ssh-ng archive", True, "sudo asks the login for no password"),
+        (SUDO, False, True, "ssh-ng archive", True, "signatures"),
+        (SUDO, True, False, "ssh-ng archive", False, "the host trusts the login"),
         (ASKS, False, False, "archive", False, "Nix cannot become root"),
-        (ASKS, False, True, "ssh-ng", False, "signatures"),
-        (ASKS, True, False, "ssh-ng", False, "the host trusts the login"),
+        (ASKS, False, True, "ssh-ng archive", False, "signatures"),
+        (ASKS, True, False, "ssh-ng archive", False, "the host trusts the login"),
         (NO_SSH, False, False, "archive", False, "plugin docker"),
         (NO_SSH, False, True, "archive", False, "plugin docker"),
         (NO_SSH_PLAIN, True, False, "archive", False, "plugin docker"),
     ],
 )
-def test_auto_takes_the_road_by_which_the_target_accepts_the_closure(
-    way: Access, trusted: bool, signed: bool, transport: str, sudo: bool, reason: str
+def test_auto_has_the_transports_by_which_the_target_accepts_the_closure_best_first(
+    access: Access, trusted: bool, signed: bool, names: str, sudo: bool, reason: str
 ) -> None:
-    road = choose_transport(way, trusted, signed)
-    assert (road.transport, road.sudo) == (transport, sudo)
-    assert reason in road.reason
+    chosen = choose_transports(access, trusted, signed)
+    assert " ".join(transport.name for transport in chosen) == names
+    assert chosen[0].sudo == sudo
+    assert reason in chosen[0].reason
 
 
-@pytest.mark.parametrize(("way", "signed"), [(PLAIN, False), (NO_SSH_PLAIN, True)])
-def test_a_closure_that_no_road_brings_in_is_refused_with_the_ways_out(
-    way: Access, signed: bool
+@pytest.mark.parametrize(("access", "signed"), [(PLAIN, False), (NO_SSH_PLAIN, True)])
+def test_a_closure_that_no_transport_brings_in_is_refused_with_the_ways_out(
+    access: Access, signed: bool
 ) -> None:
     with pytest.raises(ClosureError, match=r"become: true.*sign_key_file.*trusted-users"):
-        choose_transport(way, False, signed)
+        choose_transports(access, False, signed)
 
 
 def test_a_check_that_the_task_demands_is_passed_by_signatures_alone() -> None:
@@ -139,32 +142,46 @@ def test_a_check_that_the_task_demands_is_passed_by_signatures_alone() -> None:
 @pytest.mark.parametrize(
     ("stderr", "reason"),
     [
-        ("ssh: connect to host 10.0.0.1 port 22: No route to host\r\n", "No route"),
-        ("ssh: Could not resolve hostname web1: Name not known", "resolve hostname web1"),
-        ("root@10.0.0.1: Permission denied (publickey).\nerror: x", "Permission denied"),
-        ("Host key verification failed.\r\nerror: cannot connect", "Host key"),
-        ("error: executing 'ssh': No such file or directory", "executing 'ssh'"),
+        (
+            "ssh: connect to host a port 22: No route to host\r\n",
+            "connect to host a port 22: No ro",
+        ),
+        ("error: protocol mismatch, got 'hello\n\x00\x01\x1b[31mxdtn\ufffd'", "got 'hello xdtn'"),
+        (
+            "sudo: nix-daemon: command not found\nerror: x",
+            "sudo: nix-daemon: command not found error",
+        ),
+        ("", "ssh-ng does not carry: "),
+        ("a" * 1000, "ssh-ng does not carry: ... " + "a" * 300),
     ],
 )
-def test_an_ssh_that_gets_no_connection_leaves_the_archive(stderr: str, reason: str) -> None:
-    road = fall_back(Transport("ssh", ""), ROOT, True, stderr)
-    assert road is not None and road.transport == "archive"
-    assert reason in road.reason
+def test_the_next_transport_has_as_its_reason_why_the_first_does_not_carry(
+    stderr: str, reason: str
+) -> None:
+    following = instead_of(Transport("ssh-ng", "x", True), Transport("archive", ""), stderr)
+    assert (following.name, following.sudo) == ("archive", False)
+    assert following.reason.startswith("ssh-ng does not carry: ") and reason in following.reason
+    assert following.reason.isprintable()
 
 
 @pytest.mark.parametrize(
-    ("way", "stderr"),
+    ("stderr", "check_sigs", "stops"),
     [
-        (ROOT, "error: cannot open connection to remote store: unexpected end-of-file"),
-        (
-            ROOT,
-            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.",
-        ),
-        (PLAIN, "root@10.0.0.1: Permission denied (publickey)."),
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", False, True),
+        ("error: cannot add path 'x' because it lacks a signature by a trusted key", True, True),
+        ("error: cannot add path 'x' because it lacks a signature by a trusted key", False, False),
+        ("error: unexpected end-of-file", True, False),
+        ("root@10.0.0.1: Permission denied (publickey).", True, False),
     ],
 )
-def test_no_other_failure_is_taken_for_one_of_the_way(way: Access, stderr: str) -> None:
-    assert fall_back(Transport("ssh", ""), way, way is ROOT, stderr) is None
+def test_no_transport_goes_around_a_changed_key_or_a_check_that_the_task_demands(
+    stderr: str, check_sigs: bool, stops: bool
+) -> None:
+    assert is_for_people(stderr, check_sigs) is stops
+
+
+def test_what_a_program_said_keeps_its_text_alone() -> None:
+    assert readable("\x1b[31;1merror:\x1b[0m\tno\x00\x07\r\nspäce\ufffd\n") == "error:\tno\nspäce"
 
 
 MISSING = st.lists(st.integers(0, 2 * BATCH_BYTES), max_size=20).map(
@@ -192,7 +209,7 @@ def test_batches_are_all_of_it_in_its_order_and_small(missing: dict[str, int]) -
         ("archive", "", "", None),
     ],
 )
-def test_room_is_checked_where_the_road_needs_it(
+def test_room_is_checked_where_the_transport_needs_it(
     transport: str, store: str, files: str, place: str | None
 ) -> None:
     said = {"free /nix/store": store, "free /var/tmp": files}
@@ -209,7 +226,13 @@ def test_room_is_checked_where_the_road_needs_it(
     [
         ("error: cannot add path '/x' because it lacks a signature by a trusted key", "become: tr"),
         ("error: cannot add path '/x' because it lacks a valid signature", "sign_key_file"),
-        ("sudo: a password is required", "Set transport: archive"),
+        ("sudo: a password is required", "sudo asks for a password there"),
+        (
+            "error: x\nsudo: interactive authentication is required",
+            "sudo asks for a password there",
+        ),
+        ("sudo: nix-daemon: command not found", "web1:\nsudo: nix-daemon: command not found"),
+        ("sudo: unable to resolve host web1", "web1:\nsudo: unable to resolve host web1"),
         ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "correct known_hosts on builder"),
         ("\x1b[31;1merror:\x1b[0m disk full", "error: disk full"),
     ],

@@ -4,8 +4,8 @@
 
 """How a closure gets to a host. Private to the collection.
 
-Decides what a target's answer means, which road a closure takes, whether the target will accept
-it, in which parts it travels, and what an error on the way means.
+Decides what a target's answer means, by which transports it would accept a closure, in which parts
+that travels, and what an error means.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ BATCH_BYTES = 128 * 1024 * 1024
 IMPORT_BYTES = 64 * 1024 * 1024
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-# What ssh says before there is a session (OpenSSH 9 and 10).
-_NO_CONNECTION = re.compile(
-    r"^(?:ssh: |Host key verification failed|\S+ Permission denied \(|.*executing 'ssh').*$",
+_UNSIGNED = re.compile("lacks a (?:signature by a trusted key|valid signature)")
+# sudo -n, of sudo and of sudo-rs, when it would have to ask.
+_ASKS = re.compile(
+    "^sudo: (?:a password is required|a terminal is required to read the password"
+    "|interactive authentication is required)",
     re.MULTILINE,
 )
+# Characters that are kept of why a transport does not carry.
+REASON = 300
 _KEY_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
 
 
@@ -41,7 +45,7 @@ class Answer:
     """What a target says when it is asked for the paths of a closure.
 
     :param missing: what it lacks with sizes, a path's references before the path
-    :param said: its facts for the way, when it lacks something (``copy.sh``, ``road``)
+    :param said: its facts for the choice, when it lacks something (``copy.sh``, ``facts_for_copy``)
     """
 
     missing: dict[str, int]
@@ -99,11 +103,11 @@ def parse_signatures(text: str) -> dict[str, frozenset[str]]:
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """What Ansible's way into a target offers to Nix.
+    """What Ansible's connection to a target offers to Nix.
 
     :param obstacle: why Nix's own ssh cannot go there, or ``""``
     :param root_by: how the target's side of Nix becomes root: ``login`` when it is root anyway,
-        ``sudo`` when that asks for no password, ``wire`` when only Ansible can, or ``""``
+        ``sudo`` when that asks for no password, ``connection`` when only Ansible can, or ``""``
     """
 
     obstacle: str
@@ -112,42 +116,43 @@ class Access:
 
 @dataclasses.dataclass(frozen=True)
 class Transport:
-    """The road that a copy takes, and why.
+    """How a closure is carried, and why so.
 
     :param sudo: whether Nix's side on the target is started with sudo
     """
 
-    transport: str
+    name: str
     reason: str
     sudo: bool = False
 
 
-def choose_transport(way: Access, trusted: bool, signed: bool) -> Transport:
-    """Choose a road that the target will accept the closure from.
+def choose_transports(access: Access, trusted: bool, signed: bool) -> list[Transport]:
+    """Return the transports by which a target would accept a closure, the best one first.
 
     ssh-ng wherever it goes: on a near host it is about as fast as ssh, on a far one several times
     faster. Of a login that the host trusts it takes what is not signed, as ssh does, when it is
-    asked to.
+    asked to. Files through Ansible's connection carry where Nix's own ssh does not.
 
-    :raises ClosureError: no road does
+    :raises ClosureError: there is none
     """
-    if way.obstacle:
-        return archive_transport(way, trusted, way.obstacle)
-    if signed:
-        sudo = way.root_by == "sudo" and not trusted
-        return Transport("ssh-ng", "the host trusts the closure's signatures", sudo)
-    if not trusted and not way.root_by:
+    if access.obstacle:
+        return [archive_transport(access, trusted, access.obstacle)]
+    if not (signed or trusted or access.root_by):
         raise ClosureError(f"the host trusts neither this login nor a signature. {WAYS_OUT}")
+    last = [Transport("archive", "")] if trusted or access.root_by else []
+    if signed:
+        sudo = access.root_by == "sudo" and not trusted
+        return [Transport("ssh-ng", "the host trusts the closure's signatures", sudo), *last]
     if trusted:
-        return Transport("ssh-ng", "the host trusts the login; the closure is not signed")
-    if way.root_by == "sudo":
+        return [Transport("ssh-ng", "the host trusts the login; the closure is not signed"), *last]
+    if access.root_by == "sudo":
         who = "sudo asks the login for no password"
-        return Transport("ssh-ng", f"{who}; the closure is not signed", sudo=True)
-    return archive_transport(way, trusted, "Nix cannot become root as Ansible does")
+        return [Transport("ssh-ng", f"{who}; the closure is not signed", sudo=True), *last]
+    return [archive_transport(access, trusted, "Nix cannot become root as Ansible does")]
 
 
 def require_signatures(signed: bool) -> None:
-    """Hold a closure to the check that the task demands of every login, on every road.
+    """Hold a closure to the check that the task demands of every login, by every transport.
 
     :raises ClosureError: the closure does not pass
     """
@@ -158,16 +163,26 @@ def require_signatures(signed: bool) -> None:
         )
 
 
-def fall_back(road: Transport, way: Access, trusted: bool, stderr: str) -> Transport | None:
-    """Return the road that is left when Nix's ssh, which auto has chosen, gets no connection.
+def is_for_people(stderr: str, check_sigs: bool) -> bool:
+    """Say whether another transport must not be tried after this failure.
 
-    Ansible's own connection works, so the build host may lack a key, a name or a route.
+    It would go around a host key that changed, or a check of signatures that the task demands.
     """
-    refused = _NO_CONNECTION.search(stderr)
-    # A host key that changed is for a person to look at.
-    if refused is None or _KEY_CHANGED in stderr or not (trusted or way.root_by):
-        return None
-    return Transport("archive", f"{road.transport} gets no connection: {refused[0].strip()}")
+    return _KEY_CHANGED in stderr or (check_sigs and bool(_UNSIGNED.search(stderr)))
+
+
+def instead_of(failed: Transport, following: Transport, stderr: str) -> Transport:
+    """Return the transport that follows one which did not carry, with that as its reason."""
+    words = readable(stderr).split()
+    why = " ".join(words)
+    why = why if len(why) <= REASON else f"... {why[-REASON:]}"
+    return dataclasses.replace(following, reason=f"{failed.name} does not carry: {why}")
+
+
+def readable(said: str) -> str:
+    """Return what a program said without colours and without bytes that are no text."""
+    text = _ANSI.sub("", said).replace("\r", "")
+    return "".join(c for c in text if c.isprintable() or c in "\n\t").replace("\ufffd", "").strip()
 
 
 def limit_cache(url: str, answer: Answer, bwlimit: int) -> list[str]:
@@ -180,17 +195,17 @@ def limit_cache(url: str, answer: Answer, bwlimit: int) -> list[str]:
     if "download-speed" not in answer.said:
         raise ClosureError(
             "The host's Nix is too old to limit what it fetches (download-speed): leave bwlimit "
-            "out, or copy by another road."
+            "out, or copy by another transport."
         )
     return ["--option", "download-speed", str(bwlimit)]
 
 
-def archive_transport(way: Access, trusted: bool, reason: str) -> Transport:
-    """Return the road by files, which have no signatures: only root or a trusted login takes it.
+def archive_transport(access: Access, trusted: bool, reason: str) -> Transport:
+    """Return the transport by files without signatures: only root or a trusted login takes it.
 
     :raises ClosureError: the target would not accept them
     """
-    if trusted or way.root_by:
+    if trusted or access.root_by:
         return Transport("archive", reason)
     raise ClosureError(f"the host would not accept it, because {reason}. {WAYS_OUT}")
 
@@ -248,15 +263,15 @@ def _weight(batch: Mapping[str, int]) -> int:
 
 def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
     """Say why a closure was not copied, and what lets it through."""
-    said = _ANSI.sub("", stderr).strip()
+    said = readable(stderr)
     what = f"{path} was not copied from {source} to {target}"
-    if "lacks a signature by a trusted key" in said or "lacks a valid signature" in said:
+    if _UNSIGNED.search(said):
         return (
             f"{what}: {target} trusts neither this login nor the closure's signature. {WAYS_OUT} "
             "What comes from a cache is checked for root and trusted-users too, without "
             "check_sigs: false."
         )
-    if "sudo: " in said:
+    if _ASKS.search(said):
         return (
             f"{what}: sudo asks for a password there, and Nix cannot give one. "
             f"Set transport: archive.\n{said}"

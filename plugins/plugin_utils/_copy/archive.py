@@ -26,21 +26,21 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive_files import Parts
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Watch
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Monitor
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """Store paths on their way by files.
+    """Carries store paths as files.
 
     :param origin: where they come from, for messages
     :param check_sigs: whether signatures are checked for a login too that the target trusts
     """
 
     origin: str
-    watch: Watch
+    monitor: Monitor
     check_sigs: bool = False
 
     def pack(
@@ -69,7 +69,7 @@ class Archive:
                 continue
             with target.directory() as directory:
                 file = f"{directory}/archive"
-                target.send(local, file, self.watch.limits.total)
+                target.send(local, file, self.monitor.limits.total)
                 arriving = {path: left.get(path, 0) for path in part.paths}
                 self._run(target, "import", arriving, *self._unpacking(part, file))
             left = {path: size for path, size in left.items() if path not in part.paths}
@@ -92,20 +92,20 @@ class Archive:
             if source.is_here:
                 yield file
             else:
-                source.fetch(file, f"{directory.name}/archive", self.watch.limits.total)
+                source.fetch(file, f"{directory.name}/archive", self.monitor.limits.total)
                 yield f"{directory.name}/archive"
         finally:
             directory.cleanup()
 
     def _run(self, host: Host, what: str, paths: Mapping[str, int], *words: str) -> str:
-        ended = self.watch.run(host, what, script(*words), paths)
+        ended = self.monitor.run(host, what, script(*words), paths)
         if ended.exit_code != 0:
             place = host.name if what == "import" else "a file"
-            message = explain_copy(ended.stderr, self.watch.path, self.origin, place)
+            message = explain_copy(ended.stderr, self.monitor.path, self.origin, place)
             raise ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
         return ended.stdout
 
     def _say(self, done: int, missing: Mapping[str, int], left: Mapping[str, int]) -> None:
         total = sum(missing.values())
         size = f"{format_bytes(total - sum(left.values()))} of {format_bytes(total)}"
-        self.watch.progress.say(f"copied {done} of {len(missing)} paths, {size}")
+        self.monitor.progress.say(f"copied {done} of {len(missing)} paths, {size}")

@@ -5,7 +5,7 @@
 # Copying closures: what the build host knows, what the target lacks, and the copy itself.
 
 # expect ROOT LOGIN TOPLEVEL PATH...: prints what is missing and, if anything is, what there is to
-# know about the way here. With ROOT it roots TOPLEVEL before it is here, so that nothing of a copy
+# know for the choice of a transport. With ROOT it roots TOPLEVEL before it is here, so that nothing of a copy
 # is collected until the profile holds it.
 expect() {
     roots=/nix/var/nix/gcroots/closure-nixos login=$2
@@ -15,12 +15,12 @@ expect() {
     fi
     shift 3
     lacking=$(missing "$@") || exit
-    [ -z "$lacking" ] || { printf '%s\n' "$lacking" && road "$login"; }
+    [ -z "$lacking" ] || { printf '%s\n' "$lacking" && facts_for_copy "$login"; }
 }
 
-# road LOGIN: prints what decides on the way to this host, a name=value a line. LOGIN is who logs
-# in here, empty when that is not known.
-road() {
+# facts_for_copy LOGIN: prints what decides on the transport to this host, a name=value a line. LOGIN
+# is who logs in here, empty when that is not known.
+facts_for_copy() {
     login=${1:-${SUDO_USER:-$(id -un)}}
     printf 'login=%s\ngroups=%s\n' "$login" "$(id -nG "$login")"
     settings | sed -n '
@@ -58,32 +58,71 @@ held() {
     return 1
 }
 
-# copy TOPLEVEL URL CONFIG BWLIMIT [OPTION...]: copies the closure with Nix's own ssh, which gets
-# CONFIG, at no more than BWLIMIT KiB a second if there is one.
+# copy TOPLEVEL URL CONFIG DIRECTORY BWLIMIT [OPTION]...: copies the closure with Nix's own ssh, at
+# no more than BWLIMIT KiB a second if there is one.
 copy() {
-    toplevel=$1 url=$2 directory="$state/ssh-$$"
-    case $directory in
-        *[[:space:]]*) die "Nix before 2.26 needs a home without blanks, not $HOME" ;;
-    esac
-    # A shell that a signal ends forgets EXIT.
-    trap 'exit 143' TERM HUP
-    trap 'rm -rf "$directory"' EXIT
-    mkdir -p "$directory"
-    printf '%s\n' "$3" >"$directory/config"
-    [ "$4" -eq 0 ] || limit "$4" "$directory"
-    shift 4
-    export NIX_SSHOPTS="-F $directory/config"
+    toplevel=$1 url=$2 place=$(ssh_place) || exit
+    with_ssh "$place" "$3" "$4"
+    [ "$5" -eq 0 ] || limit "$5" "$place"
+    shift 5
     watched nix --extra-experimental-features nix-command copy --to "$url" "$@" "$toplevel"
 }
 
-# limit KIB DIRECTORY: gives Nix an ssh in DIRECTORY that sends at no more than that a second. Neither Nix nor ssh has such
-# a setting, and a tool for it may not be there.
+# reach URL CONFIG DIRECTORY: asks the store there for a sign of life, as a copy would.
+reach() {
+    place=$(ssh_place) || exit
+    with_ssh "$place" "$2" "$3"
+    watched nix --extra-experimental-features nix-command store ping --store "$1" >/dev/null
+}
+
+# ssh_place: makes a directory for the files of Nix's ssh and prints its name, which has no blanks:
+# Nix before 2.26 splits NIX_SSHOPTS at them, and a home may have some.
+ssh_place() {
+    case $state in
+        *[[:space:]]*) mktemp -d /var/tmp/closure-nixos-ssh-XXXXXXXX ;;
+        *) mkdir -p "$state" && mktemp -d "$state/ssh-XXXXXXXX" ;;
+    esac
+}
+
+# with_ssh PLACE CONFIG DIRECTORY: gives Nix's ssh that configuration, with files in PLACE until the
+# end. Relative paths in it start from DIRECTORY, or from home when that is empty.
+with_ssh() {
+    place=$1
+    # A shell that a signal ends forgets EXIT.
+    trap 'exit 143' TERM HUP
+    trap 'rm -rf "$place"' EXIT
+    ssh_counter >"$place/counter" || exit
+    printf '%s\n' "Match exec \"sh $place/counter $place/starts\"" \
+        "ProxyCommand sh $place/counter" "$2" >"$place/config" || exit
+    # A directory that cannot be entered has no files for ssh.
+    cd "${3:-$HOME}" || :
+    # Nobody is there to answer.
+    export NIX_SSHOPTS="-F $place/config" SSH_ASKPASS_REQUIRE=never
+}
+
+# ssh_counter: prints a script that each ssh runs which reads our configuration. A loop of jumps, in
+# which ssh starts itself for ever, ends at 32. A shell reads it: it need not be executable.
+ssh_counter() {
+    cat <<'COUNTER'
+if [ -z "${1-}" ]; then
+    echo 'ssh has started itself 32 times on the way to this host: its jump hosts form a loop' >&2
+    exit 1
+fi
+echo >>"$1" && [ "$(wc -l <"$1")" -gt 32 ]
+COUNTER
+}
+
+# limit KIB PLACE: gives Nix an ssh that sends at no more than that a second. Neither Nix nor ssh has
+# such a setting, and a tool for it may not be there. It is a program, so it goes where programs are:
+# what lies in /run, /tmp or a home may not be executable, and Nix would take the next ssh on PATH.
 limit() {
-    BWLIMIT=$(($1 * 1024)) SSH=$(command -v ssh)
-    limited_ssh >"$2/ssh"
-    chmod +x "$2/ssh"
-    PATH="$2:$PATH"
+    BWLIMIT=$(($1 * 1024)) SSH=$(command -v ssh) || die "there is no ssh on this host's PATH" 69
+    mkdir "$2/limited" && limited_ssh >"$2/limited/ssh" && chmod +x "$2/limited/ssh" || exit
+    limited=$(nix-store --add "$2/limited") || exit
+    nix-store --realise "$limited" --add-root "$2/root" --indirect >/dev/null || exit
+    PATH="$limited:$PATH"
     export BWLIMIT SSH
+    "$limited/ssh" -V 2>/dev/null || die "bwlimit cannot be held: $limited/ssh does not run" 69
 }
 
 # Each pipe has one holder, so that Nix sees the end of ssh, and ssh that of Nix.

@@ -20,7 +20,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress impor
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 _COPYING = re.compile(rb"^copying path '", re.MULTILINE)
-# What `watched` of watch.sh says.
+# What `watched` of monitor.sh says.
 _IO = re.compile(rb"^io (\d+) (\d+)\n", re.MULTILINE)
 
 
@@ -37,7 +37,7 @@ class _StalledError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Watch:
+class Monitor:
     """Runs the commands of one copy, and ends one in which nothing goes on.
 
     :param path: whose closure is copied

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from ansible.plugins.connection import ConnectionBase
 from ansible_collections.closure.nixos.plugins.module_utils._copy.ssh_config import SshOptions
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import Access
@@ -16,7 +18,7 @@ _ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
 _SUDO = ("sudo", "ansible.builtin.sudo")
 
 
-def way_to(connection: ConnectionBase) -> Access:
+def access_to(connection: ConnectionBase) -> Access:
     """Say what a connection offers to Nix, which starts an ssh and a sudo of its own."""
     return Access(_obstacle(connection), _root_by(connection))
 
@@ -44,13 +46,14 @@ def _root_by(connection: ConnectionBase) -> str:
     if not become or become.get_option("become_user") not in (None, "root"):
         return ""
     can_sudo = become.name in _SUDO and not become.get_option("become_pass")
-    return "sudo" if can_sudo else "wire"
+    return "sudo" if can_sudo else "connection"
 
 
-def ssh_options(connection: ConnectionBase, name: str) -> SshOptions:
+def ssh_options(connection: ConnectionBase, name: str, here: bool) -> SshOptions:
     """Return the options of an ssh connection plugin.
 
-    :raises ClosureError: Nix's ssh cannot take this way
+    :param here: whether Nix's ssh runs on the controller, as Ansible's does
+    :raises ClosureError: Nix's ssh cannot connect as Ansible's does
     """
     if obstacle := _obstacle(connection):
         raise ClosureError(f"Nix cannot copy to {name} by ssh: {obstacle}. Set transport: archive.")
@@ -63,6 +66,7 @@ def ssh_options(connection: ConnectionBase, name: str) -> SshOptions:
         timeout=option("timeout"),
         check_host_key=option("host_key_checking") is not False,
         arguments=tuple(option(argument) or "" for argument in _ARGUMENTS),
+        directory=str(pathlib.Path.cwd()) if here else "",
     )
 
 

@@ -2,173 +2,205 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to the collection: the roads of a closure to a target, and which one it takes."""
+"""Private to the collection: the transports of a closure to a target, and which one carries it."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import pathlib
 import typing as t
 from collections.abc import Mapping
 
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest import Manifest
+from ansible_collections.closure.nixos.plugins.module_utils._copy.options import CopyOptions
 from ansible_collections.closure.nixos.plugins.module_utils._copy.ssh_config import (
+    SshOptions,
     alias,
     ssh_config,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
     Answer,
     Transport,
-    archive_transport,
     check_room,
-    choose_transport,
+    choose_transports,
     explain_copy,
-    fall_back,
+    instead_of,
+    is_for_people,
     limit_cache,
+    readable,
     require_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive_files import read_parts
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.copy_commands import (
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.commands import (
     Copy,
+    Ssh,
     ask,
     sign,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Watch
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.nix_ssh import (
+    access_to,
     login_of,
     remote_program,
     ssh_options,
-    way_to,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 
+# Has a transport carry what is missing, and returns how that failed, or None.
+Carry = t.Callable[[Transport, Answer], JobResult | None]
 
-@dataclasses.dataclass
+
+@dataclasses.dataclass(frozen=True)
 class Transports:
-    """The roads of one closure to one target.
+    """The transports of one closure to one target.
 
     :param connection: Ansible's, to the target
-    :param args: of M(closure.nixos.nix_copy_closure)
     """
 
     copy: Copy
     closure: Mapping[str, int]
     connection: ConnectionBase
-    args: Mapping[str, t.Any]
+    options: CopyOptions
 
     def ask(self, root: bool) -> Answer:
         """Ask the target what it lacks."""
         login = login_of(self.connection)
         return ask(self.copy.target, self.copy.path, self.closure, root, login)
 
-    def choose(self, answer: Answer, signing: bool = False) -> Transport:
-        """Choose the road of what is missing.
+    def choose(self, answer: Answer) -> Transport:
+        """Say what would carry what is missing, which each transport is asked for.
 
-        :param signing: the closure would be signed before it is copied
-        :raises ClosureError: the target would accept it by none
+        :raises ClosureError: nothing would
         """
-        try:
-            road = self._choose(answer, signing)
-            self._limited(road.transport, answer)
-            return road
-        except ClosureError as error:
-            what = f"{self.copy.path} was not copied to {self.copy.target.name}"
-            raise ClosureError(f"{what}: {error}") from error
-
-    def _choose(self, answer: Answer, signing: bool) -> Transport:
-        way, auto = way_to(self.connection), self.args["transport"] == "auto"
-        signed = signing or ((auto or self._checks) and self.copy.signed(answer))
-        if self._checks and self.args["transport"] != "cache":  # where Nix itself checks all of it
-            require_signatures(signed)
-        if auto:
-            return choose_transport(way, answer.trusted, signed)
-        sudo = way.root_by in ("sudo", "wire") and not answer.trusted
-        return Transport(self.args["transport"], "the task asks for it", sudo)
-
-    def _limited(self, transport: str, answer: Answer) -> list[str]:
-        """Hold a road to the limit of bandwidth, and return what Nix's options add to that.
-
-        :raises ClosureError: this road cannot be limited
-        """
-        bwlimit = self.args["bwlimit"]
-        if transport == "cache" and bwlimit:
-            return limit_cache(self.args["cache"], answer, bwlimit)
-        if transport == "archive":
-            for host in (self.copy.source, self.copy.target):
-                host.limit_files(bwlimit)
-        return []
-
-    @property
-    def _checks(self) -> bool:
-        """Whether signatures are checked for a login too that the target trusts."""
-        return bool(self.args["check_sigs"])
+        signing = bool(self.options.sign_key_file)
+        return self._first_that(self._would_carry, self._candidates(answer, signing), answer)
 
     def bring(self, answer: Answer) -> Transport:
-        """Bring the target what it lacks, and say by which road."""
-        if self.args["transport"] == "cache":
+        """Bring the target what it lacks, and say what carried it.
+
+        :raises ClosureError: nothing did
+        """
+        if self.options.transport == "cache":
             self._fill_cache()
-        elif self.args["sign_key_file"]:
-            sign(self.copy.source, self.args["sign_key_file"], answer.missing)
-        road = self.choose(answer)
-        if self.args["substitute_on_destination"] and answer.said.get("substituters"):
+        elif self.options.sign_key_file:
+            sign(self.copy.source, self.options.sign_key_file, answer.missing)
+        candidates = self._candidates(answer)
+        if self.options.substitute_on_destination and answer.said.get("substituters"):
             self.copy.substitute(answer.missing)
             answer = self.ask(root=True)
         if not answer.missing:
             return Transport("substituted", "the host's own caches have all that it lacked")
-        check_room(answer, road.transport, self.copy.target.name)
-        return self._take(road, answer)
+        return self._first_that(self._carry, candidates, answer)
 
-    def _take(self, road: Transport, answer: Answer) -> Transport:
-        if road.transport == "archive":
+    def _candidates(self, answer: Answer, signing: bool = False) -> list[Transport]:
+        """Return the transports to try, one after another.
+
+        :param signing: the closure would be signed before it is copied
+        """
+        try:
+            return self._acceptable(answer, signing)
+        except ClosureError as error:
+            what = f"{self.copy.path} was not copied to {self.copy.target.name}"
+            raise ClosureError(f"{what}: {error}") from error
+
+    def _acceptable(self, answer: Answer, signing: bool) -> list[Transport]:
+        options, access = self.options, access_to(self.connection)
+        signed = signing or ((options.auto or self._checks) and self.copy.signed(answer))
+        if self._checks and options.transport != "cache":  # where Nix itself checks all of it
+            require_signatures(signed)
+        if options.auto:
+            return choose_transports(access, answer.trusted, signed)
+        sudo = access.root_by in ("sudo", "connection") and not answer.trusted
+        return [Transport(options.transport, "the task asks for it", sudo)]
+
+    @property
+    def _checks(self) -> bool:
+        """Whether signatures are checked for a login too that the target trusts."""
+        return bool(self.options.check_sigs)
+
+    def _first_that(self, carry: Carry, candidates: list[Transport], answer: Answer) -> Transport:
+        """Return the first transport that carries.
+
+        Ansible's own connection works, so what stops Nix's ssh need not stop the files: a build
+        host may lack a key, a name or a route, a login may talk, or a sudo allow nothing but sh.
+        """
+        first, *others = candidates
+        failed = carry(first, answer)
+        if failed is None:
+            return first
+        if not others or is_for_people(failed.stderr, self._checks):
+            raise self._failure(failed, self.copy.target.name)
+        following = instead_of(first, others[0], failed.stderr)
+        try:
+            return self._first_that(carry, [following, *others[1:]], self.ask(carry == self._carry))
+        except ClosureError as error:
+            # The first cause is not to be hidden by that of the last resort.
+            raise ClosureError(f"{error}\n{following.reason}", **error.details) from error
+
+    def _would_carry(self, transport: Transport, answer: Answer) -> JobResult | None:
+        self._limits(transport, answer)
+        if transport.name not in ("ssh", "ssh-ng"):
+            return None
+        return _failed(self.copy.reach(self._url(transport), self._ssh()))
+
+    def _carry(self, transport: Transport, answer: Answer) -> JobResult | None:
+        flags = self._limits(transport, answer)
+        check_room(answer, transport.name, self.copy.target.name)
+        if transport.name == "archive":
             self._by_archive(answer)
-            return road
-        take = self._by_cache if road.transport == "cache" else self._by_ssh
-        ended = take(road, answer)
-        if ended.exit_code == 0:
-            return road
-        auto = self.args["transport"] == "auto"
-        way = way_to(self.connection)
-        if auto and (other := fall_back(road, way, answer.trusted, ended.stderr)):
-            self._limited(other.transport, answer)
-            return self._take(other, answer)
-        raise self._failure(ended, self.copy.source.name, self.copy.target.name)
+            return None
+        if transport.name == "cache":
+            return _failed(self.copy.pull(answer, self.options.cache, flags))
+        # The target's daemon heeds this only of a login that it trusts (Nix, libstore/daemon.cc).
+        flags = [] if self._checks else ["--no-check-sigs"]
+        url, bwlimit = self._url(transport), self.options.bwlimit
+        return _failed(self.copy.run(answer, url, self._ssh(), bwlimit, flags))
 
-    def _failure(self, ended: JobResult, source: str, target: str) -> ClosureError:
-        message = explain_copy(ended.stderr, self.copy.path, source, target)
-        return ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
+    def _limits(self, transport: Transport, answer: Answer) -> list[str]:
+        """Hold a transport to the limit of bandwidth, and return what Nix needs for a cache.
+
+        :raises ClosureError: it cannot be limited
+        """
+        bwlimit = self.options.bwlimit
+        if transport.name == "archive":
+            for host in (self.copy.source, self.copy.target):
+                host.limit_files(bwlimit)
+        if transport.name != "cache":
+            return []
+        flags = ["--no-check-sigs"] if self.options.check_sigs is False else []
+        return flags + (limit_cache(self.options.cache, answer, bwlimit) if bwlimit else [])
+
+    def _url(self, transport: Transport) -> str:
+        """Return the URL of the target's store for Nix's own ssh."""
+        program = "nix-daemon" if transport.name == "ssh-ng" else "nix-store"
+        query = [remote_program(self.connection, program)] if transport.sudo else []
+        query += ["compress=true"] if self.options.compress else []
+        name = alias(self._ssh_options)
+        return f"{transport.name}://{name}?{'&'.join(query)}".removesuffix("?")
+
+    def _ssh(self) -> Ssh:
+        return Ssh(ssh_config(self._ssh_options), self._ssh_options.directory)
+
+    @property
+    def _ssh_options(self) -> SshOptions:
+        return ssh_options(self.connection, self.copy.target.name, self.copy.source.is_here)
+
+    def _failure(self, ended: JobResult, place: str) -> ClosureError:
+        message = explain_copy(ended.stderr, self.copy.path, self.copy.source.name, place)
+        return ClosureError(message, rc=ended.exit_code, stderr=readable(ended.stderr))
 
     def _fill_cache(self) -> None:
         """Write the closure to the binary cache, once for all hosts of the run that get it."""
-        url = self.args["cache_upload"] or self.args["cache"]
+        url = self.options.cache_upload
         name = hashlib.sha256(f"{url} {self.copy.path}".encode()).hexdigest()
         with self.copy.source.task_run.locked(f"cache-{name}") as done:
             if done.exists():
                 return
-            if self.args["sign_key_file"]:
-                sign(self.copy.source, self.args["sign_key_file"], self.closure)
-            ended = self.copy.push(self.closure, url)
-            if ended.exit_code != 0:
-                raise self._failure(ended, self.copy.source.name, url)
+            if self.options.sign_key_file:
+                sign(self.copy.source, self.options.sign_key_file, self.closure)
+            if failed := _failed(self.copy.push(self.closure, url)):
+                raise self._failure(failed, url)
             done.touch()
-
-    def _by_cache(self, _road: Transport, answer: Answer) -> JobResult:
-        flags = ["--no-check-sigs"] if self.args["check_sigs"] is False else []
-        return self.copy.pull(answer, self.args["cache"], flags + self._limited("cache", answer))
-
-    def _by_ssh(self, road: Transport, answer: Answer) -> JobResult:
-        options = ssh_options(self.connection, self.copy.target.name)
-        program = "nix-daemon" if road.transport == "ssh-ng" else "nix-store"
-        query = [remote_program(self.connection, program)] if road.sudo else []
-        query += ["compress=true"] if self.args["compress"] else []
-        url = f"{road.transport}://{alias(options)}?{'&'.join(query)}".removesuffix("?")
-        # The target's daemon heeds this only of a login that it trusts (Nix, libstore/daemon.cc).
-        flags = [] if self._checks else ["--no-check-sigs"]
-        return self.copy.run(answer, url, ssh_config(options), self.args["bwlimit"], flags)
 
     def _by_archive(self, answer: Answer) -> None:
         try:
@@ -182,54 +214,10 @@ class Transports:
 
     def _pass(self, answer: Answer) -> None:
         copy = self.copy
-        archive = Archive(copy.source.name, copy.watch)
-        parts = archive.pack(copy.source, answer.missing, self.args["compress"])
+        archive = Archive(copy.source.name, copy.monitor)
+        parts = archive.pack(copy.source, answer.missing, self.options.compress)
         archive.unpack(copy.target, parts, answer.missing)
 
 
-@dataclasses.dataclass
-class FromFile:
-    """The road of a closure from an archive on the controller to a target."""
-
-    file: pathlib.Path
-    manifest: Manifest
-    target: Host
-    connection: ConnectionBase
-    watch: Watch
-    check_sigs: bool | None
-
-    def ask(self, root: bool) -> Answer:
-        """Ask the target what it lacks.
-
-        :raises ClosureError: it lacks something that the archive leaves out
-        """
-        login = login_of(self.connection)
-        answer = ask(self.target, self.manifest.path, self.manifest.closure, root, login)
-        if absent := sorted(answer.missing.keys() - self.manifest.carried):
-            raise ClosureError(
-                f"{self.target.name} lacks {len(absent)} paths that {self.file} leaves out, the "
-                f"first {absent[0]}. Make the archive with a shorter list of exclude."
-            )
-        return answer
-
-    def choose(self, answer: Answer) -> Transport:
-        """Say whether the target would accept it.
-
-        :raises ClosureError: it would not
-        """
-        signed = answer.accepts(self.manifest.signatures)
-        if self.check_sigs:
-            require_signatures(signed)
-        reason = f"the closure comes from {self.file}"
-        if signed:
-            return Transport("archive", f"{reason}; the host trusts its signatures")
-        return archive_transport(way_to(self.connection), answer.trusted, reason)
-
-    def bring(self, answer: Answer) -> Transport:
-        """Bring the target what it lacks."""
-        road = self.choose(answer)
-        check_room(answer, road.transport, self.target.name)
-        archive = Archive(str(self.file), self.watch, bool(self.check_sigs))
-        parts = read_parts(self.file, self.manifest, answer.missing)
-        archive.unpack(self.target, parts, answer.missing)
-        return road
+def _failed(ended: JobResult) -> JobResult | None:
+    return None if ended.exit_code == 0 else ended

@@ -207,7 +207,7 @@ class Host:
         if method not in ("smart", "sftp", "scp"):
             raise ClosureError(
                 f"The files for {self.name} cannot be held to bwlimit: only the connection plugin "
-                "ssh can, by sftp or scp. Leave bwlimit out, or copy by another road."
+                "ssh can, by sftp or scp. Leave bwlimit out, or copy by another transport."
             )
         program = "scp" if method == "scp" else "sftp"
         connection.set_option("ssh_transfer_method", program)

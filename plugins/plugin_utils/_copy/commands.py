@@ -18,7 +18,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Watch
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Monitor
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
@@ -40,7 +40,7 @@ def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
         )
 
 
-def without(host: Host, closure: dict[str, int], exclude: list[str]) -> dict[str, int]:
+def without(host: Host, closure: dict[str, int], exclude: Iterable[str]) -> dict[str, int]:
     """Return a closure without some paths, and without the closures of those that the host has."""
     known = [check_store_path(path) for path in exclude]
     lacking = lacks(host, known) if known else set()
@@ -50,7 +50,7 @@ def without(host: Host, closure: dict[str, int], exclude: list[str]) -> dict[str
 
 
 def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: str) -> Answer:
-    """Ask a target which paths of a closure it lacks, and what there is to know about the way.
+    """Ask a target which paths of a closure it lacks, and what there is to know for the transport.
 
     :param root: have the target root the closure from now on
     :param login: who logs in there
@@ -67,14 +67,31 @@ def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: 
     return parse_answer(reply.text, closure)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class Ssh:
+    """What Nix's own ssh gets.
+
+    :param config: ssh_config(5) that leads to the target
+    :param directory: what relative paths in it start from, empty for the login's home
+    """
+
+    config: str
+    directory: str
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The arguments of ``with_ssh``."""
+        return (self.config, self.directory)
+
+
+@dataclasses.dataclass(frozen=True)
 class Copy:
-    """The way of one closure from the build host to the target."""
+    """One closure, from the build host to the target."""
 
     source: Host
     target: Host
     path: str
-    watch: Watch
+    monitor: Monitor
 
     def signed(self, answer: Answer) -> bool:
         """Say whether the target trusts the signatures of all that it lacks."""
@@ -86,17 +103,18 @@ class Copy:
         try:
             self._run(self.target, missing, "substitute", *missing)
         except ClosureError as error:
-            self.watch.progress.warn(f"{error} The build host sends what is left.")
+            self.monitor.progress.warn(f"{error} The build host sends what is left.")
 
-    def run(
-        self, answer: Answer, url: str, config: str, bwlimit: int, flags: list[str]
-    ) -> JobResult:
+    def reach(self, url: str, ssh: Ssh) -> JobResult:
+        """Ask a target's store for a sign of life, as a copy by ssh would begin."""
+        return self._run(self.source, {}, "reach", url, *ssh.words)
+
+    def run(self, answer: Answer, url: str, ssh: Ssh, bwlimit: int, flags: list[str]) -> JobResult:
         """Copy with ``nix copy`` over ssh.
 
-        :param url: of the target's store, :param config: ssh_config(5) that leads there
-        :param bwlimit: KiB a second, 0 for no limit
+        :param url: of the target's store, :param bwlimit: KiB a second, 0 for no limit
         """
-        words = ("copy", self.path, url, config, str(bwlimit), *flags)
+        words = ("copy", self.path, url, *ssh.words, str(bwlimit), *flags)
         return self._run(self.source, answer.missing, *words)
 
     def push(self, closure: Mapping[str, int], url: str) -> JobResult:
@@ -110,4 +128,4 @@ class Copy:
     def _run(self, host: Host, missing: Mapping[str, int], verb: str, *words: str) -> JobResult:
         receiver = self.source if verb == "push" else self.target
         command = script(verb, *words)
-        return self.watch.run(host, verb, command, missing, receiver)
+        return self.monitor.run(host, verb, command, missing, receiver)

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a task of M(closure.nixos.nix_copy_closure) asks for. Private to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+
+
+@dataclasses.dataclass(frozen=True)
+class CopyOptions:
+    """The validated options of a copy, named as in the module's documentation.
+
+    :param path: empty when the closure comes from ``src_archive``
+    :param dest_is_cache: whether ``dest_archive`` is a binary cache and not a file
+    :param bwlimit: KiB a second, 0 for no limit
+    :param timeout: seconds, as ``stall_timeout``
+    """
+
+    path: str
+    build_host: str
+    src_archive: pathlib.Path | None
+    dest_archive: pathlib.Path | None
+    dest_is_cache: bool
+    exclude: tuple[str, ...]
+    exclude_host: str | None
+    transport: str
+    cache: str
+    cache_upload: str
+    substitute_on_destination: bool
+    compress: bool
+    bwlimit: int
+    check_sigs: bool | None
+    sign_key_file: str | None
+    check_copy: bool
+    stall_timeout: int
+    timeout: int
+
+    @classmethod
+    def of(cls, args: dict[str, t.Any], find: t.Callable[[str], str]) -> CopyOptions:
+        """Return validated arguments as options.
+
+        :param find: gives the whole path of a file on the controller
+        :raises ClosureError: a value has no meaning
+        """
+        if args["bwlimit"] < 0:
+            raise ClosureError(f"bwlimit is {args['bwlimit']}: set KiB a second, or 0 for no limit")
+        files = {
+            name: pathlib.Path(find(args[name])) if args[name] else None
+            for name in ("src_archive", "dest_archive")
+        }
+        values = args | files | {"path": args["path"] or "", "exclude": tuple(args["exclude"])}
+        values["dest_is_cache"] = (args["dest_archive"] or "").endswith("/")
+        values["cache"] = args["cache"] or ""
+        values["cache_upload"] = args["cache_upload"] or values["cache"]
+        return cls(**values)
+
+    @property
+    def auto(self) -> bool:
+        """Whether the transport is ours to choose."""
+        return self.transport == "auto"

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies as files through Ansible's own connections."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+import shlex
+import time
+
+from ansible_collections.closure.nixos.tests.integration._copies import (
+    INCOMING,
+    REFERENCES,
+    SUDO,
+    Copies,
+    MakeClosure,
+    Scissors,
+)
+from ansible_collections.closure.nixos.tests.integration._harness import until
+from ansible_collections.closure.nixos.tests.integration._systems import nix
+
+
+def test_an_archive_carries_exactly_what_is_missing_large_paths_too(
+    copies: Copies, closure: MakeClosure
+) -> None:
+    """First compressed, to a host whose sudo asks; then from there to one it has no key for."""
+    new = closure(count=3, large=1, size=65 * 1024 * 1024)
+    part = next(path for path in new.paths if path.endswith("part2"))
+    known = nix("nix-store", "--query", "--requisites", part).split()
+    packed = {"transport": "archive", "compress": True}
+    assert copies("node3", {"path": part} | packed, **SUDO)["missing_paths"] == sorted(known)
+    first = copies("node3", {"path": new.path} | packed, **SUDO)
+    assert set(first.get("missing_paths", ())) == set(new.paths) - set(known), first
+    assert (first["reason"], copies.lacks("node3", new)) == ("the task asks for it", [])
+    copies.others["node3"] = SUDO
+    second = copies("node1", {"path": new.path, "build_host": "node3"})
+    assert (second["transport"], copies.lacks("node1", new)) == ("archive", []), second
+    assert "gets no connection" in second["reason"]
+    assert [copies.leftovers(host) for host in ("node1", "node3")] == ["", ""]
+    own = nix(*REFERENCES, *new.paths).split()
+    assert copies.references("node1", new) == copies.references("node3", new) == own
+
+
+def test_an_altered_archive_is_refused_before_anything_is_imported(
+    copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """The way in loses the last byte of each file that it carries."""
+    new = closure(count=1)
+    enter = copies.enter("node1")
+    spoil = tmp_path / "spoil"
+    spoil.write_text(
+        '#!/bin/sh\ncase "$*" in *"cat >"*/archive) head -c -1 | "$@" ;; *) exec "$@" ;; esac\n'
+    )
+    spoil.chmod(0o755)
+    enter["testbed_enter"] = [str(spoil), *enter["testbed_enter"]]
+    said = copies("node1", new, **enter)
+    assert said["failed"] and "cut or altered" in said["msg"]
+    assert sorted(copies.lacks("node1", new)) == sorted(new.paths)
+    assert copies.leftovers("node1") == ""
+
+
+def test_a_cut_line_costs_an_archive_nothing_but_time(copies: Copies, closure: MakeClosure) -> None:
+    """A closure of 150 paths; the line is cut in the middle of the file."""
+    new, cut = closure(146, 2, 4 << 20, "urandom"), Scissors(copies)
+    assert len(new.paths) == 150
+    said = copies("node1", {"path": new.path, "transport": "archive"}, **cut(5 << 20))
+    assert (said.get("changed"), cut.mark.exists()) == (True, False), said
+    assert copies.lacks("node1", new) == []
+    assert copies.leftovers("node1") == ""
+
+
+def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
+    copies: Copies, closure: MakeClosure
+) -> None:
+    new = closure(1, 1, 3 << 20, "urandom")
+    task = {"path": new.path, "transport": "archive", "bwlimit": 800}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        copy = pool.submit(copies, "node1", task)
+        until(lambda: "archive" in copies.fleet.exec("node1", "echo /var/tmp/closure-*/*"), 60)
+        copies.fleet.link("node1", "down")
+        time.sleep(3)
+        copies.fleet.link("node1", "up")
+        said = copy.result()
+    assert (said["changed"], copies.lacks("node1", new)) == (True, []), said
+    assert copies.leftovers("node1") == ""
+
+
+def test_a_path_that_is_collected_after_the_question_is_asked_for_once_more(
+    copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """The way in collects it when the archive arrives."""
+    new, mark, collect = closure(), tmp_path / "collected", tmp_path / "collect"
+    part = next(path for path in new.paths if path.endswith("part2"))
+    copies("node1", {"path": part})
+    enter = copies.enter("node1")
+    command = shlex.join([*enter["testbed_enter"], "nix-store", "--delete", part])
+    collect.write_text(
+        '#!/bin/sh\ncase "$*" in *"cat >"*/archive)\n'
+        f"[ -e {mark} ] || {command} </dev/null >{mark} ;;\nesac\n"
+        'exec "$@"\n'
+    )
+    collect.chmod(0o755)
+    enter["testbed_enter"] = [str(collect), *enter["testbed_enter"]]
+    said = copies("node1", new, **enter)
+    assert (said["changed"], copies.lacks("node1", new)) == (True, []), said
+    assert part not in said["missing_paths"] and "1 store paths deleted" in mark.read_text()
+
+
+def test_a_transport_that_cannot_be_limited_is_refused(
+    copies: Copies, closure: MakeClosure
+) -> None:
+    new = closure()
+    said = copies("node1", {"path": new.path, "bwlimit": 400}, "--check", **copies.enter("node1"))
+    assert said["failed"] and "cannot be held to bwlimit" in said["msg"]
+    said = copies("node1", {"path": new.path, "bwlimit": -1})
+    assert said["failed"] and "bwlimit is -1" in said["msg"]
+
+
+def test_the_controller_can_be_the_target(
+    copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """node2 is a name for it here; node1 has the closure."""
+    new = closure()
+    paths = new.paths
+    copies("node1", new)
+    for root in tmp_path.glob("*-root"):
+        root.unlink()
+    nix("nix-store", "--delete", *paths)
+    copies.others["node1"] = {}
+    try:
+        task = {"path": new.path, "build_host": "node1"}
+        said = copies("node2", task, ansible_connection="local")
+        assert (said["transport"], said["missing_paths"]) == ("archive", sorted(paths)), said
+        assert nix("nix-store", "--check-validity", "--print-invalid", *paths) == ""
+    finally:
+        pathlib.Path(INCOMING).unlink(missing_ok=True)
+
+
+def test_a_host_without_room_for_the_files_is_told_before_the_start(
+    copies: Copies, closure: MakeClosure
+) -> None:
+    new = closure(1, 1, 2 << 20)
+    copies.fleet.exec("node1", "mount -t tmpfs -o size=1m tmpfs /var/tmp")
+    try:
+        said = copies("node1", {"path": new.path, "transport": "archive"})
+    finally:
+        copies.fleet.exec("node1", "umount /var/tmp")
+    assert said["failed"] and "/var/tmp there has" in said["msg"], said
+    assert sorted(copies.lacks("node1", new)) == sorted(new.paths)

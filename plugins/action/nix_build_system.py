@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import nix_config
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
-    SYSTEM,
-    Evaluated,
-    Request,
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    BuildOptions,
+    EvaluationOptions,
+    evaluation_options,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Evaluator
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
     RequestsAction,
@@ -25,38 +25,25 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests impo
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
-class ActionModule(RequestsAction):
+class ActionModule(RequestsAction[BuildOptions]):
     """Evaluate all systems together, and build them together."""
 
     spec = NIX_BUILD_SYSTEM
 
+    def options(self, args: dict[str, t.Any], host: Host) -> BuildOptions:
+        """Take how to evaluate and to build."""
+        dry = self.check and not args["check_build"]
+        return BuildOptions(evaluation_options(args), self._roots(host, args["roots"] or ""), dry)
+
+    def evaluation(self, options: BuildOptions) -> EvaluationOptions:
+        """Return how to evaluate."""
+        return options.evaluation
+
     def answer(
-        self, builder: Builder, args: dict[str, t.Any], requests: dict[str, Request]
+        self, evaluator: Evaluator, options: BuildOptions, requests: dict[str, Request]
     ) -> Outcomes:
         """Return what was built, or in check mode would be, for each host."""
-        start = time.monotonic()
-        found = builder.evaluate(requests, SYSTEM)
-        seconds = round(time.monotonic() - start, 3)
-        systems = {host: it for host, it in found.items() if isinstance(it, Evaluated)}
-        outcomes: Outcomes = {host: it for host, it in found.items() if isinstance(it, dict)}
-        if systems:
-            dry = self.check and not args["check_build"]
-            outcomes |= (builder.dry_build if dry else builder.build)(systems)
-        return {host: it | {"seconds_evaluation": seconds} for host, it in outcomes.items()}
-
-    def evaluator(self, args: dict[str, t.Any]) -> Builder:
-        """Return what evaluates and builds."""
-        host = self.build_host(args["build_host"])
-        return Builder(
-            host,
-            self.progress(),
-            settings=nix_config(args),
-            roots=self._roots(host, args["roots"] or ""),
-            lease=args["build_lease"],
-            timeout=args["timeout"],
-            memory=args["eval_memory_mb"] * 1000**2,
-            workers=args["eval_workers"],
-        )
+        return Builder(evaluator, options).make(requests)
 
     def _roots(self, host: Host, path: str) -> str:
         if path and host.is_here:

@@ -6,50 +6,81 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import itertools
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import Request
-from ansible_collections.closure.nixos.plugins.module_utils._build.nixos_options import (
-    Options,
-    options_goal,
-    problems_of,
-    values_of,
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    EvaluationOptions,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import Answer
+from ansible_collections.closure.nixos.plugins.module_utils._build.nixos_options import (
+    NixosOptions,
+    option_units,
+    read_options,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIXOS_OPTION_INFO
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Outcome
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
+    Evaluator,
+    Outcome,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
     RequestsAction,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
-class ActionModule(RequestsAction):
+@dataclasses.dataclass(frozen=True)
+class OptionsAsked:
+    """Which options of each system, whether with what the module system says of them."""
+
+    names: tuple[str, ...]
+    details: bool
+    timeout: float
+
+
+class ActionModule(RequestsAction[OptionsAsked]):
     """Evaluate the options of all systems together."""
 
     spec = NIXOS_OPTION_INFO
 
+    def options(self, args: dict[str, t.Any], _host: Host) -> OptionsAsked:
+        """Take which options are asked."""
+        return OptionsAsked(tuple(args["options"]), args["details"], args["timeout"])
+
+    def evaluation(self, options: OptionsAsked) -> EvaluationOptions:
+        """Return how to evaluate."""
+        return EvaluationOptions(timeout=options.timeout)
+
     def answer(
-        self, builder: Builder, args: dict[str, t.Any], requests: dict[str, Request]
+        self, evaluator: Evaluator, options: OptionsAsked, requests: dict[str, Request]
     ) -> Outcomes:
         """Return the values that each host has."""
-        found = builder.evaluate(requests, options_goal(args["options"], args["details"]))
+        units = {host: option_units(host, options.names, options.details) for host in requests}
+        answers = evaluator.evaluate(requests, "option", [*itertools.chain(*units.values())])
+
+        def explain(host: str, said: Answer) -> str:
+            return evaluator.explain(said, requests[host])
+
         return {
-            host: _outcome(it, args["details"]) if isinstance(it, Options) else it
-            for host, it in found.items()
+            host: _outcome(read_options(answers, own, functools.partial(explain, host)), options)
+            for host, own in units.items()
         }
 
-    def evaluator(self, args: dict[str, t.Any]) -> Builder:
-        """Return what evaluates."""
-        return Builder(
-            self.build_host(args["build_host"]), self.progress(), timeout=args["timeout"]
-        )
 
-
-def _outcome(found: Options, details: bool) -> Outcome:
-    outcome: Outcome = {"changed": False, "option_values": values_of(found)}
-    if details:
-        outcome["option_details"] = {name: it for name, it in found.found.items() if "type" in it}
-    if problems := problems_of(found):
-        outcome |= {"failed": True, "msg": "\n".join(problems)}
+def _outcome(found: NixosOptions, options: OptionsAsked) -> Outcome:
+    outcome: Outcome = {
+        "changed": False,
+        "option_values": found.values,
+        "option_errors": found.errors,
+    }
+    if options.details:
+        outcome["option_details"] = found.details
+    if found.errors:
+        outcome |= {"failed": True, "msg": "\n".join(dict.fromkeys(found.errors.values()))}
+    if found.trace:
+        outcome["trace"] = found.trace
     return outcome

@@ -74,7 +74,7 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import request_of
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import Inputs
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.local import local_options
 
@@ -91,7 +91,7 @@ class LookupModule(LookupBase):
         host = args["host"] or (variables or {}).get("inventory_hostname", "localhost")
         loader = self._loader or DataLoader()
         try:
-            request = request_of(args, str(host), loader.path_dwim)
-            return local_options(request, terms, loader.get_basedir())
+            request = Inputs.of(args).request(str(host), loader.path_dwim)
+            return local_options(request, str(host), terms, loader.get_basedir())
         except ClosureError as error:
             raise AnsibleLookupError(str(error)) from error

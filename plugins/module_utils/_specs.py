@@ -16,7 +16,7 @@ Spec = dict[str, t.Any]
 _PROFILE: Spec = {"type": "str", "default": "system"}
 
 # What a system is made of, the same for all that evaluate one.
-_INPUTS: Spec = {
+INPUTS: Spec = {
     "file": {"type": "str"},
     "expression": {"type": "str"},
     "configuration": {"type": "list", "elements": "raw"},
@@ -28,17 +28,20 @@ _INPUTS: Spec = {
 
 NIX_BUILD_SYSTEM: Spec = {
     "argument_spec": {
-        **_INPUTS,
+        **INPUTS,
         "systems": {"type": "dict"},
         "hosts": {"type": "list", "elements": "str"},
         "build_host": {"type": "str"},
         "source": {"type": "path"},
+        "bring_source": {"type": "bool", "default": True},
+        "args_may_be_public": {"type": "bool", "default": False},
         "build_lease": {"type": "int", "default": 30},
         "roots": {"type": "str"},
         "timeout": {"type": "int", "default": 86400},
         "check_build": {"type": "bool", "default": False},
         "eval_memory_mb": {"type": "int", "default": 0},
-        "eval_workers": {"type": "int", "default": 0},
+        "eval_workers": {"type": "str", "default": "auto"},
+        "evaluator": {"type": "str", "choices": ["nix", "nix-eval-jobs"], "default": "nix"},
         "max_jobs": {"type": "str"},
         "cores": {"type": "int"},
         "builders": {"type": "str"},
@@ -51,11 +54,13 @@ NIX_BUILD_SYSTEM: Spec = {
 
 NIXOS_OPTION_INFO: Spec = {
     "argument_spec": {
-        **_INPUTS,
+        **INPUTS,
         "systems": {"type": "dict"},
         "hosts": {"type": "list", "elements": "str"},
         "build_host": {"type": "str"},
         "source": {"type": "path"},
+        "bring_source": {"type": "bool", "default": True},
+        "args_may_be_public": {"type": "bool", "default": False},
         "options": {"type": "list", "elements": "str", "required": True},
         "details": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 3600},

@@ -15,7 +15,7 @@ description:
   - Give one of O(file), O(expression), O(configuration) and O(flake), or several systems in
     O(systems).
   - The task's host itself is not changed, and need not be reachable when another host builds.
-  - Can build for many hosts in one evaluation, see O(hosts).
+  - Can build for many hosts together, see O(hosts).
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:
@@ -43,9 +43,8 @@ options:
   file:
     description:
       - Nix file that holds the systems, on the build host.
-      - A relative path starts from the playbook's directory. The path is made absolute on the
-        controller, so another build host must have the file at that same path, or get it by
-        O(source). C(~) is a home on the controller, so a path below it has to be in O(source) then.
+      - A relative path starts from the playbook's directory. What the controller has goes to
+        another build host, see O(bring_source).
     type: str
   expression:
     description:
@@ -80,7 +79,8 @@ options:
     description:
       - Attribute path of the system in O(file), O(expression) or O(flake), as for C(nix-build -A).
         Quote a name with a dot.
-      - Of several paths, the first that exists is taken. Without any, the file is the system.
+      - Of several paths, the first that leads to a system is taken. Without any, the file is the
+        system, or else a set with the system in the attribute of the host's name.
       - A system is what nixpkgs' C(nixos/default.nix) or C(lib.nixosSystem) returns, or its
         C(config.system.build.toplevel). A function on the way is called with O(args).
     type: list
@@ -91,7 +91,8 @@ options:
       - Arguments for the Nix code, any values that JSON can hold. They are part of what is
         evaluated, so the same arguments give the same system.
       - What they hold may come into the store, which all users of a host can read. Bring secrets
-        to a host by another way.
+        to a host by another way. A value that Ansible Vault has encrypted is refused here and in
+        O(configuration), see O(args_may_be_public).
       - The functions in O(file) and O(expression) get those that they name, the modules of
         O(configuration) and O(flake) get them beside C(pkgs) and C(lib), as C(specialArgs).
     type: dict
@@ -129,8 +130,25 @@ options:
         then mean what was brought.
       - Of a Git tree only what Git tracks is brought. It goes into the build host's store, once in
         a run. Messages name its files as they are on the controller.
-      - Without it the build host must have the files itself, at the same paths.
+      - Without it the controller finds out, see O(bring_source).
     type: path
+  bring_source:
+    description:
+      - Bring what O(file), O(configuration), O(nixpkgs), O(flake) and O(expression) name, and the
+        controller has, to a build host that is another host. Of each path its Git tree goes there,
+        or its directory where there is no Git tree, as with O(source). An expression takes that of
+        the playbook's directory with it.
+      - With V(false) the build host must have itself what is not in O(source), at the same paths.
+    type: bool
+    default: true
+  args_may_be_public:
+    description:
+      - Take values in O(args) and O(configuration) that Ansible Vault has encrypted. All users of a
+        host can read them in its store afterwards.
+      - Only a value that is itself encrypted is recognized. One that was put together with another
+        text, or that comes from a file which is encrypted as a whole, is not.
+    type: bool
+    default: false
   build_lease:
     description:
       - Seconds that a build goes on when the controller no longer asks after it. Then it ends, and
@@ -159,21 +177,31 @@ options:
     default: false
   eval_memory_mb:
     description:
-      - Megabytes that an evaluation may take. When that is too little for all hosts at once, they
-        are evaluated in several turns. What one host needs is measured at the first.
-      - V(0) evaluates all hosts at once.
-      - The workers of O(eval_workers) share it. One that has taken more is replaced by a new one.
+      - Megabytes that the evaluation may take, all its processes together. A process that would
+        need more evaluates its systems in several turns. What a system needs is measured at the
+        first.
+      - V(0) means three quarters of what is free on the build host when O(eval_workers) is
+        V(auto), and no limit otherwise.
     type: int
     default: 0
   eval_workers:
     description:
-      - Evaluate with C(nix-eval-jobs), by that many processes at the same time. It must be on the
-        build host's E(PATH).
-      - Each of them evaluates what hosts have in common for itself. So it is faster where there
-        are many hosts, cores and memory, and slower else.
-      - V(0) evaluates with Nix itself, in one process.
-    type: int
-    default: 0
+      - How many processes evaluate at the same time, each a share of the systems. V(auto) takes as
+        many as the build host has cores, as far as its memory goes.
+      - A system that does not evaluate costs the others nothing but a new process for the rest of
+        its share.
+      - Hosts whose O(expression) differs are never in one process. So put what differs in
+        O(args) or O(attr).
+    type: str
+    default: auto
+  evaluator:
+    description:
+      - V(nix) evaluates with Nix itself.
+      - V(nix-eval-jobs) evaluates with that program, which must be on the build host's E(PATH), by
+        O(eval_workers) processes. V(auto) means one then.
+    type: str
+    choices: [nix, nix-eval-jobs]
+    default: nix
   max_jobs:
     description:
       - How many derivations to build at once, a number or V(auto). See C(max-jobs) in the manual of
@@ -206,15 +234,14 @@ options:
     default: {}
 notes:
   - C(does not take the source) means that the build host has no C(tar) or no room.
-  - Warnings of the evaluation are shown as Ansible's warnings.
-  - C(FILE does not evaluate) is followed by Nix's own error, and C(FILE has no attribute) by the
-    names that there are.
+  - Warnings of the evaluation are shown as Ansible's warnings, with the hosts that they are of.
+  - C(FILE does not evaluate) is followed by Nix's own error, by the NixOS option that it is in and
+    by the innermost place in a file of yours. C(FILE has no attribute) is followed by the names
+    that there are.
   - C(DERIVATION does not build) is followed by the end of its log, and by the command that shows
     all of it on the build host.
   - C(is not a NixOS system) means that O(attr) leads to something else.
-  - C(has no nix-eval-jobs) means that O(eval_workers) asks for what the build host does not have.
-  - C(Two other hosts fail with this error) is said of a host that fails, too, and whose own error
-    was not asked for. A mistake in a file of all hosts costs few evaluations that way.
+  - C(has no nix-eval-jobs) means that O(evaluator) asks for what the build host does not have.
   - C(looks <nixpkgs> up in NIX_PATH) warns of Nix code in O(file) or O(expression) that depends on
     who evaluates it. In O(configuration) and O(flake) that is an error.
   - C(is not what was pinned) names both hashes and the command that pins what is there now.
@@ -402,9 +429,9 @@ rc:
   returned: when the evaluation or the build failed
   type: int
   sample: 1
-stderr:
+trace:
   description:
-    - All that Nix said.
+    - All that Nix said of this system, with the whole trace of an evaluation.
   returned: when the evaluation or the build failed
   type: str
   sample: "error: no such thing\n"

@@ -96,6 +96,16 @@ options:
     description:
       - See O(closure.nixos.nix_build_system#module:source).
     type: path
+  bring_source:
+    description:
+      - See O(closure.nixos.nix_build_system#module:bring_source).
+    type: bool
+    default: true
+  args_may_be_public:
+    description:
+      - See O(closure.nixos.nix_build_system#module:args_may_be_public).
+    type: bool
+    default: false
   timeout:
     description:
       - Seconds that the evaluation may take. Then it is stopped.
@@ -141,11 +151,20 @@ EXAMPLES = r"""
 RETURN = r"""
 option_values:
   description:
-    - The value of each option by its name. A package or another derivation is its store path.
-  returned: success
+    - The value of each option that has one, by its name. A package or another derivation is its
+      store path.
+  returned: when the options of the task make sense
   type: dict
   sample:
     networking.firewall.allowedTCPPorts: [22]
+option_errors:
+  description:
+    - Why each of the other options has no value, by its name. The task fails when there is one.
+  returned: when the options of the task make sense
+  type: dict
+  sample:
+    networking.fqdn: "networking.fqdn: nixos.nix does not evaluate: error: The FQDN needs
+      `networking.domain'"
 option_details:
   description:
     - What is known of each option by its name.
@@ -176,16 +195,10 @@ msg:
   returned: failure
   type: str
   sample: There is no option networking.hostNam. Did you mean networking.hostName?
-rc:
+trace:
   description:
-    - Exit code of Nix, V(null) when it was killed.
-  returned: when the evaluation failed
-  type: int
-  sample: 1
-stderr:
-  description:
-    - All that Nix said.
-  returned: when the evaluation failed
+    - All that Nix said while it evaluated what failed, with its whole trace.
+  returned: when an evaluation failed
   type: str
   sample: "error: no such thing\n"
 """

@@ -17,7 +17,8 @@ import pathlib
 import subprocess
 
 _JOB = """
-let job = (%s).${%s}; in
+root: name:
+let job = root.${name}; in
 if job.type or null == "derivation"
 then { inherit (job) name system drvPath; outputs = { out = job.outPath; }; }
 else null
@@ -26,26 +27,38 @@ else null
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="nix-eval-jobs", allow_abbrev=False)
+    parser.add_argument("--show-trace", action="store_true", required=True)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--max-memory-size", type=int, default=4096)
     parser.add_argument("--gc-roots-dir", type=pathlib.Path, required=True)
+    parser.add_argument("--argstr", nargs=2, action="append", default=[])
     parser.add_argument("--expr", action="store_true", required=True)
     parser.add_argument("text")
     return parser.parse_args()
 
 
-def evaluate(expression: str) -> subprocess.CompletedProcess[str]:
-    command = ["nix-instantiate", "--eval", "--json", "--strict", "--read-write-mode", "-"]
-    return subprocess.run(command, input=expression, capture_output=True, text=True, check=False)
+def evaluate(
+    given: argparse.Namespace, function: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Apply a function to the root, which is called with the arguments that were given."""
+    values = dict(given.argstr) | more
+    words = [word for name, value in values.items() for word in ("--argstr", name, value)]
+    names = "".join(f"{name} = {name}; " for name in dict(given.argstr))
+    formals = ", ".join(values)
+    text = f"{{ {formals} }}: ({function}) (({given.text}) {{ {names}}})"
+    extra = "".join(f" {name}" for name in more)
+    how = ("--eval", "--json", "--strict", "--read-write-mode", "--show-trace")
+    command = ["nix-instantiate", *how, *words, "-"]
+    return subprocess.run(command, input=text + extra, capture_output=True, text=True, check=False)
 
 
 def main() -> None:
-    text = arguments().text
-    root = evaluate(f"builtins.attrNames ({text})")
+    given = arguments()
+    root = evaluate(given, "builtins.attrNames")
     if root.returncode != 0:
         raise SystemExit(root.stderr)
     for name in json.loads(root.stdout):
-        job = evaluate(_JOB % (text, json.dumps(name)))
+        job = evaluate(given, _JOB, attribute=name)
         found = {"error": job.stderr} if job.returncode else json.loads(job.stdout)
         if found is not None:
             attr = f'"{name}"' if "." in name else name

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_log import BuildLog
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import failed_builders
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import failed_builders
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,33 +5,21 @@
 from __future__ import annotations
 
 import datetime
-import json
-import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import (
-    as_nix,
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    evaluation_options,
     nix_config,
-    nixpkgs_expression,
-    request_of,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import (
+    Inputs,
+    in_url,
+    nixpkgs_source,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-NOTHING = dict.fromkeys(("file", "expression", "configuration", "flake", "nixpkgs"))
-DEFAULTS: dict[str, t.Any] = NOTHING | {"attr": [], "args": {}}
 OPTIONS = dict.fromkeys(("max_jobs", "cores", "builders", "substituters"))
-
-# Nix has no character 0, and no half of a surrogate pair.
-TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
-NUMBERS = st.integers(-(2**63), 2**63 - 1)
-VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
-)
 
 
 def absolute(path: str) -> str:
@@ -39,73 +27,85 @@ def absolute(path: str) -> str:
 
 
 def requested(**args: t.Any) -> t.Any:
-    return request_of(DEFAULTS | args, "web1.example.org", absolute)
-
-
-def evaluated(expression: str) -> t.Any:
-    command = ["nix-instantiate", "--eval", "--json", "--strict", "-E", expression]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(VALUES, min_size=20, max_size=20))
-def test_any_json_reaches_nix_byte_for_byte(values: list[t.Any]) -> None:
-    assert evaluated(as_nix(values)) == values
-
-
-def test_texts_that_mean_something_to_nix_reach_it_as_they_are() -> None:
-    texts = ["${x}", "''${x}''", '"', "\\", "\n\r\t", "ü\u2028\U0001f600", "@nixpkgs@", "$${", "/*"]
-    assert evaluated(as_nix(texts)) == texts
+    return Inputs(**args).request("web1.example.org", absolute)
 
 
 @pytest.mark.parametrize(
     ("flake", "source", "attrs"),
     [
-        ("github:o/r", '"github:o/r"', (("nixosConfigurations", "web1.example.org"),)),
-        (".#db", '"/play/."', (("nixosConfigurations", "db"), ("db",))),
-        ("/srv/f/#a.b", '"/srv/f"', (("nixosConfigurations", "a", "b"), ("a", "b"))),
+        ("github:o/r", {"url": "github:o/r"}, (("nixosConfigurations", "web1.example.org"),)),
+        (".#db", {"root": "/play/."}, (("nixosConfigurations", "db"), ("db",))),
+        ("/srv/f/#a.b", {"root": "/srv/f"}, (("nixosConfigurations", "a", "b"), ("a", "b"))),
     ],
 )
 def test_a_flake_names_a_system(
-    flake: str, source: str, attrs: tuple[tuple[str, ...], ...]
+    flake: str, source: dict[str, str], attrs: tuple[tuple[str, ...], ...]
 ) -> None:
     request = requested(flake=flake, args={"a": 1})
-    assert source in request.source
+    assert source.items() <= request.source["flake"].items()
     assert request.attrs[: len(attrs)] == attrs
     assert (request.special, request.args, request.search_path) == ({"a": 1}, {}, False)
 
 
+def test_the_git_tree_of_a_flake_may_be_any_directory_above_it() -> None:
+    flake = requested(flake="/a b/ï/.x%").source["flake"]
+    assert flake["trees"] == [
+        {"directory": "/a b/ï/.x%", "url": "git+file:///a%20b/%C3%AF/.x%25"},
+        {"directory": "/a b/ï", "url": "git+file:///a%20b/%C3%AF?dir=.x%25"},
+        {"directory": "/a b", "url": "git+file:///a%20b?dir=%C3%AF/.x%25"},
+    ]
+    assert (flake["url"], flake["plain"]) == ("path:/a%20b/%C3%AF/.x%25", False)
+    assert requested(flake="/srv/f").source["flake"]["plain"]
+
+
+@pytest.mark.parametrize(
+    ("path", "url"), [("/a-b_c.d~/e", "/a-b_c.d~/e"), ("/a?b#c", "/a%3Fb%23c")]
+)
+def test_a_path_is_written_for_a_url(path: str, url: str) -> None:
+    assert in_url(path) == url
+
+
 def test_a_file_starts_from_the_playbook() -> None:
     request = requested(file="nixos.nix", attr=["a.b", "c"], args={"a": 1})
-    assert request.source == 'import "/play/nixos.nix"'
+    assert request.source == {"file": "/play/nixos.nix"}
     assert (request.name, request.attrs) == ("/play/nixos.nix", (("a", "b"), ("c",)))
     assert (request.args, request.search_path) == ({"a": 1}, True)
 
 
 def test_a_configuration_brings_its_nixpkgs_and_modules() -> None:
-    request = requested(configuration=["a.nix", {"b": 1}], nixpkgs="/pkgs", args={"@args@": "@x@"})
-    assert 'import "${"/pkgs"}/nixos"' in request.source
-    assert "/play/a.nix" in request.source and "@x@" in request.source
+    request = requested(configuration=["a.nix", {"b": 1}], nixpkgs="/pkgs", args={"x": "y"})
+    assert request.source["configuration"] == {
+        "modules": ["/play/a.nix", {"_file": "the task", "imports": [{"b": 1}]}],
+        "nixpkgs": {"path": "/pkgs"},
+        "args": {"x": "y"},
+    }
     assert not request.search_path
 
 
 @pytest.mark.parametrize(
     ("nixpkgs", "expected"),
     [
-        ("pkgs", '"/play/pkgs"'),
-        ("npins/sources.json", 'file = "/play/npins/sources.json"'),
-        ({"url": "u", "sha256": "s", "rev": "r"}, "builtins.fetchTarball"),
+        ("pkgs", {"path": "/play/pkgs"}),
+        ("npins/sources.json", {"pin": "/play/npins/sources.json"}),
+        ({"url": "u", "sha256": "s", "rev": "r"}, {"url": "u", "sha256": "s"}),
     ],
 )
-def test_nixpkgs_is_a_path_a_pin_file_or_a_pin(nixpkgs: t.Any, expected: str) -> None:
-    assert expected in nixpkgs_expression(nixpkgs, absolute)
-    assert '"rev"' not in nixpkgs_expression(nixpkgs, absolute)
+def test_nixpkgs_is_a_path_a_pin_file_or_a_pin(nixpkgs: t.Any, expected: dict[str, str]) -> None:
+    assert nixpkgs_source(nixpkgs, absolute) == expected
 
 
 @pytest.mark.parametrize("nixpkgs", [{"url": "u"}, 5, ["a"]])
 def test_nixpkgs_without_a_hash_is_refused(nixpkgs: t.Any) -> None:
     with pytest.raises(ClosureError, match="url and sha256"):
-        nixpkgs_expression(nixpkgs, absolute)
+        nixpkgs_source(nixpkgs, absolute)
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "", "1.5", "²"])
+def test_a_number_of_workers_that_is_none_is_refused(workers: str) -> None:
+    args = OPTIONS | {"keep_going": True, "nix_options": {}, "build_lease": 1, "timeout": 1}
+    args |= {"eval_memory_mb": 0, "eval_workers": workers, "evaluator": "nix"}
+    with pytest.raises(ClosureError, match="has to be auto or a number"):
+        evaluation_options(args)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_setting_stays_in_its_line(value: str) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "..", ".a", "a\nb"])
 def test_a_name_that_is_no_name_of_a_link_is_refused(name: str) -> None:
     with pytest.raises(ClosureError, match="cannot be the name of a system"):
-        request_of(DEFAULTS | {"expression": "1"}, name, absolute)
+        Inputs(expression="1").request(name, absolute)
 
 
 @pytest.mark.parametrize("value", [datetime.date(2026, 1, 1), float("nan"), {1, 2}])

@@ -6,17 +6,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import (
     failed_builders,
-    nix_string,
+    warnings_in,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import (
     parse_attr,
     show_attr,
-    warnings_in,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import explain_copy
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -57,30 +54,6 @@ def test_what_is_no_attribute_path_is_refused_with_an_example(text: str) -> None
 def test_a_path_that_is_shown_can_be_read_again(names: list[str]) -> None:
     plain = [name.translate({ord(bad): "" for bad in "\n\r\t"}) or "x" for name in names]
     assert parse_attr(show_attr(plain)) == tuple(plain)
-
-
-STRINGS = [
-    "",
-    "plain",
-    'a"b',
-    "a\\b",
-    "${x}",
-    "$${x}",
-    "$\\${",
-    "''",
-    "a\nb\r\tc",
-    "ä → 🦀",
-    "$",
-    "{",
-]
-
-
-@pytest.mark.skipif(not shutil.which("nix-instantiate"), reason="there is no Nix here")
-def test_nix_reads_a_string_as_it_was_written() -> None:
-    expression = f"[ {' '.join(map(nix_string, STRINGS))} ]"
-    command = ["nix-instantiate", "--eval", "--json", "--strict", "-"]
-    done = subprocess.run(command, input=expression, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == STRINGS
 
 
 FAILURES = {

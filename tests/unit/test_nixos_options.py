@@ -7,11 +7,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import Answer
 from ansible_collections.closure.nixos.plugins.module_utils._build.nixos_options import (
-    Options,
-    options_goal,
-    problems_of,
-    values_of,
+    option_units,
+    read_options,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
@@ -27,23 +26,36 @@ PROBLEMS: dict[str, tuple[str, dict[str, t.Any], str]] = {
 }
 
 
+def explain(answer: Answer) -> str:
+    return f"explained {answer.stderr}"
+
+
 @pytest.mark.parametrize(("option", "found", "said"), PROBLEMS.values(), ids=PROBLEMS)
 def test_an_option_without_a_value_is_explained(
     option: str, found: dict[str, t.Any], said: str
 ) -> None:
-    options = Options({option: found, "good": {"value": None}})
-    (problem,) = problems_of(options)
-    assert said in problem
-    assert values_of(options) == {"good": None}
+    lead, *units = option_units("h", [option, "good"], details=False)
+    answers = dict(zip(units, [Answer(found, ""), Answer({"value": None}, "")], strict=True))
+    options = read_options(answers | {lead: Answer({}, "")}, [lead, *units], explain)
+    assert said in options.errors[option]
+    assert (options.values, options.trace) == ({"good": None}, "")
 
 
-def test_an_answer_belongs_to_the_option_that_was_asked() -> None:
-    goal = options_goal(["a", "b"], details=False)
-    assert goal.read([{"value": 1}, {"value": 2}]) == Options(
-        {"a": {"value": 1}, "b": {"value": 2}}
-    )
+def test_an_option_that_does_not_evaluate_harms_no_other() -> None:
+    lead, *units = option_units("h", ["a", "b"], details=False)
+    found = [Answer(None, "error", 1), Answer({"value": 2, "type": "int"}, "")]
+    answers = {lead: Answer({}, "")} | dict(zip(units, found, strict=True))
+    options = read_options(answers, [lead, *units], explain)
+    assert (options.values, options.errors) == ({"b": 2}, {"a": "a: explained error"})
+    assert (options.details.keys(), options.trace) == ({"b"}, "error")
+
+
+def test_of_a_system_that_does_not_evaluate_one_thing_is_said() -> None:
+    units = option_units("h", ["a", "b"], details=False)
+    options = read_options(dict.fromkeys(units, Answer(None, "error", 1)), units, explain)
+    assert set(options.errors.values()) == {"explained error"}
 
 
 def test_what_is_no_name_is_refused() -> None:
     with pytest.raises(ClosureError, match="is no attribute path"):
-        options_goal(['a."b'], details=False)
+        option_units("h", ['a."b'], details=False)

@@ -9,16 +9,23 @@ import typing as t
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._build.pin import (
     Pin,
+    PinOptions,
     describe,
     fetched_pin,
-    pin_source,
     pin_text,
     read_pin,
     same_source,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
-NOTHING = {"url": None, "ref": None, "rev": None, "github": "NixOS/nixpkgs"}
+NOTHING: dict[str, t.Any] = {
+    "path": "p",
+    "url": None,
+    "ref": None,
+    "rev": None,
+    "github": "NixOS/nixpkgs",
+    "timeout": 1,
+}
 # printf hello | sha256sum, and what nix-hash makes of it.
 HASHES = (
     "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
@@ -41,7 +48,7 @@ def github(**more: str) -> dict[str, str]:
     ],
 )
 def test_the_options_name_a_source(args: dict[str, t.Any], source: dict[str, str]) -> None:
-    assert pin_source(NOTHING | args) == source
+    assert PinOptions(**NOTHING | args).source() == source
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def test_the_options_name_a_source(args: dict[str, t.Any], source: dict[str, str
 )
 def test_options_that_name_none_are_refused(args: dict[str, t.Any], said: str) -> None:
     with pytest.raises(ClosureError, match=said):
-        pin_source(NOTHING | args)
+        PinOptions(**NOTHING | args).source()
 
 
 def test_a_branch_becomes_a_commit() -> None:

@@ -8,11 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing as t
+from collections.abc import Mapping
+
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import check_store_path
 
 _PATH = re.compile(r"^  (/\S+)$")
 _AMOUNTS = re.compile(r"\(([\d.]+) (\w+) download, ([\d.]+) (\w+) unpacked\)")
 # Nix up to 2.32 always says MiB.
 _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """A system that Nix has evaluated: its derivation and the toplevel it will build."""
+
+    drv: str
+    out: str
+
+
+def read_evaluated(found: Mapping[str, t.Any]) -> Evaluated:
+    """Read what ``system.nix`` found.
+
+    :raises ClosureError: it has no store paths
+    """
+    return Evaluated(check_store_path(found["drv"]), check_store_path(found["out"]))
 
 
 @dataclasses.dataclass(frozen=True)

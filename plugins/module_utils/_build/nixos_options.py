@@ -4,7 +4,7 @@
 
 """The values of NixOS options. Private to the collection.
 
-Decides the Nix expression that finds them, and what is said of those that it does not find.
+Decides what to ask of a system (``option.nix``), and what is said of options without a value.
 """
 
 from __future__ import annotations
@@ -14,102 +14,69 @@ import difflib
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import as_nix
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
-    Goal,
+from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import (
+    Answer,
+    Answers,
+    Unit,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import (
     parse_attr,
     show_attr,
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """What Nix said of each option."""
+class NixosOptions:
+    """What the options of one host are.
 
-    found: Mapping[str, Mapping[str, t.Any]]
+    :param values: of those that have one
+    :param errors: why the others have none
+    :param details: what the module system says of each, where that was asked
+    :param trace: what Nix said of those that do not evaluate
+    """
 
-
-# `problem` looks for what JSON cannot hold before builtins.toJSON does, whose error nothing can
-# catch. Package sets hold themselves, hence the depth.
-_OPTIONS = """
-let
-  isOption = x: x._type or null == "option";
-  problem = depth: at: x:
-    let
-      inner = if builtins.isAttrs x then builtins.attrValues
-          (builtins.mapAttrs (name: problem (depth + 1) "${at}.${name}") x)
-        else builtins.genList (n: problem (depth + 1) "${at}.${toString n}" (builtins.elemAt x n))
-          (builtins.length x);
-      bad = builtins.filter (p: p != null) inner;
-    in
-      if builtins.isFunction x then "a function${if at == "" then "" else " at ${at}"}"
-      else if builtins.isAttrs x && (x ? outPath || x ? __toString) then null
-      else if !(builtins.isAttrs x || builtins.isList x) then null
-      else if depth > 20 then "too deep a set"
-      else if bad == [ ] then null else builtins.head bad;
-  plain = x:
-    if builtins.isAttrs x then
-      if x ? outPath || x ? __toString then toString x else builtins.mapAttrs (_: plain) x
-    else if builtins.isList x then map plain x
-    else if builtins.isPath x then toString x
-    else x;
-  json = x:
-    let p = problem 0 "" x; in if p == null then { value = plain x; } else { problem = p; };
-  text = x: if x ? text then x.text else if builtins.isString x then x else null;
-  safe = x:
-    let tried = builtins.tryEval (builtins.deepSeq x x);
-    in if tried.success then tried.value else null;
-  files = xs: map (x: toString x.file or x) xs;
-  about = opt: {
-    type = safe (opt.type.description or opt.type.name or null);
-    default =
-      if opt ? defaultText then safe (text opt.defaultText)
-      else safe ((json opt.default or null).value or null);
-    description = safe (text opt.description or null);
-    declared_in = safe (files opt.declarations or [ ]);
-    defined_in = safe (files opt.files or [ ]);
-  };
-  into = names: x:
-    let name = builtins.head names; in
-    if names == [ ] then json x
-    else if builtins.isAttrs x && x ? ${name} then into (builtins.tail names) x.${name}
-    else { missing = name; among = if builtins.isAttrs x then builtins.attrNames x else [ ]; };
-  find = names: x:
-    let name = builtins.head names; in
-    if isOption x then into names x.value // (if @details@ then about x else { })
-    else if names == [ ] then { among = builtins.attrNames x; }
-    else if x ? ${name} then find (builtins.tail names) x.${name}
-    else { missing = name; among = builtins.attrNames x; };
-in
-  if system ? options then map (names: find names system.options) @names@
-  else throw "closure.nixos: no options"
-"""
+    values: dict[str, t.Any]
+    errors: dict[str, str]
+    details: dict[str, Mapping[str, t.Any]]
+    trace: str
 
 
-def options_goal(options: Sequence[str], details: bool) -> Goal[Options]:
-    """Return what to ask of a system: the values of these options.
+def option_units(host: str, options: Sequence[str], details: bool) -> list[Unit]:
+    """Return what to ask of a host's system: whether it has options, and then each of them.
 
     :raises ClosureError: one of them is no path of attributes
     """
-    names = [parse_attr(option) for option in options]
-    expression = _OPTIONS.replace("@details@", str(details).lower())
-    return Goal(
-        expression.replace("@names@", as_nix(names)),
-        lambda found: Options(dict(zip(options, found, strict=True))),
-    )
+    asked = {option: {"names": parse_attr(option), "details": details} for option in options}
+    units = [Unit(host, it, option) for option, it in asked.items()]
+    return [Unit(host, {}, leads=True), *units]
 
 
-def values_of(options: Options) -> dict[str, t.Any]:
-    """Return the values of those options that have one."""
-    return {option: it["value"] for option, it in options.found.items() if "value" in it}
+def read_options(
+    answers: Answers, units: Sequence[Unit], explain: t.Callable[[Answer], str]
+) -> NixosOptions:
+    """Return the values of one host's options.
+
+    :param explain: makes a sentence of what Nix said of an option that does not evaluate
+    """
+    lead, *_rest = (answers[unit] for unit in units)
+    found = {unit.key: answers[unit] for unit in units if not unit.leads}
+    whole = explain(lead) if lead.found is None else ""
+    errors = {
+        option: whole or _problem(option, it, explain)
+        for option, it in found.items()
+        if it.found is None or "value" not in it.found
+    }
+    values = {option: it.found["value"] for option, it in found.items() if option not in errors}
+    details = {option: it.found for option, it in found.items() if it.found and "type" in it.found}
+    trace = dict.fromkeys(it.stderr for it in found.values() if it.found is None)
+    return NixosOptions(values, errors, details, "\n".join(trace))
 
 
-def problems_of(options: Options) -> list[str]:
-    """Say of each option without a value why it has none."""
-    return [_problem(option, it) for option, it in options.found.items() if "value" not in it]
-
-
-def _problem(option: str, found: Mapping[str, t.Any]) -> str:
+def _problem(option: str, answer: Answer, explain: t.Callable[[Answer], str]) -> str:
+    """Say why an option has no value that could be shown."""
+    found = answer.found
+    if found is None:
+        return f"{option}: {explain(answer)}"
     if what := found.get("problem"):
         return f"The value of {option} has no form in JSON: it holds {what}. Ask for a part of it."
     among: list[str] = found["among"]

@@ -19,12 +19,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import nix_string
 
-_SOURCE = """
-let tree = builtins.fetchTree (builtins.fromJSON @source@);
-in { sha256 = tree.narHash; rev = tree.rev or null; date = tree.lastModified or 0; }
-"""
 _BASE32 = "0123456789abcdfghijklmnpqrsvwxyz"
 _GITHUB = re.compile(r"([\w.-]+)/([\w.-]+)")
 
@@ -43,25 +38,31 @@ class Pin:
     date: str | None = None
 
 
-def pin_source(args: Mapping[str, t.Any]) -> dict[str, str]:
-    """Return what to fetch, as builtins.fetchTree takes it.
+@dataclasses.dataclass(frozen=True)
+class PinOptions:
+    """What a task says of a pin, one of ``url``, ``ref`` and ``rev``."""
 
-    :raises ClosureError: the options do not say
-    """
-    given = [name for name in ("url", "ref", "rev") if args[name]]
-    if len(given) != 1:
-        raise ClosureError(f"Give one of url, ref and rev, not {len(given)} of them.")
-    if args["url"]:
-        return {"type": "tarball", "url": args["url"]}
-    match = _GITHUB.fullmatch(args["github"])
-    if match is None:
-        raise ClosureError(f"github has to be owner/repository, and is {args['github']!r}.")
-    return {"type": "github", "owner": match[1], "repo": match[2], given[0]: args[given[0]]}
+    path: str
+    url: str | None
+    ref: str | None
+    rev: str | None
+    github: str
+    timeout: float
 
+    def source(self) -> dict[str, str]:
+        """Return what to fetch, as builtins.fetchTree takes it.
 
-def pin_expression(source: Mapping[str, str]) -> str:
-    """Return the Nix expression that fetches the source and says what it is."""
-    return _SOURCE.replace("@source@", nix_string(json.dumps(source)))
+        :raises ClosureError: the options do not say
+        """
+        given = {name: it for name in ("url", "ref", "rev") if (it := getattr(self, name))}
+        if len(given) != 1:
+            raise ClosureError(f"Give one of url, ref and rev, not {len(given)} of them.")
+        if self.url:
+            return {"type": "tarball", "url": self.url}
+        match = _GITHUB.fullmatch(self.github)
+        if match is None:
+            raise ClosureError(f"github has to be owner/repository, and is {self.github!r}.")
+        return {"type": "github", "owner": match[1], "repo": match[2]} | given
 
 
 def fetched_pin(source: Mapping[str, str], answer: Mapping[str, t.Any]) -> Pin:

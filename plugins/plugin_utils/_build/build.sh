@@ -5,8 +5,10 @@
 # Evaluating and building, on the build host.
 
 # configured SETTINGS FUNCTION [ARGUMENT...]: calls the function with lines of nix.conf that count
-# for every Nix command in it.
+# for every Nix command in it. They may hold access tokens, and so may the arguments. So a job's file
+# with them does not stay behind; the shell has read it by now.
 configured() {
+    case $0 in */jobs/*/command) rm -f "$0" ;; esac
     NIX_CONFIG="${NIX_CONFIG-}
 extra-experimental-features = nix-command flakes
 $1"
@@ -15,46 +17,154 @@ $1"
     "$@"
 }
 
-# add_source DIRECTORY: adds the tree in DIRECTORY/source.tar to the store, roots it until the next
-# one, and prints its path.
+# add_source ARCHIVE SUM: adds the tree in the archive to the store, roots it until the next one,
+# and prints its path. The archive lies where its sender may write; ours is read and compared.
 add_source() {
-    mkdir "$1/source" && tar -xf "$1/source.tar" -C "$1/source" || return
-    mkdir -p "$state/roots" && path=$(nix-store --add "$1/source") || return
-    nix-store --realise "$path" --add-root "$state/roots/source" >/dev/null || return
+    own=$(mktemp -d /var/tmp/closure-nixos-source.XXXXXX) || return
+    trap 'rm -rf "$own"' EXIT
+    cat "$1" >"$own/source.tar" || return
+    [ "$(sha256sum <"$own/source.tar")" = "$2  -" ] || die 'the archive was changed on its way'
+    mkdir "$own/source" && tar -xf "$own/source.tar" -C "$own/source" || return
+    # No system has a name with a dot in front.
+    mkdir -p "$state/roots" && path=$(nix-store --add "$own/source") || return
+    nix-store --realise "$path" --add-root "$state/roots/.source" >/dev/null || return
     printf '%s\n' "$path"
 }
 
-# evaluate DIRECTORY SEARCH_PATH EXPRESSION [OPTION...]: prints what it evaluates to as JSON, and a
-# line with the bytes of memory that took. The derivations are written to the store, which --eval
-# alone would not do. NIX_PATH counts only where SEARCH_PATH is true: set and empty it also shuts
-# out the channels, which Nix looks at when it is not set.
-evaluate() {
-    look_up "$1" "$2"
-    expression=$3 stats=$(mktemp)
-    trap 'rm -f "$stats"' EXIT
-    shift 3
-    printf '%s\n' "$expression" | NIX_SHOW_STATS=1 NIX_SHOW_STATS_PATH="$stats" \
-        nix-instantiate --eval --json --strict --read-write-mode "$@" - || return
-    printf '\n'
-    sed -n 's/.*"heapSize": *\([0-9]*\).*/\1/p' "$stats"
+# looking_up DIRECTORY SEARCH_PATH FUNCTION [ARGUMENT...]: calls the function in DIRECTORY, where the
+# host has that. NIX_PATH counts only where SEARCH_PATH is true. Set and empty it also shuts out the
+# channels, which Nix looks at when it is not set.
+looking_up() {
+    ! [ -d "$1" ] || cd "$1" || return
+    [ "$2" = true ] || export NIX_PATH=
+    shift 2
+    "$@"
 }
 
-# evaluate_jobs DIRECTORY SEARCH_PATH EXPRESSION [OPTION...]: the same by nix-eval-jobs, a line of
-# JSON for each attribute.
+# unpack_files FILES: writes files to a new private directory and prints its path. In FILES, a line
+# "@file NAME" stands before each.
+unpack_files() {
+    directory=$(mktemp -d "${TMPDIR:-/tmp}/closure-nixos-eval.XXXXXX") || return
+    printf '%s\n' "$1" |
+        (cd "$directory" && awk '/^@file / { name = $2; next } { print >name }') || return
+    printf '%s\n' "$directory"
+}
+
+# machine: prints how many cores this host has for us, and how many bytes of memory are free.
+machine() {
+    nproc
+    awk '$1 == "MemAvailable:" { printf "%.0f\n", $2 * 1024 }' /proc/meminfo
+}
+
+# evaluate FILES GOAL WORKERS MEMORY EXPRESSION...: evaluates the shares of data.json, each with its
+# EXPRESSION, by that many processes at a time. MEMORY is in bytes for each of them, 0 for no limit.
+# Prints what Nix said of each share, and "@ended SHARE STATUS HEAP" behind each process.
+evaluate() {
+    files=$(unpack_files "$1") || return
+    trap 'rm -rf "$files"' EXIT
+    trap 'exit 143' TERM
+    goal=$2 workers=$3 memory=$4
+    shift 4
+    evaluated "$files" &
+    watch=$! worker=0 pids=
+    while [ "$worker" -lt "$workers" ]; do
+        evaluate_shares "$files" "$goal" "$workers" "$memory" "$worker" "$@" &
+        pids="$pids $!" worker=$((worker + 1))
+    done
+    # shellcheck disable=SC2086 # numbers have no blanks
+    wait $pids
+    kill "$watch" 2>/dev/null
+    cat "$files"/said.*
+}
+
+# evaluated FILES: prints how many units are evaluated, again and again, for who waits.
+evaluated() {
+    while sleep 1; do
+        cat "$1"/said.* "$1"/err.* 2>/dev/null | grep -c '^trace: closure.nixos: found ' >&2
+    done
+}
+
+# evaluate_shares FILES GOAL WORKERS MEMORY WORKER EXPRESSION...: evaluates each WORKERS-th share.
+evaluate_shares() {
+    files=$1 goal=$2 workers=$3 memory=$4 worker=$5 share=0
+    shift 5
+    for expression; do
+        if [ $((share % workers)) -eq "$worker" ]; then
+            evaluate_share "$files" "$goal" "$memory" "$share" "$expression"
+        fi
+        share=$((share + 1))
+    done
+}
+
+# evaluate_share FILES GOAL MEMORY SHARE EXPRESSION: evaluates a share from where it stands to its
+# end. A unit that ends Nix is left out, and the next process goes on behind it: Nix cannot catch all
+# errors, and says of those that it can catch nothing but that there is one.
+evaluate_share() {
+    files=$1 goal=$2 memory=$3 share=$4 from=0
+    size=$(cat "$files/size.$share") err="$files/err.$share" stats="$files/stats.$share"
+    # Nobody knows what a unit takes before the first is evaluated. A NixOS takes less than this.
+    count=$size
+    if [ "$memory" -gt 0 ]; then count=$(most $((memory / 1073741824)) 1); fi
+    while [ "$from" -lt "$size" ]; do
+        status=0 heap=0
+        expression_text "$5" | NIX_SHOW_STATS=1 NIX_SHOW_STATS_PATH="$stats" \
+            nix-instantiate --eval --json --strict --read-write-mode --show-trace \
+            --argstr closure "$files" --argstr program evaluate --argstr goal "$goal" \
+            --argstr share "$share" --argstr from "$from" --argstr count "$count" \
+            - >/dev/null 2>"$err" || status=$?
+        begun=$(sed -n 's/^trace: closure.nixos: begin \([0-9]* [0-9]*\)$/\1/p' "$err" | tail -n 1)
+        if [ "$status" -eq 0 ]; then
+            from=$((from + count))
+            heap=$(sed -n 's/.*"heapSize": *\([1-9][0-9]*\).*/\1/p' "$stats")
+            heap=${heap:-1}
+            if [ "$memory" -gt 0 ]; then count=$(most $((memory * count / heap)) 1); fi
+        elif [ "$status" -gt 128 ] && [ "${begun% *}" -gt "$from" ] 2>/dev/null; then
+            # Killed, as for want of memory, which those before it have filled.
+            from=${begun% *} count=1
+        else
+            from=${begun#* }
+        fi
+        {
+            cat "$err"
+            printf '\n@ended %s %s %s\n' "$share" "$status" "$heap"
+        } >>"$files/said.$share"
+        rm -f "$err"
+        # Nothing was begun: what it said holds for all that is left.
+        [ -n "$from" ] || return 0
+    done
+}
+
+# evaluate_jobs FILES OPTIONS EXPRESSION: has nix-eval-jobs evaluate, with OPTIONS between blanks, and
+# prints a line of JSON for each host.
 evaluate_jobs() {
     command -v nix-eval-jobs >/dev/null || exit 127
-    look_up "$1" "$2"
-    # It warns when the derivations have no roots while it runs.
-    expression=$3 roots=$(mktemp -d)
-    trap 'rm -rf "$roots"' EXIT
-    shift 3
-    nix-eval-jobs --gc-roots-dir "$roots" "$@" --expr "$expression"
+    files=$(unpack_files "$1") || return
+    trap 'rm -rf "$files"' EXIT
+    mkdir "$files/roots" # it warns when the derivations have no roots while it runs
+    # shellcheck disable=SC2086 # options are words
+    nix-eval-jobs --show-trace --gc-roots-dir "$files/roots" $2 \
+        --argstr closure "$files" --argstr program jobs \
+        --expr "$(expression_text "$3")"
 }
 
-# look_up DIRECTORY SEARCH_PATH: where names in expressions are looked up.
-look_up() {
-    ! [ -d "$1" ] || cd "$1" || exit
-    [ "$2" = true ] || export NIX_PATH=
+# expression_text EXPRESSION: prints the one expression that Nix reads as a text: what the user wrote,
+# in brackets, as an argument of ours. Only so do relative paths in it start from the directory we
+# are in; and its lines keep their numbers.
+expression_text() {
+    # shellcheck disable=SC2016 # they are variables of Nix
+    printf '{ closure, program, ... }@args: import "${closure}/${program}.nix" (args // { expression = (%s\n); })\n' "$1"
+}
+
+# most NUMBER NUMBER: prints the greater one.
+most() {
+    if [ "$1" -gt "$2" ]; then echo "$1"; else echo "$2"; fi
+}
+
+# fetch FILES: prints what the source in data.json is, as JSON.
+fetch() {
+    files=$(unpack_files "$1") || return
+    trap 'rm -rf "$files"' EXIT
+    nix-instantiate --eval --json --strict --argstr closure "$files" "$files/fetch.nix"
 }
 
 # build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints what

@@ -10,43 +10,74 @@ import dataclasses
 import time
 from collections.abc import Mapping
 
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import Evaluated, explain_build
-from ansible_collections.closure.nixos.plugins.module_utils._build.build_plan import (
-    Built,
-    BuildPlan,
-    parse_built,
-    parse_build_plans,
-)
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_log import BuildLog
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import BuildOptions
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_plan import (
+    BuildPlan,
+    Built,
+    Evaluated,
+    parse_build_plans,
+    parse_built,
+    read_evaluated,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import Unit
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import explain_build
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
+    SYSTEM,
     Evaluator,
     Outcome,
     failure,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 
+Outcomes = dict[str, Outcome]
+
 _NOTHING = BuildPlan()
 
 
-@dataclasses.dataclass
-class Builder(Evaluator):
-    """Evaluates and builds systems on one host.
+@dataclasses.dataclass(frozen=True)
+class Builder:
+    """Evaluates and builds systems on one host."""
 
-    :param roots: directory of the garbage collector roots there, empty for the default
-    """
+    evaluator: Evaluator
+    options: BuildOptions
 
-    roots: str = ""
+    def make(self, requests: Mapping[str, Request]) -> Outcomes:
+        """Evaluate all systems, and build those that evaluate, or say what that would do."""
+        start = time.monotonic()
+        outcomes, systems = self._evaluate(requests)
+        seconds = round(time.monotonic() - start, 3)
+        if systems:
+            outcomes |= (self._dry_build if self.options.dry else self._build)(systems)
+        return {host: it | {"seconds_evaluation": seconds} for host, it in outcomes.items()}
 
-    def build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
+    def _evaluate(
+        self, requests: Mapping[str, Request]
+    ) -> tuple[Outcomes, dict[str, Evaluated]]:
+        """Return the failures of those that do not evaluate, and the others."""
+        units = [Unit(host) for host in requests]
+        answers = self.evaluator.evaluate(requests, SYSTEM, units)
+        found = {unit.host: answers[unit] for unit in units}
+        failures = {
+            host: self.evaluator.failure(it, requests[host])
+            for host, it in found.items()
+            if it.found is None
+        }
+        systems = {host: it.found for host, it in found.items() if host not in failures}
+        return failures, {host: read_evaluated(it) for host, it in systems.items()}
+
+    def _build(self, systems: Mapping[str, Evaluated]) -> Outcomes:
         """Build all systems together; where one fails, that host has its failure as result."""
         log, start = BuildLog(), time.monotonic()
 
         def hear(_out: bytes, err: bytes) -> None:
             log.feed(err)
             if log.summary:
-                self.progress.say(log.summary)
+                self.evaluator.progress.say(log.summary)
 
-        ended = self.run("build", "build", self.roots, *_words(systems), hear=hear)
+        words = ("build", self.options.roots, *_words(systems))
+        ended = self.evaluator.run("build", *words, hear=hear)
         ended = dataclasses.replace(ended, stderr=log.text)
         seconds = round(time.monotonic() - start, 3)
         plans, built = parse_build_plans(ended.stdout), parse_built(ended.stdout)
@@ -57,15 +88,11 @@ class Builder(Evaluator):
             for host, system in systems.items()
         }
 
-    def dry_build(self, systems: Mapping[str, Evaluated]) -> dict[str, Outcome]:
+    def _dry_build(self, systems: Mapping[str, Evaluated]) -> Outcomes:
         """Say which systems would be built, and build none."""
-        ended = self.run("plan", "each_system", "plan", *_words(systems), hear=_ignore)
+        ended = self.evaluator.run("plan", "each_system", "plan", *_words(systems))
         plans = parse_build_plans(ended.stdout)
         return {host: _system(system, plans.get(host)) for host, system in systems.items()}
-
-
-def _ignore(_out: bytes, _err: bytes) -> None:
-    """The plan says nothing while it is made."""
 
 
 def _words(systems: Mapping[str, Evaluated]) -> list[str]:
@@ -102,4 +129,4 @@ def _built(system: Evaluated, plan: BuildPlan | None, built: Built, seconds: flo
 
 def _not_built(system: Evaluated, plan: BuildPlan, ended: JobResult) -> Outcome:
     message = explain_build(ended.stderr, system.drv, plan.derivations)
-    return failure(message, ended, drv_path=system.drv)
+    return failure(message, rc=ended.exit_code, trace=ended.stderr, drv_path=system.drv)

@@ -10,43 +10,47 @@ import subprocess
 import typing as t
 from collections.abc import Sequence
 
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import (
-    Request,
-    evaluation,
+from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import (
+    data_of,
+    parse_answers,
+    shares_of,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import (
     explain_evaluation,
-    parse_evaluation,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.nixos_options import (
-    options_goal,
-    problems_of,
-    values_of,
+    option_units,
+    read_options,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.nix_files import nix_files
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 
-_HOST = "host"
 
-
-def local_options(request: Request, options: Sequence[str], directory: str) -> list[t.Any]:
+def local_options(
+    request: Request, host: str, options: Sequence[str], directory: str
+) -> list[t.Any]:
     """Return the values of options, in their order.
 
     :param directory: what relative paths in an expression start from
     :raises ClosureError: one of them has no value, or the configuration does not evaluate
     """
-    goal = options_goal(options, details=False)
-    expression = evaluation({_HOST: request}, goal, alone=True)
-    words = ("configured", "", "evaluate", directory, "false", expression)
+    requests, units = {host: request}, option_units(host, options, details=False)
+    shares = shares_of(requests, units, 1)
+    files = nix_files(data_of(requests, shares), {"size.0": str(len(units))})
+    words = ("configured", "", "looking_up", directory, "false", "evaluate", files)
     done = subprocess.run(
         ["/bin/sh", "-s"],
-        input=script(*words).text,
+        input=script(*words, "option", "1", "0", request.expression).text,
         capture_output=True,
         text=True,
         check=False,
     )
-    found = parse_evaluation(done.stdout, goal)[_HOST] if done.returncode == 0 else None
-    if found is None:
-        raise ClosureError(explain_evaluation(done.stderr, request))
-    if problems := problems_of(found):
-        raise ClosureError("\n".join(problems))
-    values = values_of(found)
-    return [values[option] for option in options]
+    if done.returncode != 0:
+        raise ClosureError(f"The controller does not evaluate: {done.stderr.strip()}")
+    answers = parse_answers(done.stdout, shares)
+    found = read_options(answers, units, lambda it: explain_evaluation(it.stderr, request))
+    if found.errors:
+        raise ClosureError("\n".join(dict.fromkeys(found.errors.values())))
+    return [found.values[option] for option in options]

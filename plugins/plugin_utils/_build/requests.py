@@ -15,28 +15,40 @@ import pathlib
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.vault import VaultHelper
 from ansible.template import Templar
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
-from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import (
-    OF_A_SYSTEM,
-    Absolute,
-    request_of,
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    EvaluationOptions,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._build.nix import Request
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import variables_of
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Outcome
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import (
+    NAMES,
+    Absolute,
+    Asked,
+    Inputs,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
+from ansible_collections.closure.nixos.plugins.module_utils._specs import INPUTS
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
+    Evaluator,
+    Outcome,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.source import (
     bring_source,
     refuse_home,
+    tree_of,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import variables_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 Outcomes = dict[str, Outcome]
+Requests = dict[str, Request | str]
+Options = t.TypeVar("Options")
 
 
-class RequestsAction(ClosureAction):
+class RequestsAction(ClosureAction, t.Generic[Options]):
     """Ask for all hosts that are named, once in a run, and return what is this host's."""
 
     def act(self, args: dict[str, t.Any]) -> Outcome:
@@ -45,38 +57,48 @@ class RequestsAction(ClosureAction):
         The first task of a run that gets the lock asks for all; the others find its result, a
         failure as well. The key is what was asked, so every host computes the same.
         """
-        builder = self.evaluator(args)
-        origin = self._brought(builder.host, args["source"])
-        absolute = self._absolute(builder.host, origin)
-        directory = absolute(self._loader.get_basedir())
-        builder = dataclasses.replace(builder, directory=directory, origin=origin)
-        make = self._named if args["systems"] else self._for_hosts
-        requests = make(args, absolute)
-        key = _key(type(self).__module__, builder.host.name, self.check, _shared(args), requests)
-        outcomes: Outcomes = self._kept(
-            builder.host, f"systems-{key}", lambda: self._answer(builder, args, requests)
+        asked = Asked.of(args)
+        host = self.build_host(asked.build_host)
+        options = self.options(args, host)
+        sources = _Sources(self, host, asked)
+        requests = (self._named if asked.systems else self._for_hosts)(asked, sources.absolute)
+        evaluator = self._evaluator(host, options, sources, requests)
+        key = _key(type(self).__module__, host.name, self.check, options, requests)
+        outcomes: Outcomes = self.kept(
+            host, f"systems-{key}", lambda: self._answer(evaluator, options, requests)
         )
-        return _together(outcomes) if args["systems"] else outcomes[self._name]
+        return _together(outcomes) if asked.systems else outcomes[self._name]
+
+    @abc.abstractmethod
+    def options(self, args: dict[str, t.Any], host: Host) -> Options:
+        """Take what else the task says, for the host that answers."""
+
+    @abc.abstractmethod
+    def evaluation(self, options: Options) -> EvaluationOptions:
+        """Return how to evaluate."""
 
     @abc.abstractmethod
     def answer(
-        self, builder: Builder, args: dict[str, t.Any], requests: dict[str, Request]
+        self, evaluator: Evaluator, options: Options, requests: dict[str, Request]
     ) -> Outcomes:
         """Return the outcome of each host; a host that fails has its failure as outcome."""
 
-    @abc.abstractmethod
-    def evaluator(self, args: dict[str, t.Any]) -> Builder:
-        """Return what evaluates."""
+    def _evaluator(
+        self, host: Host, options: Options, sources: _Sources, requests: Requests
+    ) -> Evaluator:
+        directory = "/"
+        if any(isinstance(it, Request) and "expression" in it.source for it in requests.values()):
+            directory = sources.absolute(self._loader.get_basedir())
+        how = self.evaluation(options)
+        return Evaluator(host, self.progress(), how, directory, sources.origin)
 
-    def _answer(
-        self, builder: Builder, args: dict[str, t.Any], requests: dict[str, Request | str]
-    ) -> Outcomes:
+    def _answer(self, evaluator: Evaluator, options: Options, requests: Requests) -> Outcomes:
         asked = {host: it for host, it in requests.items() if isinstance(it, Request)}
         unasked = {host: it for host, it in requests.items() if isinstance(it, str)}
         failures: Outcomes = {host: {"failed": True, "msg": it} for host, it in unasked.items()}
-        return failures | self.answer(builder, args, asked)
+        return failures | (self.answer(evaluator, options, asked) if asked else {})
 
-    def _kept(self, host: Host, name: str, make: t.Callable[[], t.Any]) -> t.Any:
+    def kept(self, host: Host, name: str, make: t.Callable[[], t.Any]) -> t.Any:
         """Return what is made once in a run, on a host.
 
         That it cannot be made is kept as well: no other host waits for the same end again. Only
@@ -99,53 +121,30 @@ class RequestsAction(ClosureAction):
     def _name(self) -> str:
         return str(self.task_vars["inventory_hostname"])
 
-    def _brought(self, host: Host, source: str | None) -> dict[str, str]:
-        """Return where the source is on another host, and where it is from; brought once a run."""
-        if not source or host.is_here:
-            return {}
-        root = self._loader.path_dwim(source)
-        name = f"source-{_key(host.name, root)}"
-        there = self._kept(host, name, lambda: bring_source(host, pathlib.Path(root)))
-        return {there: root}
+    def _for_hosts(self, asked: Asked, absolute: Absolute) -> Requests:
+        self._refuse_vaulted(asked.inputs, asked)
+        own = asked.inputs.request(self._name, absolute)
+        others = [host for host in asked.hosts if host != self._name]
+        return {self._name: own} | {host: self._request_of(host, absolute) for host in others}
 
-    def _absolute(self, host: Host, origin: dict[str, str]) -> Absolute:
-        """Return what makes a path of the task one of the build host."""
-        here = self._loader.path_dwim
-        if host.is_here:
-            return here
-
-        def absolute(path: str) -> str:
-            full = pathlib.Path(os.path.normpath(here(path)))
-            for there, root in origin.items():
-                if full.is_relative_to(root):
-                    return str(there / full.relative_to(root))
-            refuse_home(host, path)
-            return str(full)
-
-        return absolute
-
-    def _for_hosts(self, args: dict[str, t.Any], absolute: Absolute) -> dict[str, Request | str]:
-        hosts = [host for host in args["hosts"] or [] if host != self._name]
-        own = request_of(args, self._name, absolute)
-        return {self._name: own} | {host: self._request_of(host, absolute) for host in hosts}
-
-    def _named(self, args: dict[str, t.Any], absolute: Absolute) -> dict[str, Request | str]:
+    def _named(self, asked: Asked, absolute: Absolute) -> Requests:
         """Return the requests of `systems`: what the task says, and each of them for itself."""
-        common = {key: value for key, value in args.items() if key != "systems" and value}
         return {
-            name: self._named_one(common, name, own, absolute)
-            for name, own in args["systems"].items()
+            name: self._named_one(asked, name, own, absolute)
+            for name, own in asked.systems.items()
         }
 
     def _named_one(
-        self, common: dict[str, t.Any], name: str, own: t.Any, absolute: Absolute
+        self, asked: Asked, name: str, own: t.Any, absolute: Absolute
     ) -> Request | str:
         """Return the request of one of `systems`, or why there is none."""
-        if not isinstance(own, dict) or not own.keys() <= OF_A_SYSTEM:
-            names = ", ".join(sorted(OF_A_SYSTEM))
+        if not isinstance(own, dict) or not own.keys() <= NAMES:
+            names = ", ".join(sorted(NAMES))
             return f"It has to be a dictionary in systems, with nothing else than {names}."
         try:
-            return request_of(self.validated(common | own), name, absolute)
+            inputs = dataclasses.replace(asked.inputs, **_validated_inputs(own))
+            self._refuse_vaulted(inputs, asked)
+            return inputs.request(name, absolute)
         except ClosureError as error:
             return str(error)
 
@@ -153,10 +152,25 @@ class RequestsAction(ClosureAction):
         """Return what this task would ask on another host, or why that cannot be told."""
         templar = Templar(loader=self._loader, variables=variables_of(self, self.task_vars, host))
         try:
-            args = self._task.args | templar.template(self._written_args())
-            return request_of(self.validated(args), host, absolute)
+            asked = Asked.of(self.validated(self._task.args | templar.template(self._written_args())))
+            self._refuse_vaulted(asked.inputs, asked)
+            return asked.inputs.request(host, absolute)
         except Exception as error:  # whatever a host's variables hold: it is that host's failure
             return f"{host}: {str(error).removeprefix(f'{host}: ')}"
+
+    def _refuse_vaulted(self, inputs: Inputs, asked: Asked) -> None:
+        """Refuse what a vault held, which would be for all to read in the store.
+
+        :raises ClosureError: there is such a value
+        """
+        values = {"args": inputs.args, "configuration": inputs.configuration}
+        place = next((it for name in values if (it := _vaulted(name, values[name]))), None)
+        if place and not asked.args_may_be_public:
+            raise ClosureError(
+                f"{place} is encrypted by Ansible Vault, and what Nix evaluates may come into the "
+                "store, which all users of a host can read. Bring it to the host as a secret, or "
+                "set args_may_be_public: true if all may know it."
+            )
 
     def _written_args(self) -> dict[str, t.Any]:
         """Return the task's arguments as they were written, not templated for its own host."""
@@ -165,6 +179,68 @@ class RequestsAction(ClosureAction):
         names = {self._task.action, name, name.rpartition(".")[2]}
         blocks = [written[key] for key in ("args", *names) if written.get(key)]
         return {option: value for block in blocks for option, value in block.items()}
+
+
+class _Sources:
+    """Where the files of a task are on its build host."""
+
+    def __init__(self, action: RequestsAction[t.Any], host: Host, asked: Asked) -> None:
+        self._action = action
+        self._host = host
+        self._asked = asked
+        #: a directory there, and where on the controller it is from
+        self.origin: dict[str, str] = {}
+        if asked.source and not host.is_here:
+            self._bring(self._here(asked.source))
+
+    def absolute(self, path: str) -> str:
+        """Return a path of the task as one of the build host, where it is brought if need be."""
+        full = os.path.normpath(self._here(path))
+        if self._host.is_here:
+            return full
+        if (there := self._there(full)) is None and self._asked.bring_source:
+            if tree := tree_of(full):
+                self._bring(tree)
+                there = self._there(full)
+        if there is None:
+            refuse_home(self._host, path)
+        return there or full
+
+    def _here(self, path: str) -> str:
+        return str(self._action._loader.path_dwim(path))
+
+    def _there(self, full: str) -> str | None:
+        for there, root in self.origin.items():
+            if pathlib.Path(full).is_relative_to(root):
+                return str(there / pathlib.Path(full).relative_to(root))
+        return None
+
+    def _bring(self, root: str) -> None:
+        """Bring a directory there, once in a run."""
+        name = f"source-{_key(self._host.name, root)}"
+        make = lambda: bring_source(self._host, pathlib.Path(root))  # noqa: E731
+        self.origin[self._action.kept(self._host, name, make)] = root
+
+
+def _validated_inputs(own: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return what one of `systems` says, in its types."""
+    result = ArgumentSpecValidator(argument_spec=INPUTS).validate(own)
+    if result.error_messages:
+        raise ClosureError(". ".join(result.error_messages))
+    return {name: result.validated_parameters[name] for name in own}
+
+
+def _vaulted(place: str, value: t.Any) -> str | None:
+    """Return where in a value there is one that was decrypted by Ansible Vault."""
+    if VaultHelper.get_ciphertext(value, with_tags=False):
+        return place
+    inner: t.Iterable[tuple[t.Any, t.Any]] = ()
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list):
+        inner = enumerate(value)
+    found = (_vaulted(f"{place}.{key}", each) for key, each in inner)
+    return next((it for it in found if it), None)
 
 
 def _tried(make: t.Callable[[], t.Any]) -> dict[str, t.Any]:
@@ -182,12 +258,6 @@ def _tried(make: t.Callable[[], t.Any]) -> dict[str, t.Any]:
 
 def _is_to_try_again(tried: dict[str, t.Any], name: str) -> bool:
     return tried["by"] == name and bool(tried["error"] or tried["unreachable"])
-
-
-def _shared(args: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the options that are not in the requests."""
-    own = {*OF_A_SYSTEM, "systems", "hosts"}
-    return {key: value for key, value in args.items() if key not in own}
 
 
 def _key(*words: t.Any) -> str:

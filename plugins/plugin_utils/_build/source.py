@@ -9,6 +9,7 @@ It goes into that host's store, where its name is its content: it cannot change 
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 import subprocess
 import tarfile
@@ -35,6 +36,29 @@ def refuse_home(host: Host, path: str) -> None:
         )
 
 
+def tree_of(path: str) -> str | None:
+    """Return the directory that goes to a build host for a path: its Git tree, or its directory.
+
+    :returns: ``None`` where the controller has no such file, or it is in the store, which a build
+        host has for itself
+    :raises ClosureError: that would be a home or all of the disk
+    """
+    file = pathlib.Path(path)
+    if not file.exists() or file.is_relative_to("/nix/store"):
+        return None
+    directory = file if file.is_dir() else file.parent
+    for parent in (directory, *directory.parents):
+        if (parent / ".git").exists():
+            return str(parent)
+    if pathlib.Path.home().is_relative_to(directory):
+        raise ClosureError(
+            f"{path} is in no Git tree, and all of {directory} would go to the build host. Move "
+            "it to a directory of its own, name that as source, or set bring_source: false when the "
+            "build host has the file itself."
+        )
+    return str(directory)
+
+
 def bring_source(host: Host, directory: pathlib.Path) -> str:
     """Add a directory of the controller to a host's store, and return its path there.
 
@@ -42,8 +66,9 @@ def bring_source(host: Host, directory: pathlib.Path) -> str:
     """
     with tempfile.NamedTemporaryFile(suffix=".tar") as archive, host.directory() as place:
         _pack(directory, source_files(directory), archive.name)
+        digest = hashlib.sha256(pathlib.Path(archive.name).read_bytes()).hexdigest()
         host.send(archive.name, f"{place}/source.tar", _LIMIT)
-        reply = host.run(script("add_source", place), _LIMIT)
+        reply = host.run(script("add_source", f"{place}/source.tar", digest), _LIMIT)
     if reply.rc != 0:
         raise ClosureError(
             f"{host.name} does not take the source {directory}: {reply.stderr.strip()}",

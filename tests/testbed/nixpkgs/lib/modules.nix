@@ -105,7 +105,8 @@ let
   # --- merging ---
 
   mergeDefinitions = loc: type: rawDefs: rec {
-    discharged = concatMap discharge rawDefs;
+    discharged = concatMap (def: builtins.addErrorContext "while evaluating definitions from `${def.file}':" (discharge def))
+      rawDefs;
     highestPrio = highestPriority discharged;
     defs = inOrder (map (strip "override") (lib.filter (def: priorityOf def == highestPrio) discharged));
     isDefined = defs != [ ];

@@ -12,7 +12,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS
 
-.PHONY: help setup lint unit unit-newest integration test demo bench clean
+.PHONY: help setup quick lint unit unit-newest integration test demo bench clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,6 +22,11 @@ setup: ## Make what the other targets need: Debian packages, Python environments
 
 lint: setup ## Run the quality gate, or a part of it: make lint LEGS="ruff mypy"
 	@tests/lint/run $(LEGS)
+
+quick: setup ## Run what says within two minutes whether a change is sound, for daily work
+	@tests/lint/run ruff mypy shellcheck paths
+	pytest -q -n $(UNIT_JOBS) tests/unit --ignore tests/unit/test_collection_build.py
+	pytest -q tests/integration/test_deploy.py -k twice
 
 unit: setup ## Run the unit tests
 	pytest -q -n $(UNIT_JOBS) tests/unit

@@ -137,8 +137,14 @@ class Started:
     def kill(self) -> None:
         """Kill ansible-playbook and all that it started, workers included."""
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         self.process.wait()
+
+
+def kill(pid: int) -> None:
+    """Kill a process that may just have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def control_masters(home: pathlib.Path) -> list[int]:

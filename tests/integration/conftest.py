@@ -10,7 +10,6 @@ import os
 import pathlib
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +39,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Started,
     StartPlay,
     control_masters,
+    kill,
 )
 from ansible_runner.interface import init_command_config
 
@@ -71,7 +71,7 @@ def ansible_home() -> t.Iterator[pathlib.Path]:
     (home / "ansible.cfg").touch()  # empty, in the place of the developer's
     yield home
     for pid in control_masters(home):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     shutil.rmtree(home)
 
 

@@ -23,6 +23,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Played,
     control_masters,
+    kill,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -278,7 +279,7 @@ def test_cut_lines_moved_addresses_and_a_broken_shell_hide_no_result(
             move_address(fleet, "node2", "add")
             played = playing.result()
         for pid in stale:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         assert stale and played.rc == 0, played.text
     finally:
         fleet.exec("node3", "[ ! -e /bin/t-kept ] || mv -T /bin/t-kept /bin/sh; rm -f /bin/sh.loop")

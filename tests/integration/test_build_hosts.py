@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import pathlib
 import secrets
 import shutil
-import signal
 import subprocess
 import typing as t
 
@@ -25,6 +23,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     StartPlay,
     control_masters,
+    kill,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -149,7 +148,7 @@ def test_a_build_goes_on_when_the_line_to_its_host_is_cut(
     before = builder()
     fleet.link("node2", "down")
     for pid in control_masters(ansible_home):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     until(lambda: b"node2: the connection is lost" in started.output.read_bytes(), 60)
     fleet.link("node2", "up")
     assert builder() == before

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import pathlib
-import signal
 import typing as t
 from concurrent import futures
 
@@ -19,6 +17,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Played,
     StartPlay,
+    kill,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -280,7 +279,7 @@ def test_an_activation_runs_once_though_its_connection_is_cut(
         playing = executor.submit(play, playbook(*quartet(file)))
         until(lambda: fleet.exec("node3", f"ls {COUNTER}.*", check=False), 60)
         for pid in masters(ansible_home):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         played = playing.result()
     for host in HOSTS:
         said = result(played, host)

@@ -29,6 +29,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Played,
     StartPlay,
     control_masters,
+    kill,
     little_room,
     until,
 )
@@ -211,7 +212,7 @@ def test_a_change_and_a_job_survive_their_control_master(wire: Wire) -> None:
         for host in wire.fleet.hosts:
             until(functools.partial(wire.count, host))
         for pid in control_masters(wire.home):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         played = playing.result()
     for login in wire.logins:
         said = said_by(played, login)
@@ -236,7 +237,7 @@ def test_a_stale_control_master_costs_one_deadline(wire: Wire) -> None:
         later = wire(OWN)
     finally:
         for pid in control_masters(wire.home):
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
     for played in (between, later):
         for login in wire.logins:
             assert said_by(played, login)["stdout"] == "here\n"

@@ -22,6 +22,8 @@ from _layers import debian_tree, locked, seed_layer
 
 BASE = Path("/var/lib/closure-nixos-testbed")
 BOOT_TIMEOUT = 60
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+WATCHERS_OF_MACHINE, WATCHERS_OF_HOST = 64, 16
 DEFAULT_NAMES = ["node1", "node2", "node3"]
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
@@ -87,6 +89,7 @@ class Fleet:
             _network.add_bridge(self.number)
         generate_key(self.private_key)
         missing = [host for host in self.hosts if host.leader() is None]
+        make_room_for_watchers(len(missing))
         layers = self.layers() if missing else []
         for host in missing:
             print(f"{host.name}: booting at {host.address}", flush=True)
@@ -191,6 +194,27 @@ class Fleet:
         for host in self.hosts:
             host.destroy()
         _network.delete_bridge(self.number)
+
+
+def make_room_for_watchers(new_hosts: int, limit: Path = INOTIFY) -> None:
+    """Raise the machine's limit on inotify instances, which all hosts share, if they may run out.
+
+    systemd and its services in a container use the instances of the machine's root, some ten a
+    host; without one they fail with "Too many open files".
+    """
+    hosts = new_hosts + sum(len(fleet.names) for name in all_names() if (fleet := load(name)))
+    needed = WATCHERS_OF_MACHINE + WATCHERS_OF_HOST * hosts
+    if int(limit.read_text()) >= needed:
+        return
+    try:
+        limit.write_text(f"{needed}\n")
+    except OSError as error:
+        raise TestbedError(
+            f"{hosts} hosts need {needed} inotify instances, this machine allows"
+            f" {limit.read_text().strip()} and does not let it be changed ({error.strerror}): run"
+            f" `sysctl fs.inotify.max_user_instances={needed}` on the machine below, or take"
+            " fleets down."
+        ) from error
 
 
 def checked_name(word: str) -> str:

@@ -83,10 +83,19 @@ def test_action_group_names_every_module(home: pathlib.Path) -> None:
     assert sorted(listed) == sorted(f"closure.nixos.{module}" for module in MODULES)
 
 
+@pytest.fixture(scope="session")
+def docs(home: pathlib.Path) -> dict[str, t.Any]:
+    """What ansible-doc says of all modules, of one call: it takes a second or two to start."""
+    names = [f"closure.nixos.{module}" for module in MODULES]
+    return t.cast(
+        dict[str, t.Any],
+        json.loads(run(home, "ansible-doc", "--json", "--type", "module", *names)),
+    )
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_module_is_documented(home: pathlib.Path, module: str) -> None:
-    name = f"closure.nixos.{module}"
-    documented = json.loads(run(home, "ansible-doc", "--json", "--type", "module", name))[name]
+def test_module_is_documented(docs: dict[str, t.Any], module: str) -> None:
+    documented = docs[f"closure.nixos.{module}"]
     assert documented["doc"]["short_description"]
     assert documented["examples"]
     assert documented["return"]

@@ -416,7 +416,10 @@ def said(lines: list[str]) -> set[tuple[str, str]]:
     """What the lines say of which unit: {(verb, unit)}."""
     patterns = {
         verb: f"{words} the following (?:changed )?units: (.*)" for verb, words in VERBS.items()
-    } | {"new": "the following new units were started: (.*)", "failed": "warning: .* failed: (.*)"}
+    } | {
+        "new": "the following new units were started: (.*)",
+        "failed": "warning: the following units failed: (.*)",
+    }
     found = {
         verb: match[1].split(", ")
         for line in lines
@@ -1110,16 +1113,56 @@ def nix(*command: str, stdin: bytes = b"") -> bytes:
     ).stdout
 
 
+NIXPKGS = TESTBED.parent / "nixpkgs"
+CASES = Path(__file__).parents[2] / "integration/systems/cases.nix"
+ALL_CASES = """import {nixpkgs}/nixos {{
+  configuration.imports = map (case: case "{version}") (builtins.attrValues (import {cases}));
+}}"""
+
+
 def install_from_nixpkgs(host: Host, text: str, dbus: str = "dbus") -> str:
-    nixpkgs = TESTBED.parent / "nixpkgs"
-    nix(str(nixpkgs / "prepare"))
-    expression = SYSTEM.format(nixpkgs=nixpkgs, text=text, dbus=dbus)
+    return install(host, SYSTEM.format(nixpkgs=NIXPKGS, text=text, dbus=dbus))
+
+
+def install(host: Host, expression: str) -> str:
+    """Build a system of the stand-in nixpkgs, and bring it to the host."""
+    nix(str(NIXPKGS / "prepare"))
     command = ("nix-build", "--no-out-link", "--attr", "system", "--expr", expression)
     path = nix(*command).decode().strip()
     closure = nix("nix-store", "--query", "--requisites", path).decode().split()
     outcome = host.run("nix-store --import", nix("nix-store", "--export", *closure))
     assert outcome.rc == 0, outcome
     return path
+
+
+def test_the_cases_show_where_systemd_does_more_than_is_said(host: Host) -> None:
+    old, new = (
+        install(host, ALL_CASES.format(nixpkgs=NIXPKGS, cases=CASES, version=version))
+        for version in ("old", "new")
+    )
+    host.read("systemctl start user@1000")
+    assert host.run(f"{old}/bin/switch-to-configuration test").rc == 0
+    host.read("systemctl start t-byhand; echo /dev/t-swap2 > /run/closure-testbed/swap-is-full")
+    ids = "systemctl show -P InvocationID t-part t-oneshot t-byhand t-refuses"
+    before = host.read(ids).split()
+    outcome = host.run(f"{new}/bin/switch-to-configuration test")
+    assert outcome.rc == 4
+    assert said(outcome.lines) == {
+        ("stop", "t-refuses.service"),
+        ("stop", "t-s0.service"),
+        ("start", "t-s0.service"),
+        *(("new", f"t-new{kind}") for kind in (".service", "-socket.socket", "-timer.timer")),
+        ("new", r"run-t\x2dnew.mount"),
+    }
+    assert "Failed to stop swapping to /dev/t-swap2: Cannot allocate memory (os error 12)" in (
+        outcome.lines
+    )
+    assert "warning: the following user units failed: t-user-bad.service" in outcome.lines
+    assert host.run("systemctl --failed --quiet --plain --no-legend").stdout == ""
+    after = dict(zip(("part", "oneshot", "refuses"), host.read(ids).split(), strict=True))
+    assert after["part"] != before[0] and after["oneshot"] != before[1]
+    assert after["refuses"] == before[3]
+    assert host.state("t-byhand") == "inactive"  # lost
 
 
 def test_systems_of_the_stand_in_nixpkgs(host: Host) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -249,6 +250,26 @@ def test_down_removes_what_a_killed_up_left(seconds: float) -> None:
     number = number_of(OTHER)
     succeed("down", fleet=OTHER)
     assert traces(OTHER, number) == []
+
+
+def test_a_machine_with_too_few_watchers_gets_more_or_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(TESTBED.parent)
+    fleet = importlib.import_module("_fleet")
+    limit = tmp_path / "max_user_instances"
+    limit.write_text("128\n")
+    fleet.make_room_for_watchers(50, limit)
+    assert (raised := int(limit.read_text())) >= 128 + 50 * 10
+    fleet.make_room_for_watchers(0, limit)
+    assert int(limit.read_text()) == raised
+
+    class Fixed(type(tmp_path)):  # type: ignore[misc]
+        def write_text(self, *_arguments: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+    with pytest.raises(fleet.TestbedError, match=r"sysctl fs.inotify.max_user_instances=\d+"):
+        fleet.make_room_for_watchers(1000, Fixed(limit))
 
 
 def test_down_is_safe_when_nothing_runs() -> None:

@@ -120,6 +120,18 @@ NIX_PROFILE_SET: Spec = {
     "required_one_of": [("path", "generation", "keep")],
 }
 
+NIX_COLLECT_GARBAGE: Spec = {
+    "argument_spec": {
+        "keep": {"type": "int"},
+        "keep_since": {"type": "str"},
+        "profiles": {"type": "list", "elements": "str", "default": ["system"]},
+        "collect": {"type": "bool", "default": True},
+        "optimise": {"type": "bool", "default": False},
+        "max_freed": {"type": "bytes"},
+        "timeout": {"type": "int", "default": 3600},
+    },
+}
+
 NIXOS_FACTS: Spec = {"argument_spec": {}}
 
 NIXOS_SWITCH: Spec = {

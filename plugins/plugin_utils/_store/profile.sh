@@ -8,16 +8,23 @@
 # then prints those that there are.
 profile_update() {
     profile_set "$1" "$2" "$3" || return
-    profile=$1 numbers=
+    profile=$1
     shift 3
+    delete_generations "$profile" "$@" || return
+    generations "$profile"
+}
+
+# delete_generations PROFILE [NUMBER PATH]...: deletes those that still hold their path: numbers are
+# given anew once their generation was deleted.
+delete_generations() {
+    profile=$1 numbers=
+    shift
     while [ $# -gt 0 ]; do
-        # Numbers are given anew once their generation was deleted.
         [ "$(readlink "$profile-$1-link")" != "$2" ] || numbers="$numbers $1"
         shift 2
     done
     # shellcheck disable=SC2086 # one word for each
-    [ -z "$numbers" ] || nix-env --profile "$profile" --delete-generations $numbers || return
-    generations "$profile"
+    [ -z "$numbers" ] || nix-env --profile "$profile" --delete-generations $numbers
 }
 
 # profile_set PROFILE PATH [NUMBER]: points the profile at the path, unless it does: `nix-env --set`

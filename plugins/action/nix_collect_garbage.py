@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action of M(closure.nixos.nix_collect_garbage): what a host keeps."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts, Step
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    Action,
+    SwitchOptions,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
+    Freed,
+    RetentionOptions,
+    parse_age,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COLLECT_GARBAGE
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import profile_path
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    activate,
+    read_facts,
+    require_root,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._retention.retention import (
+    Generations,
+    Retention,
+)
+
+
+class ActionModule(ClosureAction):
+    """Delete generations, their boot entries, and what nothing needs any more."""
+
+    spec = NIX_COLLECT_GARBAGE
+
+    def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return what went, or in check mode what would go."""
+        options = _options(args)
+        host, system = self.target(), profile_path()
+        facts = read_facts(host, system)
+        require_root(host, facts)
+        retention = Retention(host, options, _needed(facts))
+        there, go = retention.look()
+        if self.check:
+            return _result(there, go, retention.would_free(go), "would free", False)
+        retention.delete(go)
+        written = bool(go.get(system)) and self._write_boot_menu(host, facts, options.timeout)
+        return _result(there, go, retention.collect(self.progress()), "freed", written)
+
+    def _write_boot_menu(self, host: Host, facts: Facts, timeout: int) -> bool:
+        """Take the entries of deleted generations out of the boot menu; say whether that was done.
+
+        :raises ClosureError: the boot loader was not written
+        """
+        path = facts.profile
+        # Where something else than the profile boots, its next deployment writes the menu.
+        if path is None or not facts.boots(path) or facts.on_trial:
+            return False
+        options = SwitchOptions(Action.BOOT, path, profile_path(), timeout=timeout)
+        ended = activate(host, facts, (Step(Action.BOOT, path),), options, self.progress())
+        if ended.exit_code == 0:
+            return True
+        raise ClosureError(
+            f"{host.name}: generations were deleted, and the boot loader was not written, so that "
+            f"its menu still has them: {ended.stderr.strip()}. It still boots {path}. Run "
+            f"`{path}/bin/switch-to-configuration boot` there.",
+            stderr=ended.stderr,
+        )
+
+
+def _options(args: dict[str, t.Any]) -> RetentionOptions:
+    return RetentionOptions(
+        keep=args["keep"],
+        since=parse_age(args["keep_since"]),
+        profiles=tuple(it if it.startswith("/") else profile_path(it) for it in args["profiles"]),
+        collect=args["collect"],
+        optimise=args["optimise"],
+        max_freed=args["max_freed"],
+        timeout=args["timeout"],
+    )
+
+
+def _needed(facts: Facts) -> set[str | None]:
+    """Return what runs, boots, or is the way back of a trial."""
+    guard = facts.guard
+    return {
+        *(facts.running, facts.booted, facts.profile),
+        *(facts.loader.recorded, facts.loader.boots, facts.loader.pending),
+        *(facts.boot.once, facts.boot.tried),
+        *((guard.old, guard.to, guard.runs) if guard else ()),
+    }
+
+
+def _result(
+    there: Generations, go: Generations, freed: Freed, verb: str, menu: bool
+) -> dict[str, t.Any]:
+    numbers = {it: [entry.number for entry in found] for it, found in go.items()}
+    count = sum(map(len, numbers.values()))
+    told = f"{count} generation{'s' * (count != 1)}, {freed.paths} store paths, "
+    return {
+        "changed": bool(count or freed.paths or freed.optimised_files),
+        "deleted": numbers,
+        "kept": {it: [e.number for e in found if e not in go[it]] for it, found in there.items()},
+        "paths": freed.paths,
+        "freed": freed.bytes,
+        "optimised": freed.optimised_bytes,
+        "boot_menu_written": menu,
+        "diff": [_difference(it, there[it], go[it]) for it in there],
+        "msg": f"{verb} {told}{format_bytes(freed.bytes + freed.optimised_bytes)}",
+    }
+
+
+def _difference(profile: str, there: tuple[t.Any, ...], go: tuple[t.Any, ...]) -> dict[str, str]:
+    texts = [
+        "".join(f"generation {entry.number}: {entry.path}\n" for entry in found)
+        for found in (there, [entry for entry in there if entry not in go])
+    ]
+    headers = {"before_header": profile, "after_header": profile}
+    return {**headers, "before": texts[0], "after": texts[1]}

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nix_collect_garbage on a real host: what goes, what stays, and what the boot menu has."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    PROFILE,
+    difference,
+    module,
+    playbook,
+    quartet,
+    trace,
+    write_systems,
+)
+
+ENTRIES = "ls /boot/loader/entries"
+SIZE = 3 << 20
+
+
+def collect(**options: t.Any) -> str:
+    return playbook(module("nix_collect_garbage", options), hosts="node1")
+
+
+def deploy(play: Play, directory: pathlib.Path, text: str) -> None:
+    file = write_systems(directory, node1=f'{{ environment.etc.motd.text = "{text}"; }}')
+    played = play(playbook(*quartet(file), hosts="node1"))
+    assert played.rc == 0, played.text
+
+
+def result(played: Played) -> dict[str, t.Any]:
+    return played.result("node1", "nix_collect_garbage")
+
+
+def numbers(fleet: Fleet) -> list[int]:
+    links = fleet.exec("node1", f"ls -d {PROFILE}-*-link").split()
+    return sorted(int(link.split("-")[-2]) for link in links)
+
+
+def test_old_generations_go_with_their_boot_entries(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    for text in "abc":
+        deploy(play, tmp_path, text)
+    running = fleet.exec("node1", "readlink -f /run/current-system").strip()
+    booted = fleet.exec("node1", "readlink -f /run/booted-system").strip()
+    rubbish = fleet.exec(
+        "node1", f"head -c {SIZE} /dev/urandom >/root/rubbish; nix-store --add /root/rubbish"
+    ).strip()
+    there, entries = numbers(fleet), fleet.exec("node1", ENTRIES).split()
+    before = trace(fleet, "node1")
+
+    # Once in check mode, once for real, and both again.
+    would = result(play(collect(keep=1), "--check", "--diff"))
+    assert difference(before, trace(fleet, "node1")) == []
+    assert fleet.exec("node1", f"test -e {rubbish} && echo there") == "there\n"
+    done = result(play(collect(keep=1)))
+    again = [result(play(collect(keep=1), *words)) for words in (["--check"], [])]
+
+    assert [it["changed"] for it in (would, done, *again)] == [True, True, False, False]
+    assert would["deleted"] == done["deleted"]
+    gone = done["deleted"][PROFILE]
+    assert numbers(fleet) == done["kept"][PROFILE] == [it for it in there if it not in gone]
+    assert there[-1] not in gone
+    assert len(gone) >= 2
+    assert done["boot_menu_written"] is True
+    left = set(fleet.exec("node1", ENTRIES).split())
+    assert left < set(entries)
+    assert not [it for it in left for number in gone if it.endswith(f"-{number}.conf")]
+    assert fleet.exec("node1", f"test -e {rubbish} || echo gone") == "gone\n"
+    assert done["freed"] >= SIZE
+    # What it would free is what it freed, but for what Nix counts in its own way.
+    assert would["paths"] == done["paths"]
+    assert would["freed"] >= SIZE
+    for path in (running, booted):
+        assert fleet.exec("node1", f"nix-store --verify-path {path}; echo $?").endswith("0\n")
+
+
+def test_what_is_needed_stays_and_what_is_wrong_is_said(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    deploy(play, tmp_path, "good")
+    good = fleet.exec("node1", "readlink -f /run/current-system").strip()
+    deploy(play, tmp_path, "newer")
+    # The profile holds the newer one; what runs is older than `keep` asks for.
+    fleet.exec("node1", f"{good}/bin/switch-to-configuration test")
+    kept = result(play(collect(keep=1, collect=False)))
+    left = fleet.exec("node1", f"readlink -f {PROFILE}-*-link").split()
+    assert good in left
+    assert kept["paths"] == 0
+    for options, said in (
+        ({"keep": 0}, "Keep at least 1"),
+        ({"keep_since": "a while"}, "keep_since: 'a while' is no age"),
+        ({"keep": 1, "profiles": ["a b"]}, "cannot name a system profile"),
+    ):
+        failed = play(collect(**options))
+        assert said in result(failed)["msg"]
+    login = play(collect(keep=1), "-e", "ansible_user=deploy")
+    assert "deploy cannot change the system. Set become: true" in result(login)["msg"]

@@ -15,6 +15,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.generations i
     Generation,
     profile_path,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import STORE_DIR
 from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import all_facts
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
@@ -35,12 +36,12 @@ def _result(facts: Facts) -> dict[str, t.Any]:
     links = {"running": "/run/current-system", "booted": "/run/booted-system"}
     systems = links | {"profile": facts.asked.path or ""}
     running = facts.toplevels["/run/current-system"]
-    looked = facts.looked
+    looked, boots = facts.looked, facts.loader.default
     return {
         "running": facts.running,
         "booted": facts.booted,
         "profile": facts.profile,
-        "boots": facts.profile if facts.boots(facts.profile or "") else None,
+        "boots": boots if boots and boots.startswith(STORE_DIR) else None,
         "version": running.nixos_version if running else None,
         "platform": facts.platform,
         "systems": {name: _system(facts.toplevels.get(link)) for name, link in systems.items()},

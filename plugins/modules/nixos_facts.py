@@ -95,8 +95,9 @@ ansible_facts:
           sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
         boots:
           description:
-            - System that the host will boot. V(null) when that is not known, as long as
-              M(closure.nixos.nixos_switch) has not made the profile's system the boot default.
+            - System that the host will boot, by the files of systemd-boot, GRUB or extlinux where
+              the login may read them, or else what M(closure.nixos.nixos_switch) has made the boot
+              default. V(null) when neither says so.
           returned: success
           type: str
           sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin

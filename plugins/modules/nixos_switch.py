@@ -23,6 +23,8 @@ description:
     because units may have been left stopped.
   - When an activation fails, the task fails and says what the host runs and boots now. It rolls
     nothing back.
+  - A part of the activation script that fails, and is the same in the system that ran before, is a
+    warning. The old system's activation would fail in it as well.
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:
@@ -48,8 +50,9 @@ attributes:
     support: full
     details:
       - What the host runs and boots decides, not what an earlier run reported.
-      - A host whose boot default was set by other means is set once more, because only what this
-        module has set is known for certain.
+      - A host whose boot default was set by other means is set once more. What boots is read from
+        the files of systemd-boot, GRUB or extlinux, and where they do not say it, as with GRUB's
+        default C(saved), only what this module has set is known for certain.
   become:
     details:
       - Everything but finding that nothing is left to do needs root.

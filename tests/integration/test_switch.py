@@ -122,6 +122,26 @@ def test_dry_activate_changes_nothing_and_is_no_change(
     assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
 
 
+def test_a_boot_default_that_others_have_set_is_set_once_more(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    text = playbook(*quartet(write_systems(tmp_path)))
+    first = play(text)
+    paths = {host: result(first, host)["path"] for host in HOSTS}
+    other = f"$(grep -L init={paths['node1']}/init *.conf | head -n 1)"
+    change = f'sed -i "s/^default .*/default {other}/" ../loader.conf'
+    fleet.exec("node1", f"cd /boot/loader/entries && {change}")
+    assert booted_next(fleet, "node1") != paths["node1"]
+    delete = "rm /boot/loader/entries/$(sed -n 's/^default //p' /boot/loader/loader.conf)"
+    fleet.exec("node2", delete)
+    again, third = play(text), play(text)
+    for host, actions in zip(HOSTS, (["boot"], ["boot"], []), strict=True):
+        said = result(again, host)
+        assert (said["actions"], said["changed"]) == (actions, bool(actions)), said
+        assert booted_next(fleet, host) == paths[host]
+        assert third.stats[host]["changed"] == 0
+
+
 def test_a_failure_says_what_runs_and_what_boots(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -149,7 +169,12 @@ def test_a_failure_says_what_runs_and_what_boots(
         assert booted_next(fleet, host) == runs[host]
         assert said[host]["msg"].endswith(f"{host} runs {runs[host]} and boots {runs[host]}.")
         assert said[host]["changed"] is (host != "node3")
-    assert deploy(play, tmp_path).rc == 0
+    # What fails in the system that runs, too, is not the next one's fault.
+    again = deploy(play, tmp_path, node2=snippet("false"))
+    assert again.rc == 0, again.text
+    excused = result(again, "node2")
+    assert (excused["exit_code"], excused["outcome"]) == (2, "activation-failed")
+    assert "its activation script failed in test, which is the same in" in excused["warnings"][0]
 
 
 def test_what_only_a_reboot_can_change_is_not_activated(

@@ -20,6 +20,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     UserUnitPlan,
     UserUnits,
     excuse,
+    excuse_snippets,
     failed_units,
     is_excused,
     matching,
@@ -980,18 +981,26 @@ USERS = UserUnits(failed_users=("alice",))
 
 
 @pytest.mark.parametrize(
-    ("report", "units", "excused"),
+    ("report", "names", "excused"),
     [
-        (Report(failed_units=("a.service",)), ["a.service"], True),
-        (Report(failed_units=("a.service", "b.service")), ["a.service"], False),
-        (Report(failed_units=("a.service",), user_units=USERS), ["a.service"], False),
-        (Report(), [], False),
+        (Report(failed_units=("a.service",)), ["a.service"], [4]),
+        (Report(failed_units=("a.service", "b.service")), ["a.service"], []),
+        (Report(failed_units=("a.service",), user_units=USERS), ["a.service"], []),
+        (Report(), [], []),
+        (Report(activation_failed=True, failed_snippets=("x",)), ["x"], [2]),
+        (Report(failed_snippets=("x",)), ["x"], [2]),
+        (Report(failed_snippets=("x", "y")), ["x"], []),
+        (Report(activation_failed=True), ["x"], []),
+        (Report(failed_units=("a.service",), failed_snippets=("x",)), ["a.service"], []),
+        (Report(failed_units=("a.service",), failed_snippets=("x",)), ["a.service", "x"], [2, 4]),
     ],
 )
 def test_a_run_is_excused_when_all_its_failures_are(
-    report: Report, units: list[str], excused: bool
+    report: Report, names: list[str], excused: list[int]
 ) -> None:
-    assert is_excused(report, excuse(report, units)) is excused
+    counted = excuse_snippets(excuse(report, names), names)
+    codes = [code for code in (None, 0, 1, 2, 3, 4) if is_excused(code, report, counted)]
+    assert codes == excused
 
 
 def test_a_unit_that_failed_twice_is_named_once() -> None:

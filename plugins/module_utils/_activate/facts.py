@@ -84,6 +84,11 @@ class Loader:
     boots: str | None = None
     pending: str | None = None
 
+    @property
+    def default(self) -> str | None:
+        """What it starts, as far as anybody knows; what others have set stands in its files."""
+        return self.boots or self.recorded
+
 
 @dataclasses.dataclass(frozen=True)
 class Boot:
@@ -239,7 +244,7 @@ class Facts:
 
     def boots(self, path: str) -> bool:
         """Whether the host will boot this system."""
-        return path == self.profile == self.loader.recorded and not self.loader.pending
+        return path == self.profile == self.loader.default and not self.loader.pending
 
     def is_at(self, path: str) -> bool:
         """Whether a deployment of this system would find nothing to do."""
@@ -318,7 +323,7 @@ def _check_boot_room(room: Room, path: str | None) -> None:
 def standing(facts: Facts) -> str:
     """What a host runs and boots, for those who have to repair it; ends a sentence about it."""
     rescue = ", and is in maintenance mode, which `systemctl default` ends"
-    boots = facts.loader.boots or facts.loader.recorded or "what it did"
+    boots = facts.loader.default or "what it did"
     return f"runs {facts.running} and boots {boots}{rescue if facts.in_maintenance else ''}."
 
 

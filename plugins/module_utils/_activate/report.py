@@ -399,10 +399,21 @@ def excuse(report: Report, units: Collection[str]) -> Report:
     )
 
 
-def is_excused(report: Report, counted: Report) -> bool:
-    """Whether the failed units explain exit code 4, and none of them counts."""
-    explained = failed_units(report) and not counted.user_units.failed_users
-    return bool(explained and not failed_units(counted))
+def excuse_snippets(report: Report, names: Collection[str]) -> Report:
+    """The report without the failures of these parts of the activation script.
+
+    A failure that is nobody's, as of the script itself, stays.
+    """
+    left = tuple(name for name in report.failed_snippets if name not in names)
+    nobodys = report.activation_failed and not report.failed_snippets
+    return replace(report, failed_snippets=left, activation_failed=bool(left) or nobodys)
+
+
+def is_excused(exit_code: int | None, report: Report, counted: Report) -> bool:
+    """Whether what failed explains an exit code of 2 or 4, and none of it counts."""
+    explained = {2: report.failed_snippets, 4: failed_units(report)}.get(exit_code or 0)
+    counts = failed_units(counted) or counted.user_units.failed_users or _script_failed(counted)
+    return bool(explained and not counts)
 
 
 def matching(units: Collection[str], patterns: Collection[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
     Report,
     excuse,
+    excuse_snippets,
     failed_units,
     is_excused,
     matching,
@@ -40,6 +41,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     look_again,
     look_at,
     require_room,
+    same_snippets,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
@@ -121,7 +123,7 @@ def _verdict(
     ended: JobResult,
 ) -> Result:
     """Tell whether what was done is a failure of the task."""
-    counted = _counted(host, before, report, options.ignore_units)
+    counted = _counted(host, before, after, report, options.ignore_units)
     verdict = outcome(ended.exit_code, counted)
     result: Result = {"newly_failed_units": list(failed_units(counted))}
     # Where nobody saw the end, the links decide.
@@ -129,8 +131,10 @@ def _verdict(
     fell = after.in_maintenance and not before.in_maintenance
     if (verdict.name == "ok" or unseen) and not fell:
         return result
+    if is_excused(ended.exit_code, report, counted) and not fell:
+        return result | _excuses(host, before, report)
     if verdict.name == "failed-units" and not fell:
-        if options.failed_units == "ignore" or is_excused(report, counted):
+        if options.failed_units == "ignore":
             return result
         if options.failed_units == "warn":
             return result | {"warnings": [f"{host.name}: {verdict.sentence}"]}
@@ -139,8 +143,28 @@ def _verdict(
     return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
 
 
-def _counted(host: Host, before: Facts, report: Report, ignored: tuple[str, ...]) -> Report:
+def _counted(
+    host: Host, before: Facts, after: Facts, report: Report, ignored: tuple[str, ...]
+) -> Report:
     """Return the report without the failures that are not for this task to answer for."""
     known = excuse(report, (*before.failed_units, *matching(failed_units(report), ignored)))
+    if known.failed_snippets and before.running and after.running:
+        # The old system's activation does the same, so that rolling back would not help.
+        systems = (before.running, after.running)
+        known = excuse_snippets(known, same_snippets(host, *systems, known.failed_snippets))
     units = failed_units(known)
     return excuse(known, recovered(known, look_at(host, units))) if units else known
+
+
+def _excuses(host: Host, before: Facts, report: Report) -> Result:
+    """Say which parts of the activation script failed and do not count."""
+    if not report.failed_snippets:
+        return {}
+    names = ", ".join(report.failed_snippets)
+    return {
+        "warnings": [
+            f"{host.name}: its activation script failed in {names}, which is the same in "
+            f"{before.running}, the system that ran before. It does not count. Mend it in "
+            "system.activationScripts."
+        ]
+    }

@@ -97,13 +97,6 @@ boot_images() {
     fi
 }
 
-# What systemd-boot boots next, where we may read its files.
-loader_boots() {
-    entry=$(sed -n 's/^default //p' /boot/loader/loader.conf 2>/dev/null)
-    [ -z "$entry" ] || sed -n 's,^options \(.* \)\{0\,1\}init=\([^ ]*\)/init\( .*\)\{0\,1\}$,\2,p' \
-        "/boot/loader/entries/${entry%.conf}.conf" 2>/dev/null
-}
-
 # resolve LINK: where it leads, if it is there.
 resolve() {
     [ ! -e "$1" ] || readlink -f "$1"
@@ -191,6 +184,25 @@ unit_states() {
 }
 
 # path_facts PATH: what is known of a path that may be activated.
+# same_snippets OLD NEW NAME...: prints the names of those parts of the activation script that are
+# the same in both systems.
+same_snippets() {
+    before=$1/activate after=$2/activate
+    shift 2
+    for name in "$@"; do
+        text=$(snippet "$name" <"$before")
+        [ -z "$text" ] || [ "$text" != "$(snippet "$name" <"$after")" ] || printf '%s\n' "$name"
+    done
+}
+
+# snippet NAME: the text of that part of the activation script on standard input. Heads: nixpkgs,
+# activation-script.nix.
+snippet() {
+    head="#### Activation script snippet $1:" awk '
+        /^#### Activation script snippet / { wanted = $0 == ENVIRON["head"] }
+        wanted'
+}
+
 path_facts() {
     if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
     boot_room "$1"

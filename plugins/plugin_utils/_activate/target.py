@@ -204,6 +204,13 @@ def look_at(host: Host, units: tuple[str, ...]) -> tuple[dict[str, UnitState], .
     return parse_looks(reply.text)
 
 
+def same_snippets(host: Host, before: str, after: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those parts of the activation script that two systems have in common."""
+    reply = host.run(script("same_snippets", before, after, *names))
+    require_success(host, reply, "does not say what its activation script is")
+    return tuple(reply.text.split("\n"))
+
+
 def _show(progress: Progress, err: bytes) -> None:
     for line in err.decode(errors="replace").splitlines()[-1:]:
         progress.say(line)

@@ -230,3 +230,7 @@ SECRET: Spec = {
     "mutually_exclusive": [("content", "content_base64", "file", "command")],
     "required_one_of": [("content", "content_base64", "file", "command")],
 }
+# The role's own argument spec says what it takes.
+DEPLOY_OPTIONS: Spec = {"argument_spec": {}}
+
+DEPLOY_OUTCOME: Spec = {"argument_spec": {"hosts": {"type": "list", "elements": "str"}}}

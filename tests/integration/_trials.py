@@ -23,7 +23,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
 
 DEPLOY = pathlib.Path("closure.nixos.deploy")
 ON_TRIAL = "Activate the system on trial"
-FAILED = "Fail for a host that was not deployed"
+FAILED = "Say what happened"
 BROKEN_HOME = "/run/t-broken-home"
 
 # What a test breaks, going back has to repair: NixOS's own activation sets /bin/sh as well. And it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
 from ansible_collections.closure.nixos.tests.integration._systems import HOSTS, write_systems
@@ -46,7 +47,7 @@ def test_a_failed_check_takes_its_host_back(
     assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
     message = played.result("node2", FAILED)["msg"]
     reason = "node2: Require that the application answers: the application is sick"
-    assert message.startswith(f"{reason} (went back to nixos-system-node2-")
+    assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-node2-", message), message
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]
     again = deploy(play, file)
     assert again.rc == 0
@@ -67,7 +68,8 @@ def test_the_batch_goes_back_with_a_host_that_fails(
     new = at(fleet)
     assert [old[host] == new[host] for host in HOSTS] == [False, True, True]
     message = played.result("node2", FAILED)["msg"]
-    assert "went back from generation" in message and message.endswith("node3"), message
+    assert "these hosts were not deployed: node3 (" in message, message
+    assert re.search(r"\w+ back from generation", message), message
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 1]
 
 
@@ -79,6 +81,6 @@ def test_the_run_goes_back_with_a_host_that_fails(
     options = ("-e", "deploy_rollback_scope=run", "-e", "deploy_serial=1")
     played = deploy(play, write_systems(tmp_path), *options, sick=("node2",))
     assert at(fleet) == old
-    assert "because these hosts were not deployed: node2" in played.result("node1", FAILED)["msg"]
+    assert "these hosts were not deployed: node2" in played.result("node1", FAILED)["msg"]
     assert "sick" in played.result("node2", FAILED)["msg"]
     assert not played.results("node3", "Copy what the host does not have")

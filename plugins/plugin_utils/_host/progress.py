@@ -9,10 +9,16 @@ from __future__ import annotations
 import os
 import time
 
+from ansible import constants as C
 from ansible.utils.display import Display
 
 # Seconds before the first line, and between two of them.
 INTERVAL = 5
+
+
+def read_by_people() -> bool:
+    """Whether people read what ansible-playbook prints: lines of ours would break JSON."""
+    return "json" not in str(C.config.get_config_value("DEFAULT_STDOUT_CALLBACK")).lower()
 
 
 class Progress:
@@ -25,7 +31,9 @@ class Progress:
     def __init__(self, host: str, no_log: bool = False) -> None:
         self._host = host
         self._no_log = no_log
-        self._silent = no_log or os.environ.get("CLOSURE_NIXOS_PROGRESS") == "0"
+        self._silent = (
+            no_log or os.environ.get("CLOSURE_NIXOS_PROGRESS") == "0" or not read_by_people()
+        )
         self._next = time.monotonic() + INTERVAL
 
     def say(self, text: str) -> None:

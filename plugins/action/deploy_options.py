@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action of M(closure.nixos.deploy_options): takes the variables of the role deploy."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+import typing as t
+
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
+    Options,
+    check_play,
+    read_options,
+    steps,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_OPTIONS
+from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.task_files import (
+    find,
+    require_tasks,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+
+
+class ActionModule(ClosureAction):
+    """Convert the variables once, and refuse what is wrong before a host is touched."""
+
+    spec = DEPLOY_OPTIONS
+    _requires_connection = False
+
+    def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the options and what follows from them; nothing is asked of the host."""
+        options = self._options()
+        play = self._task.get_play()
+        check_play(options, str(play.strategy), bool(self._task.run_once))
+        checks = [find(name, "deploy_checks", self.task_vars) for name in options["checks"]]
+        for path in checks:
+            require_tasks(self, path, "deploy_checks")
+        # In check mode nothing new runs that could be looked at.
+        tried = [*([] if self.check else checks), "confirm.yml"]
+        return {
+            "changed": False,
+            "options": options | {"checks": checks},
+            "steps": steps(options, tried),
+            "tried": tried,
+            "batch": list(self.task_vars["ansible_play_batch"]),
+            "started": time.time(),
+        }
+
+    def _options(self) -> Options:
+        file = pathlib.Path(self.task_vars["role_path"], "meta/argument_specs.yml")
+        spec = self._loader.load_from_file(str(file))["argument_specs"]["main"]["options"]
+        given = {name: self.task_vars[name] for name in spec if name in self.task_vars}
+        return read_options(spec, self._templar.template(given))

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The action of M(closure.nixos.deploy_outcome): what became of a host that was deployed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from ansible.utils.display import Display
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
+    Outcome,
+    line,
+    outcome_of,
+    sentence,
+    was_deployed,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_OUTCOME
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import read_by_people
+
+
+class ActionModule(ClosureAction):
+    """Tell by the results that the role has registered; nothing is asked of the host."""
+
+    spec = DEPLOY_OUTCOME
+    _requires_connection = False
+
+    def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the outcome of this host, or whether others have failed."""
+        return self._others(args["hosts"]) if args["hosts"] else self._own()
+
+    def _others(self, hosts: list[str]) -> dict[str, t.Any]:
+        hostvars = self.task_vars["hostvars"]
+        missing = [host for host in hosts if not was_deployed(hostvars[host])]
+        result = {"changed": False, "not_deployed": missing, "failed": bool(missing)}
+        return result | {
+            "msg": f"these hosts were not deployed: {', '.join(missing)}"
+            if missing
+            else "all are deployed"
+        }
+
+    def _own(self) -> dict[str, t.Any]:
+        name = self.task_vars["inventory_hostname"]
+        found = outcome_of(name, self.task_vars, self.check, time.time())
+        self._show(found)
+        data = dataclasses.asdict(found) | {"failed": found.failed}
+        return {
+            "changed": False,
+            "failed": found.failed,
+            "msg": sentence(found),
+            # As ansible.builtin.set_stats has it, for AWX and ansible-runner.
+            "ansible_stats": {
+                "data": {"closure_nixos": {name: data}},
+                "per_host": False,
+                "aggregate": True,
+            },
+        }
+
+    def _show(self, outcome: Outcome) -> None:
+        if read_by_people():
+            width = max(map(len, self.task_vars["ansible_play_hosts_all"]))
+            Display().display(line(outcome, width), color=_color(outcome))
+
+
+def _color(outcome: Outcome) -> str:
+    if outcome.failed:
+        return "red"
+    return "yellow" if outcome.status == "deployed" else "green"

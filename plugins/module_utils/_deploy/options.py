@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: the variables of the role deploy, as what they mean.
+
+Ansible checks a role's variables by its argument spec and leaves them as they are: the ``false`` of
+``-e``, of an INI inventory or of a survey is a text, and a text is true. Here they become values.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+
+Options = dict[str, t.Any]
+
+_PREFIX = "deploy_"
+# The least that a number may be: a trial of no seconds would be no trial.
+_LEAST = {
+    "confirm_timeout": 1,
+    "check_timeout": 1,
+    "activation_timeout": 1,
+    "reboot_timeout": 1,
+    "confirm_port": 1,
+    "keep": 1,
+    "bwlimit": 0,
+}
+
+
+def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
+    """Return all options of the role, without the prefix of their names, with their types.
+
+    :param spec: the ``options`` of the role's argument spec
+    :param given: the variables that there are; an empty text means that nobody has said anything
+    :raises ClosureError: values that do not fit, all of them
+    """
+    said = {name: value for name, value in given.items() if value is not None and value != ""}
+    checked = ArgumentSpecValidator(spec).validate(said)
+    if checked.error_messages:
+        raise ClosureError(_refusal(checked.error_messages))
+    found = checked.validated_parameters
+    options = {name.removeprefix(_PREFIX): found.get(name) for name in spec}
+    if problems := [*_too_small(options), *_contradictions(options)]:
+        raise ClosureError(_refusal(problems))
+    return options
+
+
+def steps(options: Options, tried: list[str]) -> list[str]:
+    """Return the files of tasks for a host that gets another system, in their order.
+
+    :param tried: those for a system that runs on trial
+    """
+    if options["stop_after"] == "build":
+        return []
+    if options["stop_after"] == "copy":
+        return ["copy.yml"]
+    keep = ["keep.yml"] if options["keep"] else []
+    together = ["together.yml"] if options["rollback_scope"] == "batch" else []
+    return ["copy.yml", *_way(options, tried), *together, *keep]
+
+
+def _way(options: Options, tried: list[str]) -> list[str]:
+    """Return how a host comes to run the system that it has."""
+    if options["action"] == "boot":
+        return ["plain.yml"]  # nothing of the system runs that could be tried
+    if options["action"] == "reboot" or options["reboot"] == "always":
+        return [*([] if options["confirm"] else ["record.yml"]), "reboot.yml", *tried]
+    if not options["confirm"]:
+        return ["plain.yml"]
+    return ["auto.yml"] if options["action"] == "auto" else ["trial.yml", *tried]
+
+
+def check_play(options: Options, strategy: str, run_once: bool) -> None:
+    """Refuse a play that cannot keep what the options promise.
+
+    :raises ClosureError: what is wrong with it
+    """
+    if run_once:
+        raise ClosureError(
+            "run_once would deploy one host and say of all that they are deployed. Take it away "
+            "from the play, block or role, and use --limit for one host. "
+            "No host was changed."
+        )
+    scope = options["rollback_scope"]
+    if scope != "host" and strategy.endswith(("free", "host_pinned")):
+        raise ClosureError(
+            f"deploy_rollback_scope: {scope} needs the strategy linear, and this play has "
+            f"{strategy}: its hosts do not wait for each other, so that one is done before another "
+            "fails. Set strategy: linear, or deploy_rollback_scope: host. No host was changed."
+        )
+
+
+def _too_small(options: Options) -> t.Iterator[str]:
+    for name, least in _LEAST.items():
+        value = options[name]
+        if value is not None and value < least:
+            yield f"{_PREFIX}{name} has to be at least {least}, and is {value}"
+
+
+def _contradictions(options: Options) -> t.Iterator[str]:
+    action, reboot = options["action"], options["reboot"]
+    if reboot != "never" and action in ("boot", "test"):
+        yield f"deploy_reboot: {reboot} and deploy_action: {action} contradict each other"
+    if options["path"] and options["stop_after"] == "build":
+        yield "deploy_path is built already, so deploy_stop_after: build leaves nothing to do"
+
+
+def _refusal(problems: t.Iterable[str]) -> str:
+    return f"{'. '.join(problems)}. No host was changed."

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: what became of a host in a deployment, as data and as a line.
+
+A host was deployed when its own results say so. That nothing failed would not do: a task may have
+been skipped (``--step``), or the host may have left the play.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+import typing as t
+
+Vars = t.Mapping[str, t.Any]
+
+_COLUMNS = 80
+_VERBS = {"boot": "will boot", "test": "tests", "auto": "switched", "reboot": "rebooted"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a host.
+
+    :param status: unchanged, built, copied, deployed, failed, unreachable or left
+    :param what: that in words: switched 41 -> 42
+    :param why: why it was not deployed, and where the host is now
+    :param units: how many units were started and so on
+    """
+
+    host: str
+    status: str
+    what: str
+    why: str = ""
+    units: dict[str, int] = dataclasses.field(default_factory=dict)
+    seconds: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the host did not get what it was to get."""
+        return self.status in ("failed", "unreachable")
+
+
+def outcome_of(host: str, variables: Vars, check: bool, now: float) -> Outcome:
+    """Return what became of a host, by the results that the role has registered.
+
+    :param now: seconds since the epoch
+    """
+    taken = _result(variables, "taken")
+    seconds = round(now - taken["started"]) if taken else 0
+    if _result(variables, "host").get("unreachable"):
+        return Outcome(host, "unreachable", "unreachable", _result(variables, "host")["msg"])
+    if not was_deployed(variables):
+        return Outcome(host, "failed", "FAILED", _why(variables), seconds=seconds)
+    if status := _without_activation(variables, taken["options"]["stop_after"]):
+        return Outcome(host, status, f"would be {status}" if check else status, seconds=seconds)
+    switch = _activation(variables)
+    report = switch.get("report") or switch.get("plan") or {}
+    kinds = ("started", "stopped", "restarted", "reloaded")
+    units = {kind: len(_units(report, kind)) for kind in kinds}
+    return Outcome(
+        host,
+        "deployed",
+        _what(variables, check),
+        units={kind: number for kind, number in units.items() if number},
+        seconds=seconds,
+    )
+
+
+def was_deployed(variables: Vars) -> bool:
+    """Whether a host got what it was to get, by what its own tasks said."""
+    taken, build = _result(variables, "taken"), _result(variables, "build")
+    if not taken or not _succeeded(build) or _is_true(variables, "change", "failed"):
+        return False
+    if _is_true(variables, "change", "skipped"):
+        return True
+    if taken["options"]["stop_after"] == "copy":
+        return _succeeded(_result(variables, "copy"))
+    return any(_is_of(result, build["path"]) for result in _last(variables))
+
+
+def line(outcome: Outcome, width: int) -> str:
+    """Return the line of a host, of 80 columns; what takes more goes on below it.
+
+    :param width: of the longest host's name
+    """
+    start = f"{outcome.host:<{width}}  "
+    if outcome.why:
+        rest = " ".join(f"{outcome.what}  {outcome.why}".split(" "))
+        return textwrap.fill(
+            rest,
+            _COLUMNS,
+            initial_indent=start,
+            subsequent_indent=" " * len(start),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    if outcome.status == "unchanged":
+        return f"{start}{outcome.what}"
+    units = ", ".join(f"{number} {kind}" for kind, number in outcome.units.items())
+    return f"{start}{outcome.what:<20}  {units:<36} {outcome.seconds:>4} s"
+
+
+def sentence(outcome: Outcome) -> str:
+    """Return the message of a host's result."""
+    if outcome.status == "unreachable":
+        return f"{outcome.host} was not deployed: {outcome.why}"
+    return f"{outcome.host}: {outcome.why or outcome.what}"
+
+
+def _last(variables: Vars) -> t.Iterator[Vars]:
+    """Return the results of which each would be the last of a deployment."""
+    yield _result(variables, "done")
+    switch = _result(variables, "switch")
+    # With auto, a system that waits for a reboot is not confirmed.
+    if "boot" in (switch.get("actions") or ()):
+        yield switch
+
+
+def _is_of(result: Vars, path: str) -> bool:
+    return _succeeded(result) and result.get("path") == path
+
+
+def _without_activation(variables: Vars, stop_after: str | None) -> str:
+    if stop_after == "build":
+        return "built"
+    if _is_true(variables, "change", "skipped"):
+        return "unchanged"
+    return "copied" if stop_after == "copy" else ""
+
+
+def _what(variables: Vars, check: bool) -> str:
+    taken, switch = _result(variables, "taken"), _activation(variables)
+    action = taken["options"]["action"]
+    rebooted = _result(variables, "reboot").get("changed")
+    verb = _VERBS["reboot"] if rebooted else _VERBS.get(action, "switched")
+    if check:
+        return f"would {'reboot' if rebooted else action}"
+    if action == "auto" and "boot" in (switch.get("actions") or ()):
+        verb = _VERBS["boot"]
+    old, new = _generation_before(variables), _generation_after(variables)
+    if action == "test":
+        return f"{verb} beside {old}" if old else verb
+    return f"{verb} {old or 'none'} -> {new}" if new else verb
+
+
+def _activation(variables: Vars) -> dict[str, t.Any]:
+    return _result(variables, "switch") or _result(variables, "done")
+
+
+def _generation_before(variables: Vars) -> int | None:
+    facts = _result(variables, "host").get("ansible_facts", {}).get("nixos", {})
+    numbers = [entry["number"] for entry in facts.get("generations", ()) if entry["current"]]
+    return numbers[0] if numbers else None
+
+
+def _generation_after(variables: Vars) -> int | None:
+    generation = _result(variables, "done").get("generation") or {}
+    return generation.get("number")
+
+
+def _units(report: Vars, kind: str) -> t.Sequence[str]:
+    return report.get(kind) or report.get({"started": "start"}.get(kind, ""), ()) or ()
+
+
+def _why(variables: Vars) -> str:
+    failure = variables.get("__deploy_failure") or "it was not seen to take and confirm its system"
+    return f"{failure}{_way_back(variables)}"
+
+
+def _way_back(variables: Vars) -> str:
+    """Say how the host went back, in the words of what took it back; empty when nothing did."""
+    results = [_result(variables, name) for name in ("back", "old_boot")]
+    said = [it["msg"] for it in results if it.get("msg") and not it.get("skipped")]
+    return f" ({'. '.join(said)})" if said else ""
+
+
+def _result(variables: Vars, name: str) -> dict[str, t.Any]:
+    return t.cast(dict[str, t.Any], variables.get(f"__deploy_{name}") or {})
+
+
+def _succeeded(result: Vars) -> bool:
+    return bool(result) and not any(
+        result.get(word) for word in ("failed", "unreachable", "skipped")
+    )
+
+
+def _is_true(variables: Vars, name: str, word: str) -> bool:
+    return bool(_result(variables, name).get(word))

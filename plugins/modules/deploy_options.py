@@ -1,0 +1,94 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: deploy_options
+short_description: Take the variables of the role deploy
+version_added: 0.1.0
+description:
+  - The first task of the role P(closure.nixos.deploy#role). It converts the role's variables once,
+    because C(-e), INI inventories and surveys give texts, and refuses what is wrong before a host is
+    touched.
+  - It reads the files of O(closure.nixos.deploy#role:main:deploy_checks) as Ansible will read them, so
+    that a mistake in one is found before a system is on trial.
+  - It has no options of its own. Outside of the role there is no use for it.
+author:
+  - closure.nixos contributors (@closure-nixos)
+extends_documentation_fragment:
+  - closure.nixos._attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+  connection:
+    support: none
+    details:
+      - Asks nothing of the host.
+seealso:
+  - module: closure.nixos.deploy_outcome
+"""
+
+EXAMPLES = r"""
+---
+- name: Take the options
+  closure.nixos.deploy_options:
+  register: __deploy_taken
+"""
+
+RETURN = r"""
+---
+options:
+  description:
+    - The role's variables with their types, by their names without C(deploy_).
+    - In C(checks) are whole paths.
+  returned: success
+  type: dict
+  sample: {"confirm": true, "confirm_timeout": 60}
+steps:
+  description: The files of tasks for a host that gets another system, in their order.
+  returned: success
+  type: list
+  elements: str
+  sample: [copy.yml, trial.yml, /home/me/infra/health.yml, confirm.yml]
+tried:
+  description: Those of RV(steps) for a system that runs on trial.
+  returned: success
+  type: list
+  elements: str
+  sample: [/home/me/infra/health.yml, confirm.yml]
+batch:
+  description: The hosts that are deployed together, as C(serial) says.
+  returned: success
+  type: list
+  elements: str
+  sample: [web1, web2]
+started:
+  description: When the deployment of the host began, in seconds since 1970.
+  returned: success
+  type: float
+  sample: 1764216000.5
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_OPTIONS
+
+
+def main() -> None:
+    """Say that the action plugin is missing: it does the work."""
+    module = AnsibleModule(**DEPLOY_OPTIONS, supports_check_mode=True)
+    module.fail_json(
+        msg="closure.nixos.deploy_options runs on the controller, and its action plugin was not "
+        "found there. Install the whole collection closure.nixos and call the module by this name."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -15,11 +15,17 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     check_play,
     read_options,
     steps,
+    with_reboot,
+    without_reboot,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_OPTIONS
-from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.task_files import (
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
+    check_store_path,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.files import (
     find,
     require_tasks,
+    tree_of,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
@@ -35,6 +41,11 @@ class ActionModule(ClosureAction):
         options = self._options()
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
+        if options["path"]:
+            check_store_path(options["path"])
+        if options["archive"]:
+            options["archive"] = find(options["archive"], "deploy_path", self.task_vars)
+        options["source"] = options["source"] or self._tree(args["code"])
         checks = [find(name, "deploy_checks", self.task_vars) for name in options["checks"]]
         for path in checks:
             require_tasks(self, path, "deploy_checks")
@@ -45,9 +56,17 @@ class ActionModule(ClosureAction):
             "options": options | {"checks": checks},
             "steps": steps(options, tried),
             "tried": tried,
+            "with_reboot": with_reboot(options, tried),
+            "without_reboot": without_reboot(options, tried),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
         }
+
+    def _tree(self, code: str | None) -> str | None:
+        """Return what to bring to another build host; a flake from elsewhere needs nothing."""
+        path = (code or "").partition("#")[0]
+        local = path.startswith((".", "/", "~")) or path.endswith(".nix")
+        return tree_of(self._loader.path_dwim(path)) if local else None
 
     def _options(self) -> Options:
         file = pathlib.Path(self.task_vars["role_path"], "meta/argument_specs.yml")

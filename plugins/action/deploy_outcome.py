@@ -10,6 +10,7 @@ import dataclasses
 import time
 import typing as t
 
+from ansible import constants as C
 from ansible.utils.display import Display
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
     Outcome,
@@ -31,7 +32,17 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the outcome of this host, or whether others have failed."""
-        return self._others(args["hosts"]) if args["hosts"] else self._own()
+        if args["hosts"]:
+            return self._others(args["hosts"])
+        name, own = self.task_vars["inventory_hostname"], self.task_vars
+        if args["why"]:
+            failure = {"why": args["why"], "started": own["__deploy_taken"]["started"]}
+            own = {**own, "__deploy_failure": failure}
+            return failure | _stats(outcome_of(name, own, self.check, time.time()))
+        found = outcome_of(name, own, self.check, time.time())
+        self._show(found)
+        result = {"changed": False, "failed": found.failed, "msg": sentence(found)}
+        return result if found.failed else result | _stats(found)
 
     def _others(self, hosts: list[str]) -> dict[str, t.Any]:
         hostvars = self.task_vars["hostvars"]
@@ -43,27 +54,21 @@ class ActionModule(ClosureAction):
             else "all are deployed"
         }
 
-    def _own(self) -> dict[str, t.Any]:
-        name = self.task_vars["inventory_hostname"]
-        found = outcome_of(name, self.task_vars, self.check, time.time())
-        self._show(found)
-        data = dataclasses.asdict(found) | {"failed": found.failed}
-        return {
-            "changed": False,
-            "failed": found.failed,
-            "msg": sentence(found),
-            # As ansible.builtin.set_stats has it, for AWX and ansible-runner.
-            "ansible_stats": {
-                "data": {"closure_nixos": {name: data}},
-                "per_host": False,
-                "aggregate": True,
-            },
-        }
-
     def _show(self, outcome: Outcome) -> None:
-        if read_by_people():
+        # With the callback, the lines come together at the end.
+        if read_by_people() and "closure.nixos.summary" not in C.CALLBACKS_ENABLED:
             width = max(map(len, self.task_vars["ansible_play_hosts_all"]))
             Display().display(line(outcome, width), color=_color(outcome))
+
+
+def _stats(outcome: Outcome) -> dict[str, t.Any]:
+    """Return an outcome as ansible.builtin.set_stats has it, for AWX and ansible-runner.
+
+    Ansible takes no stats from a task that fails.
+    """
+    data = {outcome.host: dataclasses.asdict(outcome) | {"failed": outcome.failed}}
+    stats = {"data": {"closure_nixos": data}, "per_host": False, "aggregate": True}
+    return {"changed": False, "ansible_stats": stats}
 
 
 def _color(outcome: Outcome) -> str:

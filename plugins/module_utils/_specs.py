@@ -231,6 +231,9 @@ SECRET: Spec = {
     "required_one_of": [("content", "content_base64", "file", "command")],
 }
 # The role's own argument spec says what it takes.
-DEPLOY_OPTIONS: Spec = {"argument_spec": {}}
+DEPLOY_OPTIONS: Spec = {"argument_spec": {"code": {"type": "str"}}}
 
-DEPLOY_OUTCOME: Spec = {"argument_spec": {"hosts": {"type": "list", "elements": "str"}}}
+DEPLOY_OUTCOME: Spec = {
+    "argument_spec": {"hosts": {"type": "list", "elements": "str"}, "why": {"type": "str"}},
+    "mutually_exclusive": [("hosts", "why")],
+}

@@ -12,11 +12,11 @@ short_description: Take the variables of the role deploy
 version_added: 0.1.0
 description:
   - The first task of the role P(closure.nixos.deploy#role). It converts the role's variables once,
-    because C(-e), INI inventories and surveys give texts, and refuses what is wrong before a host is
-    touched.
-  - It reads the files of O(closure.nixos.deploy#role:main:deploy_checks) as Ansible will read them, so
-    that a mistake in one is found before a system is on trial.
-  - It has no options of its own. Outside of the role there is no use for it.
+    because C(-e), INI inventories and surveys give texts, and refuses what is wrong before a host
+    is touched.
+  - It reads the files of O(closure.nixos.deploy#role:main:deploy_checks) as Ansible will read them,
+    so that a mistake in one is found before a system is on trial.
+  - Outside of the role there is no use for it.
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:
@@ -32,6 +32,11 @@ attributes:
     support: none
     details:
       - Asks nothing of the host.
+options:
+  code:
+    description:
+      - The file or flake that holds the systems, to find out what to bring to a build host.
+    type: str
 seealso:
   - module: closure.nixos.deploy_outcome
 """
@@ -58,6 +63,18 @@ steps:
   type: list
   elements: str
   sample: [copy.yml, trial.yml, /home/me/infra/health.yml, confirm.yml]
+with_reboot:
+  description: Those of a host that is rebooted.
+  returned: success
+  type: list
+  elements: str
+  sample: [reboot.yml, /home/me/infra/health.yml, confirm.yml]
+without_reboot:
+  description: Those of a host that is not.
+  returned: success
+  type: list
+  elements: str
+  sample: [trial.yml, /home/me/infra/health.yml, confirm.yml]
 tried:
   description: Those of RV(steps) for a system that runs on trial.
   returned: success

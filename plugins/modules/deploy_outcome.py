@@ -11,9 +11,9 @@ module: deploy_outcome
 short_description: Say what became of a host that the role deploy has deployed
 version_added: 0.1.0
 description:
-  - The last task of the role P(closure.nixos.deploy#role). It shows one line for the host, and fails
-    for a host that was not deployed. It asks nothing of the host, and goes by the results that the
-    role has registered.
+  - The last task of the role P(closure.nixos.deploy#role). It shows one line for the host, and
+    fails for a host that was not deployed. It asks nothing of the host, and goes by the results
+    that the role has registered.
   - The same as data is in the custom stats of the run, as M(ansible.builtin.set_stats) makes them,
     under C(closure_nixos) by host.
 author:
@@ -38,6 +38,10 @@ options:
       - Without it, the task is about its own host.
     type: list
     elements: str
+  why:
+    description:
+      - Keep that the host was not deployed, for this reason, and show nothing yet.
+    type: str
 seealso:
   - module: closure.nixos.deploy_options
 """
@@ -53,15 +57,15 @@ RETURN = r"""
 ansible_stats:
   description:
     - What became of the host, in C(data.closure_nixos) by its name.
-  returned: without O(hosts)
+  returned: without O(hosts), and not by a task that fails
   type: dict
   contains:
     data:
       description: >-
         In C(closure_nixos), by host: C(status), which is V(unchanged), V(built), V(copied),
-        V(deployed), V(failed) or V(unreachable); C(failed), whether the host did not get its system;
-        C(what), the same for people, with the generations; C(why) it failed, and where the host is
-        now; C(units), how many were started, stopped, restarted and reloaded; C(seconds).
+        V(deployed), V(failed) or V(unreachable); C(failed), whether the host did not get its
+        system; C(what), the same for people, with the generations; C(why) it failed, and where the
+        host is now; C(units), how many were started, stopped, restarted and reloaded; C(seconds).
       returned: always
       type: dict
       sample: {"closure_nixos": {"web1": {"status": "deployed", "what": "switched 41 -> 42"}}}
@@ -75,6 +79,16 @@ ansible_stats:
       returned: always
       type: bool
       sample: true
+why:
+  description: Why the host was not deployed.
+  returned: with O(why)
+  type: str
+  sample: "Check the health: HTTP 502"
+started:
+  description: When this deployment of the host began, in seconds since 1970.
+  returned: with O(why)
+  type: float
+  sample: 1764216000.5
 not_deployed:
   description: Those of O(hosts) that were not deployed.
   returned: with O(hosts)
@@ -83,7 +97,7 @@ not_deployed:
   sample: [web3]
 msg:
   description: What happened, or why the host was not deployed.
-  returned: always
+  returned: without O(why)
   type: str
   sample: "web1: switched 41 -> 42"
 """

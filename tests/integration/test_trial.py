@@ -47,7 +47,9 @@ def test_a_failed_check_takes_its_host_back(
     assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
     message = played.result("node2", FAILED)["msg"]
     reason = "node2: Require that the application answers: the application is sick"
-    assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-node2-", message), message
+    assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-node2-", message), (
+        message
+    )
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]
     again = deploy(play, file)
     assert again.rc == 0

@@ -33,6 +33,8 @@ _LEAST = {
 def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     """Return all options of the role, without the prefix of their names, with their types.
 
+    ``deploy_path`` is either ``path``, of a store, or ``archive``.
+
     :param spec: the ``options`` of the role's argument spec
     :param given: the variables that there are; an empty text means that nobody has said anything
     :raises ClosureError: values that do not fit, all of them
@@ -42,7 +44,9 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     if checked.error_messages:
         raise ClosureError(_refusal(checked.error_messages))
     found = checked.validated_parameters
-    options = {name.removeprefix(_PREFIX): found.get(name) for name in spec}
+    options = {name.removeprefix(_PREFIX): found.get(name) for name in spec} | {"archive": None}
+    if options["path"] and not options["path"].startswith("/nix/store/"):
+        options |= {"path": None, "archive": options["path"]}
     if problems := [*_too_small(options), *_contradictions(options)]:
         raise ClosureError(_refusal(problems))
     return options
@@ -51,7 +55,7 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
 def steps(options: Options, tried: list[str]) -> list[str]:
     """Return the files of tasks for a host that gets another system, in their order.
 
-    :param tried: those for a system that runs on trial
+    :param tried: those for a system that runs and is to be looked at
     """
     if options["stop_after"] == "build":
         return []
@@ -62,15 +66,25 @@ def steps(options: Options, tried: list[str]) -> list[str]:
     return ["copy.yml", *_way(options, tried), *together, *keep]
 
 
-def _way(options: Options, tried: list[str]) -> list[str]:
-    """Return how a host comes to run the system that it has."""
-    if options["action"] == "boot":
-        return ["plain.yml"]  # nothing of the system runs that could be tried
-    if options["action"] == "reboot" or options["reboot"] == "always":
-        return [*([] if options["confirm"] else ["record.yml"]), "reboot.yml", *tried]
-    if not options["confirm"]:
+def with_reboot(options: Options, tried: list[str]) -> list[str]:
+    """Return how a host comes to run a system by a reboot."""
+    return [*([] if options["confirm"] else ["record.yml"]), "reboot.yml", *tried]
+
+
+def without_reboot(options: Options, tried: list[str]) -> list[str]:
+    """Return how a host comes to run, or boot later, a system that it has."""
+    # With boot, nothing of the system runs that could be tried.
+    if options["action"] == "boot" or not options["confirm"]:
         return ["plain.yml"]
     return ["auto.yml"] if options["action"] == "auto" else ["trial.yml", *tried]
+
+
+def _way(options: Options, tried: list[str]) -> list[str]:
+    if options["action"] == "reboot" or options["reboot"] == "always":
+        return with_reboot(options, tried)
+    if options["reboot"] == "required":
+        return ["required.yml"]
+    return without_reboot(options, tried)
 
 
 def check_play(options: Options, strategy: str, run_once: bool) -> None:
@@ -104,7 +118,8 @@ def _contradictions(options: Options) -> t.Iterator[str]:
     action, reboot = options["action"], options["reboot"]
     if reboot != "never" and action in ("boot", "test"):
         yield f"deploy_reboot: {reboot} and deploy_action: {action} contradict each other"
-    if options["path"] and options["stop_after"] == "build":
+    given = options["path"] or options["archive"]
+    if given and options["stop_after"] == "build":
         yield "deploy_path is built already, so deploy_stop_after: build leaves nothing to do"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+import time
 import typing as t
 
 Vars = t.Mapping[str, t.Any]
@@ -71,14 +72,14 @@ def outcome_of(host: str, variables: Vars, check: bool, now: float) -> Outcome:
 
 def was_deployed(variables: Vars) -> bool:
     """Whether a host got what it was to get, by what its own tasks said."""
-    taken, build = _result(variables, "taken"), _result(variables, "build")
-    if not taken or not _succeeded(build) or _is_true(variables, "change", "failed"):
+    taken = _result(variables, "taken")
+    if not taken or _failure(variables) or not (path := _path(variables)):
         return False
     if _is_true(variables, "change", "skipped"):
         return True
     if taken["options"]["stop_after"] == "copy":
         return _succeeded(_result(variables, "copy"))
-    return any(_is_of(result, build["path"]) for result in _last(variables))
+    return any(_is_of(result, path) for result in _last(variables))
 
 
 def line(outcome: Outcome, width: int) -> str:
@@ -110,6 +111,15 @@ def sentence(outcome: Outcome) -> str:
     return f"{outcome.host}: {outcome.why or outcome.what}"
 
 
+def _path(variables: Vars) -> str | None:
+    """Return the system that a host is to get, if that is known."""
+    options = _result(variables, "taken")["options"]
+    if options["path"]:
+        return str(options["path"])
+    result = _result(variables, "copy" if options["archive"] else "build")
+    return result.get("path") if _succeeded(result) else None
+
+
 def _last(variables: Vars) -> t.Iterator[Vars]:
     """Return the results of which each would be the last of a deployment."""
     yield _result(variables, "done")
@@ -121,6 +131,15 @@ def _last(variables: Vars) -> t.Iterator[Vars]:
 
 def _is_of(result: Vars, path: str) -> bool:
     return _succeeded(result) and result.get("path") == path
+
+
+def on_trial_until(moment: float) -> str:
+    """Say what happens to a host whose trial nobody attends any more."""
+    at = time.strftime("%H:%M:%S", time.localtime(moment))
+    return (
+        f"it rolls back by itself at about {at}. To end it now: "
+        "ansible-playbook closure.nixos.rollback --limit HOST"
+    )
 
 
 def _without_activation(variables: Vars, stop_after: str | None) -> str:
@@ -166,8 +185,24 @@ def _units(report: Vars, kind: str) -> t.Sequence[str]:
 
 
 def _why(variables: Vars) -> str:
-    failure = variables.get("__deploy_failure") or "it was not seen to take and confirm its system"
-    return f"{failure}{_way_back(variables)}"
+    why = _failure(variables) or _unseen(variables)
+    return f"{why}{_way_back(variables)}"
+
+
+def _failure(variables: Vars) -> str | None:
+    """Return why this deployment of the host failed; an earlier one in the same run is over."""
+    kept, taken = _result(variables, "failure"), _result(variables, "taken")
+    return kept.get("why") if kept.get("started") == taken.get("started") else None
+
+
+def _unseen(variables: Vars) -> str:
+    """Say why a host is not where it should be though nothing has failed, as after ``--step``."""
+    if not _result(variables, "switch").get("unconfirmed"):
+        return "a task was skipped, so that it did not get its system"
+    return (
+        "its system is on trial, and nobody has confirmed it: it rolls back by itself when the "
+        "time for its checks is over"
+    )
 
 
 def _way_back(variables: Vars) -> str:

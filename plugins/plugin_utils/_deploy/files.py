@@ -2,11 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to the collection: files of tasks that people hand to a role, read before they are needed.
-
-A file with a mistake in it would end the whole run at the moment that a host has its new system on
-trial. So Ansible loads it here as it will then, with the same words, before a host is touched.
-"""
+"""Private to the collection: files on the controller that people hand to the role deploy."""
 
 from __future__ import annotations
 
@@ -43,8 +39,24 @@ def find(name: str, option: str, task_vars: dict[str, t.Any]) -> str:
     raise ClosureError(f"{option} names {name}, and there is no {looked}. No host was changed.")
 
 
+def tree_of(code: str) -> str | None:
+    """Return the Git tree that Nix code is in, or its directory; None for what is not here.
+
+    :param code: an absolute path, of a file or of the directory of a flake
+    """
+    path = pathlib.Path(code)
+    if not path.exists():
+        return None
+    directory = path if path.is_dir() else path.parent
+    trees = (it for it in (directory, *directory.parents) if (it / ".git").exists())
+    return str(next(trees, directory))
+
+
 def require_tasks(action: ActionBase, path: str, option: str) -> None:
     """Refuse a file that Ansible would not run to its end.
+
+    It would end the whole run at the moment that a host has its new system on trial. So Ansible
+    loads it here as it will then, before a host is touched.
 
     :raises ClosureError: it does not load, or takes the host out of the play
     """
@@ -57,8 +69,8 @@ def require_tasks(action: ActionBase, path: str, option: str) -> None:
     for task in _walk(tasks):
         if task._get_meta() in _LEAVES:
             raise ClosureError(
-                f"{option} names {path}, which has meta: {task._get_meta()}: the host would leave the "
-                "play with its new system neither confirmed nor rolled back. Use a condition "
+                f"{option} names {path}, which has meta: {task._get_meta()}: the host would "
+                "leave the play with its system neither confirmed nor rolled back. Use a condition "
                 "(when) instead. No host was changed."
             )
 

@@ -1,0 +1,235 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever fails in the role, and where: the host ends whole, and the first cause is told."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import typing as t
+
+import pytest
+import yaml
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, until
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    HOSTS,
+    Task,
+    booted_next,
+    is_at,
+    write_systems,
+)
+from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, FAILED, at, options
+from ansible_collections.closure.nixos.tests.integration.test_deploy import BUILD, role
+
+ROOT = pathlib.Path(__file__).parents[2]
+STATIC = {"ansible.builtin.import_tasks"}
+NOBODY = "nobody_has_said_this"
+CHECK = "Ask the application"
+SICK = [{"name": CHECK, "ansible.builtin.fail": {"msg": "it is sick"}, "when": "sick | bool"}]
+
+
+def fails(task: Task) -> Task:
+    """A task that cannot begin, where `fails_at` names it: one of its templates is wrong."""
+    here = f"fails_at[inventory_hostname] == {json.dumps(task['name'])}"
+    if "ansible.builtin.include_tasks" in task:
+        return task | {"when": f"{NOBODY} if {here} else true"}
+    action = next(key for key in task if key.startswith(("closure.nixos.", "ansible.builtin.")))
+    broken = f"{{{{ {NOBODY} if {here} else omit }}}}"
+    return task | {action: (task[action] or {}) | {"injected": broken}}
+
+
+def mutate(tasks: list[Task]) -> list[Task]:
+    """The tasks of a file, each of which can be made to fail."""
+    return [
+        {key: mutate(it[key]) if key in ("block", "rescue") else it[key] for key in it}
+        if "block" in it
+        else it
+        if STATIC & it.keys()
+        else fails(it)
+        for it in tasks
+    ]
+
+
+@pytest.fixture(scope="module")
+def broken_role(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The collection with a role of which each task can be made to fail, as an environment."""
+    place = tmp_path_factory.mktemp("broken")
+    collection = place / "ansible_collections/closure/nixos"
+    collection.mkdir(parents=True)
+    for entry in ROOT.iterdir():
+        if entry.name != "roles":
+            (collection / entry.name).symlink_to(entry)
+    shutil.copytree(ROOT / "roles", collection / "roles")
+    for file in (collection / "roles/deploy/tasks").glob("*.yml"):
+        file.write_text(json.dumps(mutate(yaml.safe_load(file.read_text()))))
+    return {"ANSIBLE_COLLECTIONS_PATH": str(place)}
+
+
+# By case: where each host fails, which hosts' checks fail, and other variables.
+CASES: dict[str, tuple[tuple[str, str, str], tuple[str, ...], dict[str, t.Any]]] = {
+    "before": (
+        (
+            "Look at the host",
+            "Evaluate and build the systems of all hosts",
+            "Bring the system to the host",
+        ),
+        (),
+        {},
+    ),
+    "trial": (
+        (
+            "Copy what the host does not have",
+            "Activate the system on trial",
+            "Confirm the system",
+        ),
+        (),
+        {},
+    ),
+    # The guard ends a trial that nobody ends.
+    "way back": (("Roll back", "Remember why", ""), HOSTS, {"deploy_check_timeout": "10"}),
+    "reboot": (
+        ("Have the host boot the system", "Reboot", "Boot the old system"),
+        ("node3",),
+        {"deploy_action": "reboot"},
+    ),
+    "plain": (
+        (
+            "Record the system in the profile",
+            "Activate the system",
+            "Copy what the host does not have",
+        ),
+        (),
+        {"deploy_confirm": "false"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_failure_leaves_a_whole_host_and_is_told(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, broken_role: dict[str, str], case: str
+) -> None:
+    places, sick, variables = CASES[case]
+    first = play(DEPLOY, *options(write_systems(tmp_path)))
+    assert first.rc == 0, first.text
+    old = at(fleet)
+    (tmp_path / "check.yml").write_text(json.dumps(SICK))
+    variables = {
+        "deploy_checks": str(tmp_path / "check.yml"),
+        "sick": f"{{{{ inventory_hostname in {sick} }}}}",
+        "fails_at": dict(zip(HOSTS, places, strict=True)),
+    } | variables
+    played = play(DEPLOY, *options(write_systems(tmp_path), **variables), env=broken_role)
+    assert [played.stats[host]["failed"] for host in HOSTS] == [1, 1, 1], played.text
+    for host, place in zip(HOSTS, places, strict=True):
+        cause = f"{CHECK}: it is sick" if host in sick else f"{place}: "
+        message = played.result(host, FAILED)["msg"]
+        assert message.startswith(f"{host}: {cause}"), message
+        assert (NOBODY in message) == (place not in ("", "Remember why")), message
+    if case in ("reboot", "plain"):
+        # A system that was activated without a trial, or booted once, stays where it could not be
+        # undone; what boots is a whole system all the same.
+        assert {host: booted_next(fleet, host) for host in HOSTS} == old
+    else:
+        until(lambda: all(is_at(fleet, host, old[host]) for host in HOSTS), 60)
+
+
+ONE_IS_SICK = SICK[0] | {"when": "inventory_hostname == 'node2'"}
+FLUSH = {"name": "Flush", "ansible.builtin.meta": "flush_handlers"}
+TELL = {
+    "name": "Tell",
+    "ansible.builtin.debug": {"msg": "checked"},
+    "changed_when": "inventory_hostname == 'node2'",
+    "notify": CHECK,
+}
+HANDLER = {"name": CHECK, "ansible.builtin.fail": {"msg": "it is sick"}}
+ALL, OTHERS, NONE = set(HOSTS), {"node1", "node3"}, set[str]()
+
+# By case: keywords of the play, its check, and the hosts that get the new system.
+PLAYS: dict[str, tuple[dict[str, t.Any], list[Task], set[str]]] = {
+    "any_errors_fatal": ({"any_errors_fatal": True}, [ONE_IS_SICK], OTHERS),
+    "max_fail_percentage": (
+        {"serial": [2, 1], "max_fail_percentage": 0},
+        [ONE_IS_SICK],
+        {"node1"},
+    ),
+    "free": ({"strategy": "free"}, [ONE_IS_SICK], OTHERS),
+    "host_pinned": ({"strategy": "host_pinned", "serial": 2}, [ONE_IS_SICK], OTHERS),
+    # The check of one counts for all.
+    "run_once": ({}, [SICK[0] | {"when": "true", "run_once": True}], NONE),
+    "handlers": ({"handlers": [HANDLER]}, [TELL, FLUSH], OTHERS),
+}
+
+
+@pytest.mark.parametrize("case", PLAYS)
+def test_each_host_ends_confirmed_or_rolled_back_at_once(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, case: str
+) -> None:
+    keywords, check, expected = PLAYS[case]
+    old = at(fleet)
+    (tmp_path / "check.yml").write_text(json.dumps(check))
+    words = options(write_systems(tmp_path), deploy_checks=str(tmp_path / "check.yml"))
+    played = play(role(**keywords), *words)
+    assert played.rc != 0
+    assert {host for host, system in at(fleet).items() if system != old[host]} == expected
+    for host in ALL - expected:
+        assert played.result(host, FAILED)["failed"] or not played.results(host, BUILD)
+        assert "Traceback" not in played.text and "undefined" not in played.text
+
+
+# By host of an INI inventory, where all values are texts: what is wrong, and what is said of it.
+WRONG = {
+    "absent": ("deploy_checks=absent.yml", "deploy_checks names absent.yml, and there is no"),
+    "module": ("deploy_checks=module.yml", "module.yml, which Ansible does not load"),
+    "yaml": ("deploy_checks=yaml.yml", "yaml.yml, which Ansible does not load"),
+    "dict": ("deploy_checks=leaves.yml,dict.yml", "leaves.yml, which has meta: end_host"),
+    "list": ("deploy_checks=dict.yml", "dict.yml, which Ansible does not load"),
+    "word": ("deploy_confirm_timeout=soon", "deploy_confirm_timeout"),
+    "none": ("deploy_confirm_timeout=0", "deploy_confirm_timeout has to be at least 1, and is 0"),
+    "choice": ("deploy_rollback_scope=all", "deploy_rollback_scope"),
+    "maybe": ("deploy_confirm=perhaps", "deploy_confirm"),
+}
+FILES = {
+    "module.yml": "- name: Check\n  nobody.nothing.nowhere:\n",
+    "yaml.yml": "- name: [\n",
+    "dict.yml": "name: Check\n",
+    "leaves.yml": "- block:\n    - ansible.builtin.meta: end_host\n",
+}
+
+
+def test_what_is_wrong_is_refused_before_a_host_is_asked(
+    play: Play, tmp_path: pathlib.Path
+) -> None:
+    """The hosts do not exist, so that asking one would fail otherwise."""
+    lines = ["[wrong]", *(f"{host} {variable}" for host, (variable, _words) in WRONG.items())]
+    (tmp_path / "hosts.ini").write_text("\n".join([*lines, ""]))
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "site.yml").write_text(role(hosts="wrong"))
+    played = play(tmp_path / "site.yml", "-i", str(tmp_path / "hosts.ini"), "--check")
+    for host, (_variable, words) in WRONG.items():
+        said = played.results(host)[-1]
+        assert said["failed"] and words in said["msg"], said
+        assert not played.results(host, "Look at the host")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"run_once": True}, "run_once would deploy one host"),
+        ({"strategy": "free"}, "deploy_rollback_scope: batch needs the strategy linear"),
+    ],
+    ids=str,
+)
+def test_a_play_that_cannot_keep_a_promise_is_refused(
+    play: Play, keywords: dict[str, t.Any], words: str
+) -> None:
+    played = play(role(**keywords), "--check", "-e", "deploy_rollback_scope=batch")
+    assert played.rc != 0
+    refused = [host for host in played.stats if played.results(host)]
+    assert refused
+    for host in refused:
+        assert words in played.results(host)[-1]["msg"], played.text
+        assert not played.results(host, "Look at the host")

@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The variables of the role deploy, as texts and as values, and what is refused."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+import yaml
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
+    check_play,
+    read_options,
+    steps,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+
+ROLE = pathlib.Path(__file__).parents[2] / "roles/deploy"
+SPEC: dict[str, dict[str, t.Any]] = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())[
+    "argument_specs"
+]["main"]["options"]
+DEFAULTS: dict[str, t.Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+TRIED = ["/infra/health.yml", "confirm.yml"]
+
+
+def options(**given: object) -> dict[str, t.Any]:
+    return read_options(SPEC, DEFAULTS | given)
+
+
+def values(name: str) -> list[t.Any]:
+    """Values of an option's type, all that it has or some."""
+    spec = SPEC[name]
+    if "choices" in spec:
+        return list(spec["choices"])
+    some: dict[str, list[t.Any]] = {
+        "bool": [True, False],
+        "int": [7, 90],
+        "str": ["a b"],
+        "list": [["a.yml", "b.yml"]],
+    }
+    return some[spec["type"]]
+
+
+def as_text(value: t.Any) -> str:
+    """A value as ``-e``, INI and surveys have it."""
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+CASES = [(name, value) for name in SPEC for value in values(name)]
+
+
+@pytest.mark.parametrize(("name", "value"), CASES)
+def test_a_text_is_the_value_that_it_says(name: str, value: t.Any) -> None:
+    # A path is either of a store or on the controller.
+    short = name.removeprefix("deploy_") if name != "deploy_path" else "archive"
+    assert options(**{name: as_text(value)})[short] == value
+    assert options(**{name: value})[short] == value
+
+
+@pytest.mark.parametrize("text", ["false", "no", "False", "0", "off"])
+def test_a_text_that_says_no_is_false(text: str) -> None:
+    assert options(deploy_confirm=text)["confirm"] is False
+    assert steps(options(deploy_confirm=text), TRIED) == ["copy.yml", "plain.yml"]
+
+
+@pytest.mark.parametrize("name", [name for name in SPEC if SPEC[name]["type"] != "str"])
+def test_what_is_no_value_is_refused_by_name(name: str) -> None:
+    nonsense = {"a": 1} if SPEC[name]["type"] == "list" else "perhaps"
+    with pytest.raises(ClosureError, match=rf"{name}.*No host was changed\.$"):
+        options(**{name: nonsense})
+
+
+@pytest.mark.parametrize("name", [name for name in SPEC if "choices" in SPEC[name]])
+def test_another_word_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ClosureError, match=f"{name} must be one of: .*got: perhaps"):
+        options(**{name: "perhaps"})
+
+
+@pytest.mark.parametrize(
+    "name", ["deploy_confirm_timeout", "deploy_check_timeout", "deploy_keep", "deploy_confirm_port"]
+)
+def test_a_number_that_would_undo_a_promise_is_refused(name: str) -> None:
+    with pytest.raises(ClosureError, match=f"{name} has to be at least 1, and is 0"):
+        options(**{name: "0"})
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(ClosureError, match=r"deploy_confirm_timeout.*deploy_keep"):
+        options(deploy_confirm_timeout=0, deploy_keep=0)
+
+
+def test_an_empty_text_says_nothing() -> None:
+    empty = dict.fromkeys(SPEC, "")
+    assert options(**empty) == options()
+
+
+def test_the_defaults_are_those_that_are_documented() -> None:
+    documented = {name: spec["default"] for name, spec in SPEC.items() if "default" in spec}
+    assert documented == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["copy.yml", "trial.yml", *TRIED]),
+        ({"deploy_stop_after": "build"}, []),
+        ({"deploy_stop_after": "copy"}, ["copy.yml"]),
+        ({"deploy_confirm": False}, ["copy.yml", "plain.yml"]),
+        ({"deploy_action": "boot"}, ["copy.yml", "plain.yml"]),
+        ({"deploy_action": "auto"}, ["copy.yml", "auto.yml"]),
+        ({"deploy_action": "reboot"}, ["copy.yml", "reboot.yml", *TRIED]),
+        ({"deploy_reboot": "required"}, ["copy.yml", "required.yml"]),
+        ({"deploy_reboot": "always"}, ["copy.yml", "reboot.yml", *TRIED]),
+        (
+            {"deploy_action": "reboot", "deploy_confirm": False},
+            ["copy.yml", "record.yml", "reboot.yml", *TRIED],
+        ),
+        (
+            {"deploy_rollback_scope": "batch", "deploy_keep": 5},
+            ["copy.yml", "trial.yml", *TRIED, "together.yml", "keep.yml"],
+        ),
+    ],
+)
+def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str]) -> None:
+    found = steps(options(**given), TRIED)
+    assert found == expected
+    for step in found:
+        assert step in TRIED or (ROLE / "tasks" / step).exists()
+
+
+@pytest.mark.parametrize("action", ["boot", "test"])
+def test_an_action_that_does_not_reboot_is_not_to_reboot(action: str) -> None:
+    with pytest.raises(ClosureError, match="contradict each other"):
+        options(deploy_action=action, deploy_reboot="always")
+
+
+@pytest.mark.parametrize("strategy", ["free", "host_pinned", "ansible.builtin.free"])
+def test_hosts_that_do_not_wait_cannot_roll_back_together(strategy: str) -> None:
+    check_play(options(), strategy, run_once=False)
+    with pytest.raises(ClosureError, match=f"strategy linear, and this play has {strategy}"):
+        check_play(options(deploy_rollback_scope="batch"), strategy, run_once=False)
+    check_play(options(deploy_rollback_scope="batch"), "linear", run_once=False)
+
+
+def test_one_host_is_not_deployed_in_the_name_of_all() -> None:
+    with pytest.raises(ClosureError, match="run_once would deploy one host"):
+        check_play(options(), "linear", run_once=True)

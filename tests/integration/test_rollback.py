@@ -33,7 +33,7 @@ from ansible_collections.closure.nixos.tests.integration.test_module_docs import
 
 # No file: ansible-playbook finds it by its name in the collection.
 ROLLBACK = pathlib.Path("closure.nixos.rollback")
-GO_BACK = "Go back"
+GO_BACK = "Roll back"
 FAILED_BEFORE = "when a command failed before the activation"
 HELLO = """{ pkgs, ... }: {
   environment.systemPackages = [ pkgs.hello ];
@@ -229,7 +229,7 @@ def test_the_playbook_names_a_host_that_it_did_not_reach(
         *("-e", "rollback_to=booted", "-e", "rollback_serial=1"),
     )
     assert played.rc != 0
-    message = played.result("node1", "Fail for a host that could not be reached")["msg"]
+    message = played.result("node1", "Require that the host was reached")["msg"]
     assert message.startswith("node1 was not seen to go back: ")
     assert is_at(fleet, "node2", fleet.exec("node2", "readlink -f /run/booted-system").strip())
     assert difference(untouched, trace(fleet, "node1")) == []

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What became of a host, by the results that the role has registered, and its line."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
+    Outcome,
+    line,
+    outcome_of,
+    sentence,
+    was_deployed,
+)
+
+OLD, NEW = (f"/nix/store/{letter * 32}-nixos-system-web1" for letter in "ab")
+TAKEN = {
+    "started": 1000.0,
+    "options": {"action": "switch", "stop_after": None, "path": None, "archive": None},
+}
+FACTS = {"generations": [{"number": 41, "current": True}, {"number": 40, "current": False}]}
+REPORT = {"restarted": ["a", "b", "c"], "reloaded": ["d"], "started": [], "stopped": []}
+DEPLOYED: dict[str, t.Any] = {
+    "__deploy_taken": TAKEN,
+    "__deploy_host": {"ansible_facts": {"nixos": FACTS}},
+    "__deploy_build": {"path": NEW},
+    "__deploy_change": {"results": []},
+    "__deploy_copy": {"path": NEW},
+    "__deploy_switch": {"path": NEW, "actions": ["test"], "report": REPORT, "unconfirmed": True},
+    "__deploy_done": {"path": NEW, "generation": {"number": 42}},
+}
+SKIPPED = {"skipped": True}
+WHY = {"why": "Check the health: HTTP 502", "started": 1000.0}
+BACK = {"msg": "rolled back to generation 41"}
+
+
+def with_options(**options: object) -> dict[str, t.Any]:
+    return {"__deploy_taken": TAKEN | {"options": TAKEN["options"] | options}}  # type: ignore[operator]
+
+
+def without(*names: str) -> dict[str, t.Any]:
+    return {key: it for key, it in DEPLOYED.items() if key.removeprefix("__deploy_") not in names}
+
+
+UNCHANGED = without("switch", "done", "copy") | {"__deploy_change": SKIPPED}
+LATER = {"__deploy_switch": {"path": NEW, "actions": ["boot"]}}
+CASES: dict[str, tuple[dict[str, t.Any], str]] = {
+    "unchanged": (UNCHANGED, "web1  unchanged"),
+    "deployed": (
+        DEPLOYED,
+        "web1  switched 41 -> 42     3 restarted, 1 reloaded                12 s",
+    ),
+    "built": (UNCHANGED | with_options(stop_after="build"), "web1  built"),
+    "copied": (
+        without("switch", "done") | with_options(stop_after="copy"),
+        "web1  copied",
+    ),
+    "a finished system": (
+        without("build") | with_options(path=NEW),
+        "web1  switched 41 -> 42",
+    ),
+    "an archive": (
+        without("build") | with_options(archive="/media/web1.tar"),
+        "web1  switched 41 -> 42",
+    ),
+    "auto that waits": (
+        without("done") | LATER | with_options(action="auto"),
+        "web1  will boot",
+    ),
+    "rebooted": (DEPLOYED | {"__deploy_reboot": {"changed": True}}, "web1  rebooted 41 -> 42"),
+    "failed": (
+        without("done") | {"__deploy_failure": WHY, "__deploy_back": BACK},
+        "web1  FAILED  Check the health: HTTP 502 (rolled back to generation 41)",
+    ),
+    "went back with others": (DEPLOYED | {"__deploy_failure": WHY}, "web1  FAILED  Check the"),
+    "an earlier failure": (
+        DEPLOYED | {"__deploy_failure": WHY | {"started": 1.0}},
+        "web1  switched 41 -> 42",
+    ),
+    "an earlier success": (
+        DEPLOYED | {"__deploy_done": {"path": OLD}, "__deploy_switch": {}},
+        "web1  FAILED  a task was skipped",
+    ),
+    "not confirmed": (without("done"), "web1  FAILED  its system is on trial, and nobody"),
+    "not built": (
+        without("copy", "switch", "done", "change")
+        | {"__deploy_build": {"failed": True, "msg": "no"}},
+        "web1  FAILED  a task was skipped",
+    ),
+    "unreachable": (
+        {"__deploy_taken": TAKEN, "__deploy_host": {"unreachable": True, "msg": "timed out"}},
+        "web1  unreachable  timed out",
+    ),
+    "refused": ({}, "web1  FAILED  a task was skipped"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_outcome_and_its_line(case: str) -> None:
+    variables, expected = CASES[case]
+    outcome = outcome_of("web1", variables, check=False, now=1012.4)
+    shown = line(outcome, 4)
+    assert shown.startswith(expected), shown
+    assert all(len(it) <= 80 for it in shown.splitlines())
+    assert outcome.failed == ("FAILED" in expected or "unreachable" in expected)
+    assert was_deployed(variables) != outcome.failed
+
+
+def test_check_mode_says_would() -> None:
+    assert outcome_of("web1", DEPLOYED, check=True, now=1012).what == "would switch"
+
+
+def test_a_long_reason_goes_on_below_itself() -> None:
+    shown = line(Outcome("web1", "failed", "FAILED", "word " * 40), 6).splitlines()
+    assert len(shown) > 2
+    assert all(it.startswith(" " * 8) for it in shown[1:])
+
+
+def test_a_sentence_names_the_host() -> None:
+    outcome = outcome_of("web1", CASES["failed"][0], check=False, now=1012)
+    assert sentence(outcome) == ("web1: Check the health: HTTP 502 (rolled back to generation 41)")

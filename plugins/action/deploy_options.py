@@ -58,9 +58,16 @@ class ActionModule(ClosureAction):
             "tried": tried,
             "with_reboot": with_reboot(options, tried),
             "without_reboot": without_reboot(options, tried),
+            "left": options["rollback_scope"] == "run" and self._has_failed(),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
         }
+
+    def _has_failed(self) -> bool:
+        """Whether a host of an earlier batch has failed."""
+        hostvars = self.task_vars["hostvars"]
+        hosts = self.task_vars["ansible_play_hosts_all"]
+        return any("__deploy_failure" in hostvars[host] for host in hosts)
 
     def _tree(self, code: str | None) -> str | None:
         """Return what to bring to another build host; a flake from elsewhere needs nothing."""

@@ -81,6 +81,13 @@ tried:
   type: list
   elements: str
   sample: [/home/me/infra/health.yml, confirm.yml]
+left:
+  description: >-
+    Whether the host is left as it is, because all hosts of the run roll back together and one of an
+    earlier batch has failed.
+  returned: success
+  type: bool
+  sample: false
 batch:
   description: The hosts that are deployed together, as C(serial) says.
   returned: success

@@ -131,6 +131,41 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
 
 
+NEWEST = COLLECTION / ".venv-new/bin"
+
+
+@pytest.mark.skipif(not NEWEST.exists(), reason="no .venv-new: no Python for the newest core")
+def test_the_newest_core_without_injected_facts_warns_of_nothing(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    """A deployment, one that changes nothing, one that rolls back, and the playbooks beside it."""
+    env = {
+        "PATH": f"{NEWEST}:{os.environ['PATH']}",
+        "ANSIBLE_INJECT_FACT_VARS": "False",
+        "ANSIBLE_DEPRECATION_WARNINGS": "True",
+    }
+    check = tmp_path / "check.yml"
+    sick = {"that": "not (sick | default(false) | bool)", "fail_msg": "it is sick"}
+    check.write_text(json.dumps([{"name": "Check", "ansible.builtin.assert": sick}]))
+    options = (
+        *("-e", f"nixos_file={write_systems(tmp_path)}", "-e", f"deploy_checks={check}"),
+        *("--limit", "node1"),
+    )
+    first, again = (play(DEPLOY, *options, env=env) for _ in range(2))
+    other = ("-e", f"nixos_file={write_systems(tmp_path)}", "-e", "sick=true")
+    rolled_back = play(DEPLOY, *options, *other, env=env)
+    reboot = play(pathlib.Path("closure.nixos.reboot"), "--limit", "node1", env=env)
+    for played in (first, again, rolled_back, reboot):
+        assert "WARNING" not in played.text, played.text
+    assert (first.rc, again.rc, reboot.rc) == (0, 0, 0)
+    assert "it is sick (" in rolled_back.result("node1", "Say what happened")["msg"]
+    assert changed(again) == changed(reboot) == {"node1": 0}
+    assert_deployed(fleet, paths(first))
+    assert "ansible [core 2.19" not in subprocess.check_output(
+        [NEWEST / "ansible", "--version"], text=True
+    )
+
+
 def count_evaluations(directory: pathlib.Path) -> tuple[dict[str, str], pathlib.Path]:
     """A nix-instantiate that is the real one and writes a line for each of its runs."""
     log, programs = directory / "evaluations", directory / "bin"

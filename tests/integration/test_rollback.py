@@ -230,6 +230,6 @@ def test_the_playbook_names_a_host_that_it_did_not_reach(
     )
     assert played.rc != 0
     message = played.result("node1", "Require that the host was reached")["msg"]
-    assert message.startswith("node1 was not seen to go back: ")
+    assert message.startswith("node1 was not seen to roll back: ")
     assert is_at(fleet, "node2", fleet.exec("node2", "readlink -f /run/booted-system").strip())
     assert difference(untouched, trace(fleet, "node1")) == []

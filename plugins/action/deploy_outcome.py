@@ -39,7 +39,7 @@ class ActionModule(ClosureAction):
             failure = {"why": args["why"], "started": own["__deploy_taken"]["started"]}
             own = {**own, "__deploy_failure": failure}
             return failure | _stats(outcome_of(name, own, self.check, time.time()))
-        found = outcome_of(name, own, self.check, time.time())
+        found = outcome_of(name, own, self.check, time.time(), args["cause"])
         self._show(found)
         result = {"changed": False, "failed": found.failed, "msg": sentence(found)}
         return result if found.failed else result | _stats(found)

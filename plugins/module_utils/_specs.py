@@ -230,10 +230,15 @@ SECRET: Spec = {
     "mutually_exclusive": [("content", "content_base64", "file", "command")],
     "required_one_of": [("content", "content_base64", "file", "command")],
 }
+
 # The role's own argument spec says what it takes.
 DEPLOY_OPTIONS: Spec = {"argument_spec": {"code": {"type": "str"}}}
 
 DEPLOY_OUTCOME: Spec = {
-    "argument_spec": {"hosts": {"type": "list", "elements": "str"}, "why": {"type": "str"}},
-    "mutually_exclusive": [("hosts", "why")],
+    "argument_spec": {
+        "hosts": {"type": "list", "elements": "str"},
+        "why": {"type": "str"},
+        "cause": {"type": "str"},
+    },
+    "mutually_exclusive": [("hosts", "why", "cause")],
 }

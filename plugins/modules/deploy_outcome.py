@@ -42,6 +42,10 @@ options:
     description:
       - Keep that the host was not deployed, for this reason, and show nothing yet.
     type: str
+  cause:
+    description:
+      - Why the host was not deployed, if it was not and that was not kept.
+    type: str
 seealso:
   - module: closure.nixos.deploy_options
 """

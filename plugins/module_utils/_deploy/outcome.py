@@ -44,17 +44,20 @@ class Outcome:
         return self.status in ("failed", "unreachable")
 
 
-def outcome_of(host: str, variables: Vars, check: bool, now: float) -> Outcome:
+def outcome_of(
+    host: str, variables: Vars, check: bool, now: float, cause: str | None = None
+) -> Outcome:
     """Return what became of a host, by the results that the role has registered.
 
     :param now: seconds since the epoch
+    :param cause: why it was not deployed, if nothing was kept of that
     """
     taken = _result(variables, "taken")
     seconds = round(now - taken["started"]) if taken else 0
     if _result(variables, "host").get("unreachable"):
         return Outcome(host, "unreachable", "unreachable", _result(variables, "host")["msg"])
     if not was_deployed(variables):
-        return Outcome(host, "failed", "FAILED", _why(variables), seconds=seconds)
+        return Outcome(host, "failed", "FAILED", _why(variables, cause), seconds=seconds)
     if status := _without_activation(variables, taken["options"]["stop_after"]):
         return Outcome(host, status, f"would be {status}" if check else status, seconds=seconds)
     switch = _activation(variables)
@@ -184,8 +187,8 @@ def _units(report: Vars, kind: str) -> t.Sequence[str]:
     return report.get(kind) or report.get({"started": "start"}.get(kind, ""), ()) or ()
 
 
-def _why(variables: Vars) -> str:
-    why = _failure(variables) or _unseen(variables)
+def _why(variables: Vars, cause: str | None) -> str:
+    why = _failure(variables) or cause or _unseen(variables)
     return f"{why}{_way_back(variables)}"
 
 

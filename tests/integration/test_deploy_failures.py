@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     Task,
     booted_next,
     is_at,
+    running,
     write_systems,
 )
 from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, FAILED, at, options
@@ -168,6 +169,8 @@ def test_each_host_ends_confirmed_or_rolled_back_at_once(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, case: str
 ) -> None:
     keywords, check, expected = PLAYS[case]
+    if not all(is_at(fleet, host, running(fleet, host)) for host in HOSTS):
+        assert play(DEPLOY, *options(write_systems(tmp_path))).rc == 0
     old = at(fleet)
     (tmp_path / "check.yml").write_text(json.dumps(check))
     words = options(write_systems(tmp_path), deploy_checks=str(tmp_path / "check.yml"))

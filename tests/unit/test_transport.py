@@ -206,13 +206,16 @@ def test_batches_are_all_of_it_in_its_order_and_small(missing: dict[str, int]) -
         ("ssh", "1", "9", "/nix/store"),
         ("archive", "2", "2", None),
         ("archive", "2", "1", "/var/tmp"),
+        ("archive as deploy", "2", "4", None),
+        ("archive as deploy", "2", "3", "/var/tmp"),
         ("archive", "", "", None),
     ],
 )
 def test_room_is_checked_where_the_transport_needs_it(
     transport: str, store: str, files: str, place: str | None
 ) -> None:
-    said = {"free /nix/store": store, "free /var/tmp": files}
+    transport, _as, login = transport.partition(" as ")
+    said = {"login": login or "root", "free /nix/store": store, "free /var/tmp": files}
     asked = Answer({A: 1024, B: 1000}, said)
     if place is None:
         check_room(asked, transport, "web1")

@@ -224,7 +224,9 @@ def check_room(answer: Answer, transport: str, target: str) -> None:
     needed = sum(answer.missing.values())
     rooms = {"/nix/store": needed}
     if transport == "archive":
-        rooms["/var/tmp"] = max(map(_weight, batches(answer.missing)), default=0)
+        # What another login has brought, root copies before it reads it.
+        copies = 1 if answer.said.get("login") == "root" else 2
+        rooms["/var/tmp"] = copies * max(map(_weight, batches(answer.missing)), default=0)
     for place, bytes_needed in rooms.items():
         free = answer.said.get(f"free {place}")
         if free and int(free) * 1024 < bytes_needed:

@@ -17,16 +17,14 @@ $1"
     "$@"
 }
 
-# add_source ARCHIVE SUM: adds the tree in the archive to the store, roots it until the next one,
-# and prints its path. The archive lies where its sender may write; ours is read and compared.
+# add_source FILE CHECKSUM: adds the tree in a tar file to the store, roots it until the next one, and
+# prints its path.
 add_source() {
-    own=$(mktemp -d /var/tmp/closure-nixos-source.XXXXXX) || return
-    trap 'rm -rf "$own"' EXIT
-    cat "$1" >"$own/source.tar" || return
-    [ "$(sha256sum <"$own/source.tar")" = "$2  -" ] || die 'the archive was changed on its way'
-    mkdir "$own/source" && tar -xf "$own/source.tar" -C "$own/source" || return
+    place=$(receive "$1" "$2") || exit
+    until_exit "$place"
+    mkdir "$place/source" && tar -xf "$place/file" -C "$place/source" || return
     # No system has a name with a dot in front.
-    mkdir -p "$state/roots" && path=$(nix-store --add "$own/source") || return
+    mkdir -p "$state/roots" && path=$(nix-store --add "$place/source") || return
     nix-store --realise "$path" --add-root "$state/roots/.source" >/dev/null || return
     printf '%s\n' "$path"
 }

@@ -8,16 +8,19 @@
 pack() {
     file=$1 compress=$2
     shift 2
-    watched nix-store --export "$@" >"$file" || exit
-    wrap "$file" "$compress"
+    place=$(make_directory) || exit
+    until_exit "$place"
+    watched nix-store --export "$@" >"$place/archive" || exit
+    wrap "$place/archive" "$compress" "$file"
 }
 
 # pack_large FILE COMPRESS PATH: writes the NAR of one path, and prints the file's checksum and then
 # what a binary cache says of the path, but for where its NAR is.
 pack_large() {
-    file=$1 compress=$2
-    watched nix-store --dump "$3" >"$file" || exit
-    wrap "$file" "$compress"
+    place=$(make_directory) || exit
+    until_exit "$place"
+    watched nix-store --dump "$3" >"$place/archive" || exit
+    wrap "$place/archive" "$2" "$1"
     printf 'StorePath: %s\nNarHash: %s\n' "$3" "$(nix-store --query --hash "$3")"
     printf 'NarSize: %s\n' "$(nix-store --query --size "$3")"
     printf 'References: %s\n' "$(nix-store --query --references "$3" |
@@ -27,16 +30,18 @@ pack_large() {
 # pack_cache FILE COMPRESS PATH...: writes these paths as a binary cache in a tar file, which keeps
 # their signatures, and prints the file's checksum.
 pack_cache() {
-    file=$1 cache="${1%/*}/cache" compression=${2:+zstd}
+    place=$(make_directory) || exit
+    until_exit "$place"
+    file=$1 cache=$place/cache compression=${2:+zstd}
     shift 2
-    mkdir "$cache"
+    mkdir "$cache" || exit
     # Nix adds a path only to a cache that knows what it refers to.
     printf '%s\n' "$@" >"$cache.paths"
     nix-store --query --references "$@" | sort -u | grep -vxFf "$cache.paths" | pretend "$cache"
     watched nix --extra-experimental-features nix-command copy --no-recursive \
         --to "file://$cache?compression=${compression:-none}" "$@" || exit
-    watched tar -cf "$file" -C "$cache" . || exit
-    wrap "$file" '' # it is
+    watched tar -cf "$place/archive" -C "$cache" . || exit
+    wrap "$place/archive" '' "$file" # it is
 }
 
 # pretend CACHE: has the cache know paths, one a line, that nobody will fetch from it.
@@ -48,40 +53,29 @@ pretend() {
     done
 }
 
-# wrap FILE COMPRESS: prints its checksum. The file belongs to who owns its directory: the login, who
-# will fetch it.
+# wrap FILE COMPRESS DESTINATION: prints its checksum, and gives it to the login, who will fetch it.
 wrap() {
     if [ -n "$2" ]; then watched gzip -1 <"$1" >"$1.gz" && mv "$1.gz" "$1" || exit; fi
-    chown "$(stat -c %u "${1%/*}")" "$1"
-    checksum "$1"
-}
-
-# checksum FILE: prints it.
-checksum() {
-    watched sha256sum <"$1" | cut -d ' ' -f 1
-}
-
-# arrived FILE CHECKSUM: nothing of a file that was cut or altered is imported.
-arrived() {
-    [ "$(checksum "$1")" = "$2" ] || die "the archive was cut or altered: its checksum is wrong" 65
+    checksum "$1" && hand_over "$1" "$3"
 }
 
 # unpack FILE CHECKSUM COMPRESS: adds what pack wrote to the store.
 unpack() {
-    arrived "$1" "$2"
-    if [ -n "$3" ]; then gzip -dc "$1"; else cat "$1"; fi |
+    place=$(receive "$1" "$2") || exit
+    until_exit "$place"
+    if [ -n "$3" ]; then gzip -dc "$place/file"; else cat "$place/file"; fi |
         watched nix-store --import >/dev/null
 }
 
 # unpack_large FILE CHECKSUM COMPRESS PATH INFO: adds what pack_large wrote to the store. Nix reads
 # it as a binary cache, since it holds what it imports in memory.
 unpack_large() {
-    arrived "$1" "$2"
-    cache="${1%/*}/cache" name=${4#/nix/store/}
-    mkdir -p "$cache/nar"
-    printf 'StoreDir: /nix/store\n' >"$cache/nix-cache-info"
-    ln "$1" "$cache/nar/path"
-    printf '%s\nURL: nar/path\nCompression: %s\n' "$5" "${3:-none}" >"$cache/${name%%-*}.narinfo"
+    place=$(receive "$1" "$2") || exit
+    until_exit "$place"
+    cache=$place/cache name=${4#/nix/store/}
+    mkdir -p "$cache/nar" && mv "$place/file" "$cache/nar/path" || exit
+    printf 'StoreDir: /nix/store\n' >"$cache/nix-cache-info" || exit
+    printf '%s\nURL: nar/path\nCompression: %s\n' "$5" "${3:-none}" >"$cache/${name%%-*}.narinfo" || exit
     watched nix --extra-experimental-features nix-command copy --no-check-sigs --no-recursive \
         --from "file://$cache" "$4"
 }
@@ -89,12 +83,13 @@ unpack_large() {
 # unpack_cache FILE CHECKSUM CHECK PATH...: adds what pack_cache wrote to the store. With CHECK, its
 # signatures are checked for root too.
 unpack_cache() {
-    arrived "$1" "$2"
-    cache="${1%/*}/cache" trusting=--no-check-sigs
+    place=$(receive "$1" "$2") || exit
+    until_exit "$place"
+    cache=$place/cache trusting=--no-check-sigs
     [ -z "$3" ] || trusting=
-    mkdir "$cache"
-    watched tar -xf "$1" -C "$cache" || exit
-    rm "$1"
+    mkdir "$cache" || exit
+    watched tar -xf "$place/file" -C "$cache" || exit
+    rm -f "$place/file" "$1"
     shift 3
     watched nix --extra-experimental-features nix-command copy ${trusting:+"$trusting"} \
         --no-recursive --from "file://$cache" "$@"

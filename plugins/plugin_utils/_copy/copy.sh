@@ -88,9 +88,7 @@ ssh_place() {
 # end. Relative paths in it start from DIRECTORY, or from home when that is empty.
 with_ssh() {
     place=$1
-    # A shell that a signal ends forgets EXIT.
-    trap 'exit 143' TERM HUP
-    trap 'rm -rf "$place"' EXIT
+    until_exit "$place"
     ssh_counter >"$place/counter" || exit
     printf '%s\n' "Match exec \"sh $place/counter $place/starts\"" \
         "ProxyCommand sh $place/counter" "$2" >"$place/config" || exit

@@ -12,10 +12,12 @@ doing it again, and refuses of a run that a newer one has replaced (:meth:`Host.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import hashlib
 import pathlib
+import re
 import secrets
 import tempfile
 import time
@@ -36,6 +38,10 @@ display = Display()
 # A dead link is noticed after 15 s of silence. A client of an existing control master cannot set
 # this, so the master has to be our own.
 KEEPALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+
+# Of directories for files on their way, as mktemp takes it.
+_TEMPLATE = "closure-nixos-XXXXXXXXXX"
+_DIRECTORY = re.compile(r"^/(?:var/)?tmp/closure-nixos-[A-Za-z0-9]{10}$", re.MULTILINE)
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -100,6 +106,7 @@ class Host:
         self._answered = answers
         # Names the boot of the host that we have met.
         self._boot = ""
+        self._may_become = True
         self._retries = 0
         self._control_socket: pathlib.Path | None = None
         self._prepare(fresh)
@@ -165,11 +172,14 @@ class Host:
     def directory(self) -> t.Iterator[str]:
         """Have a directory on the host for files on their way, private to the login and to root.
 
-        Not in /tmp, which may be in memory.
+        :raises ClosureError: the host does not make one
         """
-        path = f"/var/tmp/closure-nixos-{secrets.token_hex(8)}"
-        # In its own name, because plugins read and write files as the login.
-        self._as_login(f"mkdir -p -m 700 {path}", 60)
+        # In the login's name, because plugins read and write files as the login.
+        reply = self._login().run(script("make_directory"), 60)
+        require_success(self, reply, "makes no directory for files on their way")
+        path = _directory_in(reply.text)
+        if path is None:
+            raise ClosureError(f"{self.name} named no directory that it has made: {reply.text!r}")
         try:
             yield path
         finally:
@@ -215,9 +225,11 @@ class Host:
         # Their unit is the Kbit of 1024 (sftp(1), scp(1)).
         connection.set_option(f"{program}_extra_args", f"{extra} -l {bwlimit * 8}".strip())
 
-    def _as_login(self, command: str, deadline: float) -> None:
-        call = functools.partial(self._connection.exec_command, command, sudoable=False)
-        self._again(call, f"the answer to `{command}` of", deadline)
+    def _login(self) -> Host:
+        """Return the host as the login finds it, who may have to become another user."""
+        login = copy.copy(self)
+        login._may_become = False
+        return login
 
     def _again(self, call: t.Callable[[], object], what: str, deadline: float) -> None:
         """Do what may be done twice until the connection holds."""
@@ -335,8 +347,11 @@ class Host:
 
     def _by_file(self, framed: bytes) -> tuple[int, bytes, bytes]:
         """For a connection that has no stdin: a file that only this login can read."""
-        directory = f"/tmp/closure-nixos-{secrets.token_hex(8)}"
-        self._connection.exec_command(f"mkdir -m 700 {directory}", sudoable=False)
+        # Only mktemp can tell that nobody has made it before; its name is read by others then.
+        made = self._connection.exec_command(f"mktemp -d /tmp/{_TEMPLATE}", sudoable=False)
+        directory = _directory_in(made[1].decode(errors="replace")) if made[0] == 0 else None
+        if directory is None:
+            return made
         with tempfile.NamedTemporaryFile() as local:
             local.write(framed)
             local.flush()
@@ -348,15 +363,16 @@ class Host:
 
     def _execute(self, command: str, stdin: bytes | None) -> tuple[int, bytes, bytes]:
         connection = self._connection
-        if become := self._becomes():
+        become = self._becomes()
+        if become:
             connection._shell.executable = self._shells[0]  # become wraps the command in it
             command = become.build_become_command(command, connection._shell)
-        return connection.exec_command(command, in_data=stdin, sudoable=True)
+        return connection.exec_command(command, in_data=stdin, sudoable=bool(become))
 
     def _becomes(self) -> BecomeBase | None:
         """Like ActionBase, do not become the user who is logged in."""
         become = self._connection.become
-        if not become:
+        if not (become and self._may_become):
             return None
         try:
             login = self._connection.get_option("remote_user")
@@ -390,6 +406,12 @@ def _frame(text: str, nonce: str) -> bytes:
         f'[ "$rc" -ne 255 ] || rc=254\nprintf \'\\n%s end %s\\n\' {nonce} "$rc"\nexit "$rc"\n}}\n'
         "frame\n"
     ).encode(errors="surrogateescape")
+
+
+def _directory_in(text: str) -> str | None:
+    """Return the directory that was made, beside which a login may have talked."""
+    found = _DIRECTORY.findall(text)
+    return found[-1] if found else None
 
 
 def require_success(host: Host, reply: Reply, what: str) -> None:

@@ -30,6 +30,11 @@ write() {
     cat >"$1.new" && mv -f "$1.new" "$1"
 }
 
+# quote WORD: as the shell reads it.
+quote() {
+    printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
+}
+
 # remove PATH...: and all below it.
 remove() {
     rm -rf "$@"

@@ -134,11 +134,6 @@ exit "$status"
 WRAPPER
 }
 
-# quote WORD: as the shell reads it.
-quote() {
-    printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
-}
-
 # job_runs JOB: is it there and not ended? A unit writes its status before it is gone. A lock ends
 # with its holder and with the machine, where a process number would name somebody else.
 job_runs() {

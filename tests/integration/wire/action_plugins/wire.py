@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import hashlib
+import pathlib
+import tempfile
 import time
 import typing as t
 
@@ -21,6 +23,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import
     Function,
     Script,
     registry,
+    script,
 )
 
 SPEC = {
@@ -37,12 +40,26 @@ SPEC = {
         "on": {"type": "str"},
         "stdin": {"type": "bool", "default": True},
         "times": {"type": "int", "default": 1},
+        "bring": {"type": "str"},
     }
 }
 
 # What a request of these tests calls.
 _CALLED = Function("called", ("COMMAND...",), "_host/wire.sh", 'called() {\n    "$@"\n}\n')
-registry().functions.setdefault(_CALLED.name, _CALLED)
+_ARRIVED = Function(
+    "arrived",
+    ("FILE", "CHECKSUM"),
+    "_host/wire.sh",
+    """arrived() {
+    place=$(receive "$1" "$2") || exit
+    until_exit "$place"
+    stat -c '%U %a' "$place" "${1%/*}"
+    cat "$place/file"
+}
+""",
+)
+for _function in (_CALLED, _ARRIVED):
+    registry().functions.setdefault(_function.name, _function)
 
 
 class ActionModule(ClosureAction):
@@ -67,6 +84,8 @@ class ActionModule(ClosureAction):
                 words = ("called", "sh", "-c", args["change"])
                 reply = host.run_once(*words, request=args["name"])
             return _said(reply.rc, reply.stdout, reply.stderr, start)
+        if args["bring"]:
+            return _brought(host, args["bring"], args["times"])
         job = Job(host, args["name"], args["unit"], args["lease"])
         parts: list[bytes] = []
         # As all modules do: a host that has answered gets our time.
@@ -96,6 +115,20 @@ def _said(rc: int | None, stdout: bytes, stderr: str, start: float) -> dict[str,
         "seconds": round(time.monotonic() - start, 3),
     }
     return {"said": said}
+
+
+def _brought(host: Host, text: str, times: int) -> dict[str, t.Any]:
+    """Bring the host a file again and again, and say what it is there."""
+    found = []
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    with tempfile.NamedTemporaryFile() as local:
+        pathlib.Path(local.name).write_text(text)
+        for _time in range(times):
+            with host.directory() as directory:
+                host.send(local.name, f"{directory}/it", 60)
+                reply = host.run(script("arrived", f"{directory}/it", checksum))
+                found.append(reply.text or reply.stderr)
+    return {"found": found}
 
 
 def _lose_stdin(connection: ConnectionBase) -> None:

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=sh
+# Files on their way, where other users can write too. Everybody reads the names in our command
+# lines, so nothing here rests on a name: a directory is made new by mktemp or it is checked, and
+# what root reads from a directory of a login it copies first. docs/security.md has all places.
+
+# make_directory: makes a directory that only we can enter, and prints it. Not in /tmp, which may be
+# in memory.
+make_directory() {
+    # Where others may rename what is ours, it does not stay ours.
+    case $(stat -c '%u %a' /var/tmp) in
+        '0 1'??? | '0 '[0-7][0145][0145]) ;;
+        *) die '/var/tmp on this host has to belong to root and to have the mode 1777' 77 ;;
+    esac
+    sweep /var/tmp 'closure-nixos-*'
+    mktemp -d /var/tmp/closure-nixos-XXXXXXXXXX
+}
+
+# until_exit DIRECTORY: removes it when this shell ends.
+until_exit() {
+    # A shell that a signal ends forgets EXIT.
+    trap 'exit 143' TERM HUP
+    # shellcheck disable=SC2064 # which directory is known now
+    trap "rm -rf $(quote "$1")" EXIT
+}
+
+# sweep DIRECTORY PATTERN: removes what is ours in it, of these names, and older than a day: runs that
+# were killed have left it.
+sweep() {
+    find "$1" -mindepth 1 -maxdepth 1 -name "$2" -user "$(id -u)" -mtime +0 -exec rm -rf {} +
+}
+
+# ours DIRECTORY: can nobody else, but root, change what is in it?
+ours() {
+    [ "$(stat -c '%u %a %F' "$1")" = "$(id -u) 700 directory" ]
+}
+
+# receive FILE CHECKSUM: takes what somebody has brought to FILE into a directory of our own, as `file`,
+# and prints that directory. Who has brought it may change it while we look, so it is read once, and
+# then only our copy counts.
+receive() {
+    received=$(make_directory) || exit
+    if ours "${1%/*}"; then ln "$1" "$received/file"; else cat "$1" >"$received/file"; fi || {
+        remove "$received"
+        die "$1 on this host cannot be read" 66
+    }
+    [ "$(checksum "$received/file")" = "$2" ] || {
+        remove "$received"
+        die "the archive was cut or altered: its checksum is wrong" 65
+    }
+    printf '%s\n' "$received"
+}
+
+# hand_over FILE DESTINATION: gives a file of ours to who owns the directory of DESTINATION, and puts it
+# there. It replaces what is there, a link too, and does not follow it.
+hand_over() {
+    cd -P "${2%/*}" || exit
+    owner=$(stat -c '%u %a' .) || exit
+    case $owner in
+        *' 700') ;;
+        *) die "${2%/*} on this host can be entered by others" 77 ;;
+    esac
+    chown "${owner% *}" "$1" && mv -fT "$1" "./${2##*/}"
+}
+
+# checksum FILE: prints it.
+checksum() {
+    sha256sum <"$1" | cut -d ' ' -f 1
+}

@@ -88,6 +88,11 @@ class LookupModule(LookupBase):
         """Return the values of the options."""
         self.set_options(var_options=variables, direct=kwargs)
         args = self.get_options()
+        if unknown := sorted(kwargs.keys() - args.keys()):
+            raise AnsibleLookupError(
+                f"closure.nixos.option has no option {', '.join(unknown)}. It has: "
+                f"{', '.join(sorted(args.keys() - {'_terms'}))}."
+            )
         host = args["host"] or (variables or {}).get("inventory_hostname", "localhost")
         loader = self._loader or DataLoader()
         try:

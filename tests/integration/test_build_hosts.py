@@ -42,6 +42,16 @@ def task(name: str, **arguments: t.Any) -> Task:
     return module("nix_build_system", arguments) | {"name": name, "ignore_errors": True}
 
 
+# The directory of a flake, and a flake that needs no nixpkgs.
+ODD = "./a b ï %20"
+FLAKE = """{ outputs = { self }: {
+  nixosConfigurations = builtins.listToAttrs (map (name: {
+    inherit name;
+    value = derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; };
+  }) [ "node1" "node2" ]);
+}; }"""
+
+
 @pytest.fixture
 def tree(tmp_path: pathlib.Path) -> pathlib.Path:
     """A Git tree with a nixpkgs and a module, and a file that Git does not track."""
@@ -49,6 +59,8 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
     shutil.copytree(NIXPKGS, directory / "nixpkgs")
     tracked = 'if builtins.pathExists ./untracked then "untracked" else "tracked"'
     (directory / "broken.nix").write_text("{ a b }\n")
+    (directory / ODD).mkdir()
+    (directory / ODD / "flake.nix").write_text(FLAKE)
     (directory / "tagged.nix").write_text(TAGGED.replace("= tag", f"= tag + ({tracked})"))
     for command in ("git init -q", "git add -f ."):
         subprocess.run(command.split(), cwd=directory, check=True)
@@ -63,7 +75,8 @@ def test_the_source_comes_to_a_build_host_without_python(
     expression = """{ name, tag }: (import ./nixpkgs/nixos { configuration = {
       imports = [ ./tagged.nix ]; _module.args.tag = tag; networking.hostName = name;
     }; }).system"""
-    there = {"source": ".", "build_host": "node1", "substituters": []}
+    alone = {"build_host": "node1", "substituters": []}
+    there = {"source": "."} | alone
     roots = f"~/roots-{secrets.token_hex(4)}"
     hosts = {"hosts": "{{ ansible_play_hosts_all }}"}
     own = {"name": "{{ inventory_hostname }}", "tag": "x"}
@@ -77,6 +90,9 @@ def test_the_source_comes_to_a_build_host_without_python(
             roots=roots,
             **there,
         ),
+        task("itself", configuration=["tagged.nix"], nixpkgs="nixpkgs", args={"tag": "y"}, **alone),
+        task("flake", flake=ODD, **alone) | {"check_mode": True},
+        task("not there", file=str(tree / "tagged.nix"), bring_source=False, **alone),
         task("broken", expression="import ./broken.nix", **there),
         task("home", file="~/nixos.nix", **there),
         task("root", file="nixos.nix", roots="here", **there),
@@ -100,6 +116,11 @@ def test_the_source_comes_to_a_build_host_without_python(
         assert rooted == paths[host, "modules"]
         assert "whose home that is on node1 is not known" in played.result(host, "home")["msg"]
         assert "roots has to be a whole path on node1" in played.result(host, "root")["msg"]
+        assert played.result(host, "itself")["path"] == paths[host, "modules"]
+        assert played.result(host, "flake")["path"].endswith(f"-{host}")
+        assert (
+            "tagged.nix does not exist on the build host" in played.result(host, "not there")["msg"]
+        )
         # Where it can be corrected.
         assert f"at {tree}/broken.nix:1:5" in played.result(host, "broken")["msg"]
     fleet.exec("node1", f"rm -r {roots}")

@@ -177,6 +177,46 @@ def test_nix_path_is_warned_of_in_a_file_and_an_error_in_a_configuration(
     assert f"<nixpkgs/nixos> at {file}:2" in message(played, "configuration")
 
 
+def test_what_a_vault_held_is_refused_unless_all_may_know_it(
+    play: Play, tagged: pathlib.Path
+) -> None:
+    secret = "{{ 'hunter2' | vault('password', wrap_object=true) }}"
+    system: Task = {"configuration": [str(tagged)], "nixpkgs": str(NIXPKGS)}
+    inline: Task = {"configuration": [{"users": {"motd": secret}}], "nixpkgs": str(NIXPKGS)}
+    args = {"args": {"tag": secret, "list": ["plain"]}}
+    played = locally(
+        play,
+        task("args", **system, **args),
+        task("inline", **inline),
+        task("systems", systems={"a": system | args, "b": system | {"args": {"tag": "x"}}}),
+        task("allowed", **system, **args, args_may_be_public=True),
+    )
+    assert "args.tag is encrypted by Ansible Vault" in message(played, "args")
+    assert "configuration.0.users.motd is encrypted" in message(played, "inline")
+    assert "a: args.tag is encrypted" in message(played, "systems")
+    assert played.result("localhost", "systems")["systems"]["b"]["path"]
+    assert tag_of(played, "allowed") == "hunter2"
+
+
+def test_a_flake_is_found_in_a_directory_of_any_name(play: Play, tmp_path: pathlib.Path) -> None:
+    flake = """{ outputs = { self }: { nixosConfigurations.localhost = derivation {
+      name = "found"; system = "x86_64-linux"; builder = "/bin/sh"; }; }; }"""
+    for name in ("plain ï %20", "git ï %20"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "flake.nix").write_text(flake)
+    for command in ("git init -q", "git add ."):
+        subprocess.run(command.split(), cwd=tmp_path / "git ï %20", check=True)
+    tasks = [
+        task(name, flake=str(tmp_path / f"{name} ï %20")) | {"check_mode": True}
+        for name in ("plain", "git")
+    ]
+    played = locally(play, *tasks)
+    assert played.result("localhost", "plain")["path"].endswith("-found")
+    said = played.result("localhost", "git")
+    # Before 2.19 Nix cannot.
+    assert "older than 2.19" in said["msg"] if said["failed"] else said["path"].endswith("-found")
+
+
 def test_a_wrong_pin_is_told_with_both_hashes_and_what_to_do(
     play: Play, pin: dict[str, str], tmp_path: pathlib.Path
 ) -> None:

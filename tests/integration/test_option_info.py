@@ -28,6 +28,8 @@ SYSTEM = """{ pkgs, ... }: {
   fileSystems."/" = { device = "/dev/sda1"; };
   nixpkgs.overlays = [ (final: prev: { }) ];
   environment.systemPackages = [ pkgs.hello ];
+  users.motd = builtins.abort "uncaught";
+  boot.kernelPackages = pkgs.linuxPackages // { aaa = throw "broken"; extend = x: x; };
 }"""
 VALUES = {
     "networking.firewall.allowedTCPPorts": [22, 443],
@@ -49,7 +51,7 @@ def test_options_have_their_final_values(play: Play, tmp_path: pathlib.Path) -> 
         info("values", file, *VALUES),
         info("details", file, one, "nix.package", details=True),
         info("bad", file, one, "networking.hostNam", "networking", "nixpkgs.overlays"),
-        info("throws", file, "networking.fqdn"),
+        info("throws", file, "networking.fqdn", one, "users.motd", "boot.kernelPackages"),
         info("toplevel", file, one, attr=["node1.system"]),
     ]
     played = play(playbook(*tasks, **LOCAL))
@@ -73,7 +75,13 @@ def test_options_have_their_final_values(play: Play, tmp_path: pathlib.Path) -> 
     assert "Did you mean networking.hostName?" in bad["msg"]
     assert "networking is not an option but a set of them: " in bad["msg"]
     assert "nixpkgs.overlays has no form in JSON: it holds a function at .0" in bad["msg"]
-    assert "The FQDN needs `networking.domain'" in played.result("localhost", "throws")["msg"]
+    throws = played.result("localhost", "throws")
+    assert throws["failed"] and throws["option_values"] == {one: "node1"}
+    errors = throws["option_errors"]
+    assert "The FQDN needs `networking.domain'" in errors["networking.fqdn"]
+    assert "uncaught" in errors["users.motd"] and str(file) in errors["users.motd"]
+    assert "has no form in JSON: it holds a function at .extend" in errors["boot.kernelPackages"]
+    assert throws["msg"] == "\n".join(errors.values()) and "uncaught" in throws["trace"]
     assert "has no options" in played.result("localhost", "toplevel")["msg"]
 
 
@@ -98,11 +106,14 @@ def test_the_lookup_gives_the_values_in_their_order(play: Play, tmp_path: pathli
         "names": ["users.motd", "networking.hostName"],
         "found": "{{ query('closure.nixos.option', *names, **inputs) }}",
         "bad": "{{ lookup('closure.nixos.option', 'users.mott', **inputs) }}",
+        "unknown": "{{ lookup('closure.nixos.option', 'users.motd', flie='x', **inputs) }}",
     }
     tasks: list[Task] = [
         {"name": name, "ansible.builtin.debug": {"msg": f"{{{{ {name} }}}}"}, "ignore_errors": True}
-        for name in ("found", "bad")
+        for name in ("found", "bad", "unknown")
     ]
     played = play(playbook(*tasks, **LOCAL, vars=json.loads(json.dumps(variables))))
     assert played.result("localhost", "found")["msg"] == ["${x}", "nixos"]
     assert "Did you mean users.motd?" in str(played.result("localhost", "bad")["msg"])
+    unknown = str(played.result("localhost", "unknown")["msg"])
+    assert "closure.nixos.option has no option flie. It has: args, attr, " in unknown

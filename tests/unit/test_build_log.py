@@ -52,7 +52,15 @@ def fed(*pieces: bytes) -> BuildLog:
 
 
 def test_the_summary_has_builds_bytes_and_what_is_built() -> None:
-    assert fed(lines(*BUILDING)).summary == "building 3/41, fetched 120/310 MiB, linux-6.12"
+    building = "building 3/41, fetched 120/310 MiB, linux-6.12 for 0 s"
+    assert fed(lines(*BUILDING)).summary == building
+
+
+def test_the_summary_has_how_long_a_build_takes_and_its_last_line() -> None:
+    log = BuildLog()
+    log.feed(lines(*BUILDING), 1000)
+    log.feed(lines(result(4, 101, "CC \x1b[2J\rmain.o" + "x" * 100), result(4, 101, "\t")), 1080.4)
+    assert log.summary.endswith(f"linux-6.12 for 80 s: CC [2Jmain.o{'x' * 48}")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,10 @@ def test_the_summary_has_builds_bytes_and_what_is_built() -> None:
         ((), ""),
         (BUILDING[:3], "building 3/41"),
         ((*BUILDING, {"action": "stop", "id": 4}), "building 3/41, fetched 120/310 MiB"),
-        ((*BUILDING, start(5, 105, DRV.replace("linux-6.12", "bash-5"), "", 1, 1)), "bash-5"),
+        (
+            (*BUILDING, start(5, 105, DRV.replace("linux-6.12", "bash-5"), "", 1, 1)),
+            "bash-5 for 0 s",
+        ),
     ],
 )
 def test_the_summary_has_only_what_there_is(

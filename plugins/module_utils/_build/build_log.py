@@ -21,6 +21,8 @@ _WARNING = 1
 # As many lines of a failed builder's log as go into the error.
 _TAIL = 25
 _MIB = 1024 * 1024
+# As much of a builder's last line as is shown while it runs.
+_LINE = 60
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _FAILED = re.compile(r"(?:builder for|Cannot build) '(\S+?\.drv)'")
 
@@ -35,34 +37,45 @@ class BuildLog:
         self._said: list[str] = []
         self._tails: dict[str, collections.deque[str]] = {}
         self._builds: dict[int, str] = {}
+        self._began: dict[int, float] = {}
+        self._now = 0.0
         self._builds_id = 0
         self._built = (0, 0)
         self._copied: dict[int, int] = {}
         self._copies: set[int] = set()
         self._to_copy: dict[int, int] = {}
 
-    def feed(self, data: bytes) -> None:
-        """Take the next piece of the log."""
+    def feed(self, data: bytes, now: float = 0) -> None:
+        """Take the next piece of the log.
+
+        :param now: the time in seconds, on any clock
+        """
+        self._now = now
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line.decode(errors="replace"))
 
     @property
     def summary(self) -> str:
-        """What goes on, such as ``building 3/41, fetched 120/310 MiB, linux-6.12``."""
+        """What goes on: ``building 3/41, fetched 120/310 MiB, linux-6.12 for 80 s: CC main.o``."""
         done, expected = self._built
         parts = [f"building {done}/{expected}"] if expected else []
         if total := sum(self._to_copy.values()):
             fetched = sum(self._copied.values())
             parts.append(f"fetched {fetched // _MIB}/{-(-total // _MIB)} MiB")
-        now = [_name(drv) for drv in self._builds.values()]
-        return ", ".join([*parts, *now[-1:]])
+        return ", ".join([*parts, *map(self._build, list(self._builds)[-1:])])
 
     @property
     def text(self) -> str:
         """What Nix said to people: errors and warnings, and the ends of failed builders' logs."""
         rest = [self._rest.decode(errors="replace")] if self._rest else []
         return "".join(f"{line}\n" for line in [*self._said, *rest])
+
+    def _build(self, number: int) -> str:
+        drv = self._builds[number]
+        lines = [printable for line in self._tails[drv] if (printable := _printable(line))]
+        said = "".join(f": {line[:_LINE]}" for line in lines[-1:])
+        return f"{_name(drv)} for {self._now - self._began[number]:.0f} s{said}"
 
     def _take(self, line: str) -> None:
         if not line.startswith("@nix "):
@@ -95,6 +108,7 @@ class BuildLog:
             self._copies.add(number)
         elif kind == _BUILD:
             self._builds[number] = record["fields"][0]
+            self._began[number] = self._now
             self._tails[record["fields"][0]] = collections.deque(maxlen=_TAIL)
 
     def _stop(self, record: Record) -> None:
@@ -114,3 +128,8 @@ class BuildLog:
 
 def _name(drv: str) -> str:
     return drv.rpartition("/")[2][33:].removesuffix(".drv")
+
+
+def _printable(line: str) -> str:
+    """Return a line without what would move a terminal's cursor."""
+    return "".join(it for it in line if it.isprintable()).strip()

@@ -77,7 +77,8 @@ evaluate() {
 
 # evaluated FILES: prints how many units are evaluated, again and again, for who waits.
 evaluated() {
-    while sleep 1; do
+    # What is left of a sleep must not hold our outputs open.
+    while sleep 1 >/dev/null 2>&1; do
         cat "$1"/said.* "$1"/err.* 2>/dev/null | grep -c '^trace: closure.nixos: found ' >&2
     done
 }

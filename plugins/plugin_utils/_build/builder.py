@@ -72,7 +72,7 @@ class Builder:
         log, start = BuildLog(), time.monotonic()
 
         def hear(_out: bytes, err: bytes) -> None:
-            log.feed(err)
+            log.feed(err, time.monotonic())
             if log.summary:
                 self.evaluator.progress.say(log.summary)
 

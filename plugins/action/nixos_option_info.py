@@ -66,12 +66,14 @@ class ActionModule(RequestsAction[OptionsAsked]):
             return evaluator.explain(said, requests[host])
 
         return {
-            host: _outcome(read_options(answers, own, functools.partial(explain, host)), options)
+            host: _outcome(
+                read_options(answers, own, functools.partial(explain, host)), options, evaluator
+            )
             for host, own in units.items()
         }
 
 
-def _outcome(found: NixosOptions, options: OptionsAsked) -> Outcome:
+def _outcome(found: NixosOptions, options: OptionsAsked, evaluator: Evaluator) -> Outcome:
     outcome: Outcome = {
         "changed": False,
         "option_values": found.values,
@@ -82,5 +84,5 @@ def _outcome(found: NixosOptions, options: OptionsAsked) -> Outcome:
     if found.errors:
         outcome |= {"failed": True, "msg": "\n".join(dict.fromkeys(found.errors.values()))}
     if found.trace:
-        outcome["trace"] = found.trace
+        outcome["trace"] = evaluator.trace(found.trace)
     return outcome

@@ -431,7 +431,8 @@ rc:
   sample: 1
 trace:
   description:
-    - All that Nix said of this system, with the whole trace of an evaluation.
+    - What Nix said of this system, with the trace of an evaluation. The middle of a long one
+      is left out unless the playbook runs with C(-vvv).
   returned: when the evaluation or the build failed
   type: str
   sample: "error: no such thing\n"

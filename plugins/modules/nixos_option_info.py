@@ -197,7 +197,8 @@ msg:
   sample: There is no option networking.hostNam. Did you mean networking.hostName?
 trace:
   description:
-    - All that Nix said while it evaluated what failed, with its whole trace.
+    - What Nix said while it evaluated what failed, with its trace. The middle of a long one
+      is left out unless the playbook runs with C(-vvv).
   returned: when an evaluation failed
   type: str
   sample: "error: no such thing\n"

@@ -14,6 +14,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors im
     explain_build,
     explain_evaluation,
     search_path_use,
+    shortened,
     without_trace,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
@@ -120,6 +121,14 @@ def test_a_mistake_is_told_with_its_option_its_place_and_the_cure(case: str, ver
 def test_newer_ones_know_the_line() -> None:
     found = evaluation_error((RECORDED / "recursion-2.26.txt").read_text())
     assert (found.option, found.place) == ("networking.domain", "/srv/fleet/recursion.nix:3:23")
+
+
+def test_of_a_long_trace_both_ends_are_kept() -> None:
+    lines = [f"line {n}" for n in range(100)]
+    short = shortened("\n".join(lines)).splitlines()
+    assert (short[:12], short[13:]) == (lines[:12], lines[-12:])
+    assert short[12] == "[76 lines are left out here, -vvv shows them.]"
+    assert shortened("a\nb\n") == "a\nb\n"
 
 
 def test_nix_path_that_was_consulted_is_not_called_unconsulted() -> None:

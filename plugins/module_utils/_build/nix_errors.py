@@ -217,6 +217,15 @@ def without_trace(stderr: str) -> str:
     return f"{before}error: {errors[-1].partition(chr(10) + '       … ')[0].strip()}\n"
 
 
+def shortened(text: str, ends: int = 12) -> str:
+    """Return the first and the last lines of a trace, which are those that people read."""
+    lines = text.splitlines()
+    if len(lines) <= 2 * ends:
+        return text
+    left_out = f"[{len(lines) - 2 * ends} lines are left out here, -vvv shows them.]"
+    return "\n".join([*lines[:ends], left_out, *lines[-ends:]])
+
+
 def _not_found(name: str, position: str, search_path: bool) -> str:
     if search_path:
         return (

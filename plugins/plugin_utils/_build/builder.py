@@ -84,9 +84,14 @@ class Builder:
         return {
             host: _built(system, plans.get(host), built[host], seconds)
             if host in built
-            else _not_built(system, plans.get(host, _NOTHING), ended)
+            else self._not_built(system, plans.get(host, _NOTHING), ended)
             for host, system in systems.items()
         }
+
+    def _not_built(self, system: Evaluated, plan: BuildPlan, ended: JobResult) -> Outcome:
+        message = explain_build(ended.stderr, system.drv, plan.derivations)
+        said = self.evaluator.trace(ended.stderr)
+        return failure(message, rc=ended.exit_code, trace=said, drv_path=system.drv)
 
     def _dry_build(self, systems: Mapping[str, Evaluated]) -> Outcomes:
         """Say which systems would be built, and build none."""
@@ -125,8 +130,3 @@ def _built(system: Evaluated, plan: BuildPlan | None, built: Built, seconds: flo
             drv_path=system.drv,
         )
     return _system(system, plan, built, seconds)
-
-
-def _not_built(system: Evaluated, plan: BuildPlan, ended: JobResult) -> Outcome:
-    message = explain_build(ended.stderr, system.drv, plan.derivations)
-    return failure(message, rc=ended.exit_code, trace=ended.stderr, drv_path=system.drv)

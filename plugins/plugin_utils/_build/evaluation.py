@@ -10,6 +10,7 @@ import dataclasses
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
 
+from ansible.utils.display import Display
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
     EvaluationOptions,
 )
@@ -28,6 +29,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation im
 from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import (
     explain_evaluation,
     search_path_use,
+    shortened,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -42,6 +44,8 @@ Requests = Mapping[str, Request]
 Hear = Callable[[bytes, bytes], None]
 
 _NOT_FOUND = 127
+# The verbosity at which results are shown whole (-vvv). A trace has thousands of lines.
+_ALL = 3
 #: what is asked of systems that are to be built, a file of that name
 SYSTEM = "system"
 
@@ -78,12 +82,17 @@ class Evaluator:
     def failure(self, answer: Answer, request: Request) -> Outcome:
         """Return the outcome of a host whose system does not evaluate."""
         return failure(
-            self.explain(answer, request), rc=answer.status, trace=self.shown(answer.stderr)
+            self.explain(answer, request), rc=answer.status, trace=self.trace(answer.stderr)
         )
 
     def explain(self, answer: Answer, request: Request) -> str:
         """Say why a unit was not evaluated."""
         return self.shown(explain_evaluation(answer.stderr, request, answer.search_path))
+
+    def trace(self, stderr: str) -> str:
+        """Return what Nix said, for the result: all of it for who wants to see all."""
+        text = self.shown(stderr)
+        return text if Display().verbosity >= _ALL else shortened(text)
 
     def run(self, what: str, *words: str, hear: Hear = lambda out, err: None) -> JobResult:
         """Run a function of ``build.sh`` with our settings, as a job that ends with us."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import secrets
 import subprocess
+import textwrap
 import typing as t
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Play,
@@ -180,17 +183,23 @@ def test_nix_path_is_warned_of_in_a_file_and_an_error_in_a_configuration(
 def test_what_a_vault_held_is_refused_unless_all_may_know_it(
     play: Play, tagged: pathlib.Path
 ) -> None:
-    secret = "{{ 'hunter2' | vault('password', wrap_object=true) }}"
+    vault, password = (tagged.with_name(name) for name in ("vault.yml", "password"))
+    password.write_text("sesame")
+    encrypted = VaultLib([("default", VaultSecret(b"sesame"))]).encrypt("hunter2").decode()
+    vault.write_text("hidden: !vault |\n" + textwrap.indent(encrypted, "  "))
+    secret = "{{ hidden }}"
     system: Task = {"configuration": [str(tagged)], "nixpkgs": str(NIXPKGS)}
     inline: Task = {"configuration": [{"users": {"motd": secret}}], "nixpkgs": str(NIXPKGS)}
     args = {"args": {"tag": secret, "list": ["plain"]}}
-    played = locally(
-        play,
+    tasks = (
         task("args", **system, **args),
         task("inline", **inline),
         task("systems", systems={"a": system | args, "b": system | {"args": {"tag": "x"}}}),
         task("allowed", **system, **args, args_may_be_public=True),
     )
+    text = playbook(*tasks, hosts="localhost", connection="local", vars_files=[str(vault)])
+    played = play(text, env={"ANSIBLE_VAULT_PASSWORD_FILE": str(password)})
+    assert "Traceback" not in played.text
     assert "args.tag is encrypted by Ansible Vault" in message(played, "args")
     assert "configuration.0.users.motd is encrypted" in message(played, "inline")
     assert "a: args.tag is encrypted" in message(played, "systems")
@@ -309,7 +318,8 @@ def test_check_mode_says_what_a_build_would_do(play: Play) -> None:
 
 
 SLOW = """{ pkgs, ... }: {
-  environment.systemPackages = [ (pkgs.runCommand "slow-1.0" { } "sleep 8; mkdir $out # %s") ];
+  environment.systemPackages = [ (pkgs.runCommand "slow-1.0" { }
+    "echo I sleep; sleep 8; mkdir $out # %s") ];
 }"""
 
 
@@ -318,9 +328,11 @@ def test_progress_is_seen_in_runners_events_while_it_builds(
 ) -> None:
     file = tmp_path / "slow.nix"
     file.write_text(SLOW % secrets.token_hex(4))
-    played = locally(play, task("slow", configuration=[str(file)], nixpkgs=str(NIXPKGS)))
-    lines = [e for e in played.events if e["stdout"].startswith("localhost: building ")]
+    slow = task("slow", configuration=[str(file)], nixpkgs=str(NIXPKGS))
+    # So the task's header comes with its result, after these lines.
+    played = locally(play, slow, env={"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"})
+    lines = [e for e in played.events if e["stdout"].startswith("localhost: slow: building ")]
     assert lines and all(e["event"] == "verbose" for e in lines)
-    assert "slow-1.0" in lines[0]["stdout"]
+    assert re.search(r"slow-1.0 for \d+ s: I sleep", lines[-1]["stdout"])
     end = next(e for e in played.events if e["event"] == "runner_on_ok")
     assert all(e["counter"] < end["counter"] for e in lines)

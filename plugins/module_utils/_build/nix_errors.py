@@ -92,21 +92,23 @@ def explain_evaluation(stderr: str, request: Request, search_path: bool = False)
     :param search_path: whether ``NIX_PATH`` counted
     """
     text = plain(stderr)
-    if missing := _NO_ATTRIBUTE.search(text):
+    # Not the trace, which shows lines of our own Nix files.
+    said = without_trace(text)
+    if missing := _NO_ATTRIBUTE.search(said):
         return _no_attribute(request, **json.loads(missing[1]))
     if mismatch := _HASH_MISMATCH.search(text):
         return explain_hash_mismatch(**mismatch.groupdict())
     for mark, advice in _ADVICE.items():
-        if mark in text:
+        if mark in said:
             attr = show_attr(request.attrs[0]) if request.attrs else ""
             return advice.format(name=request.name, attr=attr or "all of it")
-    return f"{request.name} does not evaluate: {_reason(text, search_path)}"
+    return f"{request.name} does not evaluate: {_reason(text, said, search_path)}"
 
 
-def _reason(text: str, search_path: bool) -> str:
+def _reason(text: str, said: str, search_path: bool) -> str:
     if found := search_path_use(text):
         return _not_found(*found, search_path)
-    if gone := _NO_FILE.search(text):
+    if gone := _NO_FILE.search(said):
         return _no_file(gone[1] or gone[2])
     error = evaluation_error(text)
     return "\n".join([error.said, *filter(None, [_where(error), _cure(error)])])

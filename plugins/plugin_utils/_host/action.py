@@ -88,7 +88,8 @@ class ClosureAction(ActionBase, abc.ABC):
 
     def progress(self) -> Progress:
         """Return where to show signs of life of this task."""
-        return Progress(self.task_vars["inventory_hostname"], bool(self._task.no_log))
+        name, quiet = self.task_vars["inventory_hostname"], bool(self._task.no_log)
+        return Progress(name, quiet, self._task.get_name(include_role_fqcn=False))
 
     @property
     def host_name(self) -> str:

@@ -10,6 +10,7 @@ import os
 import time
 
 from ansible import constants as C
+from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 
 # Seconds before the first line, and between two of them.
@@ -21,6 +22,22 @@ def read_by_people() -> bool:
     return "json" not in str(C.config.get_config_value("DEFAULT_STDOUT_CALLBACK")).lower()
 
 
+def headers_come_late() -> bool:
+    """Say whether a task's header is shown with its first result, and not when it starts.
+
+    The callback ``default`` and those made of it do so when they do not show all results.
+    """
+    names = ("display_skipped_hosts", "display_ok_hosts")
+    try:
+        shown = [
+            C.config.get_config_value(name, plugin_type="callback", plugin_name="default")
+            for name in names
+        ]
+    except AnsibleError:  # of another callback nobody knows
+        return False
+    return not all(shown)
+
+
 class Progress:
     """Lines for the person who watches, each with the host's name in front.
 
@@ -28,8 +45,10 @@ class Progress:
     event of ansible-runner.
     """
 
-    def __init__(self, host: str, no_log: bool = False) -> None:
+    def __init__(self, host: str, no_log: bool = False, task: str = "") -> None:
         self._host = host
+        # The reader does not know yet which task speaks.
+        self._task = f"{task}: " if task and headers_come_late() else ""
         self._no_log = no_log
         self._silent = (
             no_log or os.environ.get("CLOSURE_NIXOS_PROGRESS") == "0" or not read_by_people()
@@ -41,7 +60,7 @@ class Progress:
         if self._silent or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + INTERVAL
-        Display().display(f"{self._host}: {text}")
+        Display().display(f"{self._host}: {self._task}{text}")
 
     def warn(self, text: str) -> None:
         """Show a warning, once for all hosts."""

@@ -45,9 +45,9 @@ test: ## Run everything above
 demo: setup ## Deploy a fleet of real hosts on this machine
 	@examples/fleet/demo
 
-bench: setup ## Measure deployments
-	@tests/bench/bench
+bench: setup ## Measure deployments beside other tools' ways: make bench BENCH="--hosts 1,3"
+	@tests/bench/bench --json bench.json $(BENCH)
 
 clean: ## Remove all that setup and the tests made here
 	rm -rf .venv .venv-new .venv-lint .cache .ansible .hypothesis .mypy_cache .pytest_cache \
-		.ruff_cache tests/output closure-nixos-*.tar.gz
+		.ruff_cache bench.json tests/output closure-nixos-*.tar.gz

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Three hosts whose systems differ by what change.json says: a word, and in how many paths it is.
+# Hosts whose systems differ by what change.json says: a word, and in how many paths it is.
 let
   change = builtins.fromJSON (builtins.readFile ./change.json);
   system =

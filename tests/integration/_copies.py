@@ -121,16 +121,24 @@ class Copies:
     def played(
         self, host: str, arguments: Variables | Closure, *options: str, **variables: object
     ) -> Played:
+        """Copy to a host like that, and return the whole play."""
         if isinstance(arguments, Closure):
             arguments = {"path": arguments.path}
         own = self.others | {host: variables}
         hosts = {name: self.fleet.hosts[name] | more for name, more in own.items()}
-        inventory = self.directory / f"{secrets.token_hex(4)}.json"
-        inventory.write_text(json.dumps({"testbed": {"hosts": hosts}}))
+        return self.all(hosts, arguments, *options, hosts=host)
+
+    def all(
+        self, inventory: Variables, arguments: Variables, *options: str, hosts: str = "logins"
+    ) -> Played:
+        """Copy to hosts with these variables, of whatever names, in one play."""
+        file = self.directory / f"{secrets.token_hex(4)}.json"
+        groups = {"testbed": {"children": {"logins": {"hosts": inventory}}}}
+        file.write_text(json.dumps(groups))
         tasks = [{"closure.nixos.nix_copy_closure": arguments}]
-        text = json.dumps([{"hosts": host, "gather_facts": False, "tasks": tasks}])
+        text = json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": tasks}])
         plugins = {"ANSIBLE_CONNECTION_PLUGINS": str(WIRE / "connection_plugins")}
-        return self.play(text, "-i", str(inventory), *options, env=plugins)
+        return self.play(text, "-i", str(file), *options, env=plugins)
 
     @property
     def known_hosts(self) -> str:

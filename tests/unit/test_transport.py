@@ -152,7 +152,8 @@ def test_a_check_that_the_task_demands_is_passed_by_signatures_alone() -> None:
             "sudo: nix-daemon: command not found error",
         ),
         ("", "ssh-ng does not carry: "),
-        ("a" * 1000, "ssh-ng does not carry: ... " + "a" * 300),
+        ("closed by jump\n" * 32 + "error: x", "carry: closed by jump error: x"),
+        ("a" * 1000 + "b" * 1000, f"carry: {'a' * 150} ... {'b' * 150}"),
     ],
 )
 def test_the_next_transport_has_as_its_reason_why_the_first_does_not_carry(

@@ -173,9 +173,11 @@ def is_for_people(stderr: str, check_sigs: bool) -> bool:
 
 def instead_of(failed: Transport, following: Transport, stderr: str) -> Transport:
     """Return the transport that follows one which did not carry, with that as its reason."""
-    words = readable(stderr).split()
-    why = " ".join(words)
-    why = why if len(why) <= REASON else f"... {why[-REASON:]}"
+    # Each ssh of a chain of jumps says the same.
+    lines = dict.fromkeys(readable(stderr).splitlines())
+    why = " ".join(" ".join(lines).split())
+    if len(why) > REASON:
+        why = f"{why[: REASON // 2]} ... {why[-REASON // 2 :]}"
     return dataclasses.replace(following, reason=f"{failed.name} does not carry: {why}")
 
 

@@ -21,6 +21,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
 
 MANIFEST = "manifest.json"
 _VERSION = 1
+_PART = re.compile(r"part-\d+|nar/[0-9a-z]+\.nar(\.[0-9a-z]+)?")
 _NAR = re.compile(r"nar/[0-9a-z]+\.nar(\.[0-9a-z]+)?")
 
 
@@ -103,10 +104,28 @@ def parse_manifest(text: str | bytes, name: str) -> Manifest:
         version = data.pop("version")
         parts = [Part(**part | {"paths": tuple(part["paths"])}) for part in data.pop("parts")]
         manifest = Manifest(**data, parts=tuple(parts))
-        for path in (manifest.path, *manifest.closure, *manifest.carried):
-            check_store_path(path)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ClosureError(f"{name} has a manifest that cannot be read: {error!r}.") from error
+        _check(manifest)
+    except (ClosureError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ClosureError(f"{name} has a manifest that cannot be read: {error}") from error
     if version != _VERSION:
         raise ClosureError(f"{name} is of version {version}, and this collection reads {_VERSION}.")
     return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuse values of other types than ours, and parts whose name leads elsewhere.
+
+    :raises ValueError: there is one
+    """
+    for path in (manifest.path, *manifest.closure, *manifest.carried):
+        check_store_path(path)
+    if any(type(size) is not int or size < 0 for size in manifest.closure.values()):
+        raise ValueError("a size is no number of bytes")
+    if not ({manifest.path} | manifest.carried) <= manifest.closure.keys():
+        raise ValueError("a path is not in the closure")
+    for part in manifest.parts:
+        texts = (part.name, part.checksum, part.compression, part.info)
+        if any(type(text) is not str for text in texts) or type(part.cache) is not bool:
+            raise ValueError("a part is described by other things than text")
+        if not (part.paths and _PART.fullmatch(part.name)):
+            raise ValueError(f"a part is called {part.name!r}, with {len(part.paths)} paths")

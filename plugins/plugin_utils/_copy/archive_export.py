@@ -47,8 +47,19 @@ class ArchiveExport:
         return {path: size for path, size in packed.items() if path in lacking}
 
     def is_there(self, packed: Mapping[str, int]) -> bool:
-        """Say whether there is a whole archive of just these paths."""
-        return self.file.exists() and holds(self.file, self.options.path, packed)
+        """Say whether there is a whole archive of just these paths.
+
+        :raises ClosureError: there is what no archive may replace
+        """
+        there = self.file.exists()
+        if there and not (
+            self.file.is_dir() if self.options.dest_is_cache else self.file.is_file()
+        ):
+            kind = "directory" if self.options.dest_is_cache else "regular file"
+            raise ClosureError(
+                f"dest_archive {self.file} is there, and is no {kind}. Name another."
+            )
+        return there and holds(self.file, self.options.path, packed)
 
     def write(self, packed: dict[str, int]) -> None:
         """Sign these paths if that is asked for, and write them.

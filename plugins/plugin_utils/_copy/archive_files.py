@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pathlib
 import shutil
+import stat
 import tarfile
 import tempfile
 import typing as t
@@ -28,6 +30,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest impor
 )
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import batches
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+
+# A manifest is about 1 KiB for a path, and a description in a binary cache is less.
+MANIFEST_BYTES = 256 * 1024 * 1024
+INFO_BYTES = 1024 * 1024
 
 # Parts, each with its file on the controller, for as long as it is needed.
 Parts = t.Iterator[tuple[Part, str]]
@@ -79,18 +85,23 @@ def _keep(directory: pathlib.Path, part: Part, local: str) -> t.Iterator[Part]:
 def read_manifest(place: pathlib.Path) -> Manifest:
     """Read an archive's manifest and compare the checksums of all that it names.
 
-    :raises ClosureError: it is no archive, or was cut or altered
+    :raises ClosureError: it is not there, is no archive, or was cut or altered
     """
+    if not os.path.lexists(place):
+        raise ClosureError(
+            f"src_archive {place} is not there on the controller. Correct the path, or write the "
+            "archive with dest_archive."
+        )
     try:
         return _read_cache(place) if place.is_dir() else _read_file(place)
-    except (OSError, tarfile.TarError, KeyError) as error:
+    except (OSError, tarfile.TarError, LookupError, ValueError, RecursionError) as error:
         message = f"{place} is no archive, or was cut: {error}. Make it again with dest_archive."
         raise ClosureError(message) from error
 
 
 def _read_file(file: pathlib.Path) -> Manifest:
-    with tarfile.open(file, "r:") as tar:
-        manifest = parse_manifest(_member(tar, MANIFEST).read(), str(file))
+    with _open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        manifest = parse_manifest(_text(_member(tar, MANIFEST), MANIFEST_BYTES), str(file))
         for part in manifest.parts:
             digest = hashlib.file_digest(_member(tar, part.name), "sha256").hexdigest()
             if digest != part.checksum:
@@ -99,17 +110,41 @@ def _read_file(file: pathlib.Path) -> Manifest:
 
 
 def _read_cache(directory: pathlib.Path) -> Manifest:
-    manifest = parse_manifest((directory / MANIFEST).read_bytes(), str(directory))
+    with _open(directory / MANIFEST) as stream:
+        manifest = parse_manifest(_text(stream, MANIFEST_BYTES), str(directory))
     for part in manifest.parts:
         info = _narinfo(part.paths[0])
         # Its name leads to a file: it must be the one that the text gives, which is a NAR.
         if cached_part(part.info).name != part.name:
             raise _altered(directory, MANIFEST)
-        if (directory / info).read_text(encoding="utf-8") != part.info:
-            raise _altered(directory, info)
+        with _open(directory / info) as stream:
+            if _text(stream, INFO_BYTES) != part.info.encode():
+                raise _altered(directory, info)
         if _digest(directory / part.name) != part.checksum:
             raise _altered(directory, part.name)
     return manifest
+
+
+def _open(file: pathlib.Path) -> io.BufferedReader:
+    """Open a file that is one: no device, and no pipe, whose writer may never come.
+
+    :raises OSError: it is something else
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    stream = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise OSError(f"{file} is no regular file")
+    return stream
+
+
+def _text(stream: io.BufferedIOBase, limit: int) -> bytes:
+    """Read all of a stream, or refuse one that is longer than anything of ours."""
+    size = stream.seek(0, os.SEEK_END)
+    if size > limit:
+        raise ValueError(f"it has a text of {size} bytes")
+    stream.seek(0)
+    return stream.read()
 
 
 def _altered(place: pathlib.Path, name: str) -> ClosureError:
@@ -133,7 +168,7 @@ def read_parts(place: pathlib.Path, manifest: Manifest, missing: Mapping[str, in
 
 
 def _parts_of_file(file: pathlib.Path, manifest: Manifest) -> Parts:
-    with tarfile.open(file, "r:") as tar:
+    with _open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for part in manifest.parts:
             with _temporary() as local:
                 shutil.copyfileobj(_member(tar, part.name), local)
@@ -161,7 +196,7 @@ def _temporary() -> t.IO[bytes]:
 
 
 def _digest(file: pathlib.Path) -> str:
-    with file.open("rb") as stream:
+    with _open(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -170,7 +205,9 @@ def _narinfo(path: str) -> str:
 
 
 def _member(tar: tarfile.TarFile, name: str) -> io.BufferedIOBase:
-    stream = tar.extractfile(name)
+    """Open a file in a tar that is one: no link, and none with holes, which cost no room."""
+    member = tar.getmember(name)
+    stream = tar.extractfile(member) if member.isreg() and not member.issparse() else None
     if stream is None:
-        raise KeyError(f"{name} is no file")
+        raise KeyError(f"{name} is no plain file")
     return t.cast(io.BufferedIOBase, stream)

@@ -88,15 +88,37 @@ def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
     assert copies.leftovers("node1") == ""
 
 
-def test_a_path_that_is_collected_after_the_question_is_asked_for_once_more(
+def test_a_collection_between_two_parts_takes_nothing_that_has_arrived(
     copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
 ) -> None:
-    """The way in collects it when the archive arrives."""
+    """The way in collects garbage whenever a part arrives; the large path is a part of its own."""
+    new, log, collect = closure(1, 1, 65 << 20), tmp_path / "log", tmp_path / "collect"
+    enter = copies.enter("node1")
+    command = shlex.join([*enter["testbed_enter"], "nix-store", "--gc"])
+    collect.write_text(
+        f'#!/bin/sh\ncase "$*" in *"cat >"*/archive) {command} </dev/null >>{log} 2>&1 ;; esac\n'
+        'exec "$@"\n'
+    )
+    collect.chmod(0o755)
+    enter["testbed_enter"] = [str(collect), *enter["testbed_enter"]]
+    said = copies("node1", new, **enter)
+    assert (said.get("changed"), copies.lacks("node1", new)) == (True, []), said
+    assert log.read_text().count("store paths deleted") > 1
+    assert copies("node1", new)["changed"] is False
+    roots = "/nix/var/nix/gcroots/closure-nixos"
+    assert copies.fleet.exec("node1", f"ls {roots}").split() == ["incoming"]
+
+
+def test_a_path_that_is_deleted_after_the_question_is_asked_for_once_more(
+    copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
+) -> None:
+    """The way in deletes it when the archive arrives."""
     new, mark, collect = closure(), tmp_path / "collected", tmp_path / "collect"
     part = next(path for path in new.paths if path.endswith("part2"))
     copies("node1", {"path": part})
     enter = copies.enter("node1")
-    command = shlex.join([*enter["testbed_enter"], "nix-store", "--delete", part])
+    delete = ("nix-store", "--delete", "--ignore-liveness", part)
+    command = shlex.join([*enter["testbed_enter"], *delete])
     collect.write_text(
         '#!/bin/sh\ncase "$*" in *"cat >"*/archive)\n'
         f"[ -e {mark} ] || {command} </dev/null >{mark} ;;\nesac\n"

@@ -5,17 +5,29 @@
 # Copying closures: what the build host knows, what the target lacks, and the copy itself.
 
 # expect ROOT LOGIN TOPLEVEL PATH...: prints what is missing and, if anything is, what there is to
-# know for the choice of a transport. With ROOT it roots TOPLEVEL before it is here, so that nothing of a copy
-# is collected until the profile holds it.
+# know for the choice of a transport. With ROOT, nothing of a copy is collected until the profile
+# holds it.
 expect() {
-    roots=/nix/var/nix/gcroots/closure-nixos login=$2
-    if [ -n "$1" ] && [ -w /nix/var/nix/gcroots ] && ! held "$3"; then
-        mkdir -p "$roots"
-        ln -sfn "$3" "$roots/incoming"
-    fi
+    root=$1 login=$2 toplevel=$3
     shift 3
     lacking=$(missing "$@") || exit
+    [ -z "$root" ] || plant "$toplevel" ${lacking:+"$@"} || exit
     [ -z "$lacking" ] || { printf '%s\n' "$lacking" && facts_for_copy "$login"; }
+}
+
+# plant TOPLEVEL [PATH...]: roots TOPLEVEL and each PATH of a closure that is not whole, before they are
+# here: by archive they come in parts, and Nix heeds a root once its path is valid.
+plant() {
+    roots=/nix/var/nix/gcroots/closure-nixos
+    if [ ! -w /nix/var/nix/gcroots ] || held "$1"; then return 0; fi
+    # Those of this closure stay: some may have arrived.
+    if [ $# -eq 1 ] || [ "$(readlink "$roots/incoming")" != "$1" ]; then
+        rm -rf "$roots/incoming-parts" || return
+    fi
+    mkdir -p "$roots" && ln -sfn "$1" "$roots/incoming" || return
+    shift
+    [ $# -gt 0 ] || return 0
+    mkdir -p "$roots/incoming-parts" && printf '%s\n' "$@" | xargs ln -sf -t "$roots/incoming-parts"
 }
 
 # facts_for_copy LOGIN: prints what decides on the transport to this host, a name=value a line. LOGIN

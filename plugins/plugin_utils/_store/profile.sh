@@ -42,5 +42,5 @@ profile_set() {
     fi
     incoming=/nix/var/nix/gcroots/closure-nixos/incoming
     # The profile holds it now.
-    [ "$(readlink "$incoming")" != "$2" ] || rm -f "$incoming"
+    [ "$(readlink "$incoming")" != "$2" ] || rm -rf "$incoming" "$incoming-parts"
 }

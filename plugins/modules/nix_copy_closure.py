@@ -120,6 +120,8 @@ options:
       - URL of the binary cache that the hosts fetch from with O(transport=cache), as Nix takes it,
         such as C(https://cache.example.org) or C(s3://bucket?region=eu-central-1). Some builds of
         Nix, such as Debian's, do not know C(s3).
+      - A user and password in it (C(https://USER:PASSWORD@HOST)) stand in no list of processes and
+        in no message. Nix gets them by a file that only the login can read.
       - The host checks the signatures, also for root, unless O(check_sigs=false). Sign with
         O(sign_key_file).
     type: str

@@ -207,7 +207,7 @@ def key_file(configure: Configure, tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture
 def web(fleet: Fleet, tmp_path: pathlib.Path) -> t.Iterator[str]:
-    """An nginx on the controller that takes PUT requests, by its URL."""
+    """An nginx on the controller that takes PUT requests, by its URL; below /locked it asks who."""
     route = nix("ip", "-o", "route", "get", fleet.hosts["node1"]["ansible_host"]).split()
     address = route[route.index("src") + 1]
     with socket.create_server((address, 0)) as listener:
@@ -218,8 +218,10 @@ def web(fleet: Fleet, tmp_path: pathlib.Path) -> t.Iterator[str]:
     configuration.write_text(
         f"daemon off; user root; pid {tmp_path}/pid; error_log stderr; events {{ }} http {{"
         f"{temporary} access_log off; server {{ listen {place}; root {tmp_path}/web;"
-        "location / { dav_methods PUT; create_full_put_path on; client_max_body_size 0; } } }"
+        "dav_methods PUT; create_full_put_path on; client_max_body_size 0;"
+        f"location /locked {{ auth_basic locked; auth_basic_user_file {tmp_path}/users; }} }} }}"
     )
+    (tmp_path / "users").write_text("me:{PLAIN}open@sesame\n")
     (tmp_path / "web").mkdir()
     server = subprocess.Popen(["/usr/sbin/nginx", "-c", str(configuration)])
     until((tmp_path / "pid").exists)

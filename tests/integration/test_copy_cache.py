@@ -39,6 +39,32 @@ def test_hosts_fetch_from_a_binary_cache_that_the_build_host_fills(
     assert copies("node2", task)["changed"] is False
 
 
+def test_the_password_of_a_cache_stands_in_no_arguments_and_no_message(
+    copies: Copies, closure: MakeClosure, web: str
+) -> None:
+    """Both ends of the copy get it: the controller as who fills the cache, and node2."""
+    new, place = closure(count=1), web.removeprefix("http://")
+    cache = f"http://me:open%40sesame@{place}/locked"
+    task = {"path": new.path, "transport": "cache", "cache": cache, "check_sigs": False}
+    wrapper = '#!/bin/sh\necho "$*" >>/root/arguments\nexec /usr/bin/nix "$@"'
+    copies.fleet.exec(
+        "node2", f"echo '{wrapper}' >/usr/local/bin/nix; chmod 755 /usr/local/bin/nix"
+    )
+    try:
+        played = copies.played("node2", task)
+        arguments = copies.fleet.exec("node2", "cat /root/arguments")
+        left = copies.fleet.exec("node2", "ls /run/closure-nixos")
+    finally:
+        copies.fleet.exec("node2", "rm -f /usr/local/bin/nix /root/arguments")
+    said = played.result("node2")
+    assert (said.get("transport"), copies.lacks("node2", new)) == ("cache", []), said
+    assert f"--from http://{place}/locked" in arguments and "sesame" not in arguments
+    assert "sesame" not in str(said) + played.text and "netrc" not in left
+    other = closure(count=1)
+    wrong = copies("node2", task | {"cache": f"http://me:wrong@{place}/locked", "path": other.path})
+    assert wrong["failed"] and "http://me:***@" in wrong["msg"] and "wrong" not in str(wrong), wrong
+
+
 def test_what_the_hosts_own_caches_have_does_not_cross_the_line(
     copies: Copies,
     closure: MakeClosure,

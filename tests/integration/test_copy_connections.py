@@ -211,12 +211,12 @@ def build_host(fleet: Fleet) -> t.Iterator[Variables]:
         f"cp -a /home/deploy '{home}' && cd '{home}/.ssh' && mount -o remount,noexec /run &&"
         "mount -t tmpfs -o noexec,mode=1777 tmpfs /var/tmp &&"
         f"printf '%s' '{key}' >id_ed25519 && printf '%s' '{known}' >known_hosts &&"
-        f"chmod 600 * && chown deploy * && usermod -d '{home}' deploy",
+        f"chmod 600 * && chown deploy * && sed -i 's|/home/deploy|{home}|' /etc/passwd",
     )
     yield {"ansible_user": "deploy"}
     fleet.exec(
         "node2",
-        f"usermod -d /home/deploy deploy; rm -r '{home}'; umount /var/tmp;"
+        f"sed -i 's|{home}|/home/deploy|' /etc/passwd; rm -r '{home}'; umount /var/tmp;"
         "mount -o remount,exec /run",
     )
 

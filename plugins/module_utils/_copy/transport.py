@@ -14,6 +14,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 
+from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import without_password
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
@@ -182,9 +183,10 @@ def instead_of(failed: Transport, following: Transport, stderr: str) -> Transpor
 
 
 def readable(said: str) -> str:
-    """Return what a program said without colours and without bytes that are no text."""
+    """Return what a program said, without colours, passwords and bytes that are no text."""
     text = _ANSI.sub("", said).replace("\r", "")
-    return "".join(c for c in text if c.isprintable() or c in "\n\t").replace("\ufffd", "").strip()
+    text = "".join(c for c in text if c.isprintable() or c in "\n\t").replace("\ufffd", "")
+    return without_password(text).strip()
 
 
 def limit_cache(url: str, answer: Answer, bwlimit: int) -> list[str]:

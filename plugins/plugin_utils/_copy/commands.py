@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import CacheUrl
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
     Answer,
     parse_answer,
@@ -117,13 +118,14 @@ class Copy:
         words = ("copy", self.path, url, *ssh.words, str(bwlimit), *flags)
         return self._run(self.source, answer.missing, *words)
 
-    def push(self, closure: Mapping[str, int], url: str) -> JobResult:
+    def push(self, closure: Mapping[str, int], cache: CacheUrl) -> JobResult:
         """Write the closure to a binary cache, from the build host."""
-        return self._run(self.source, closure, "push", url, self.path)
+        return self._run(self.source, closure, "push", cache.url, cache.netrc, self.path)
 
-    def pull(self, answer: Answer, url: str, flags: list[str]) -> JobResult:
+    def pull(self, answer: Answer, cache: CacheUrl, flags: list[str]) -> JobResult:
         """Fetch the closure from a binary cache, on the target."""
-        return self._run(self.target, answer.missing, "pull", url, self.path, *flags)
+        words = ("pull", cache.url, cache.netrc, self.path, *flags)
+        return self._run(self.target, answer.missing, *words)
 
     def _run(self, host: Host, missing: Mapping[str, int], verb: str, *words: str) -> JobResult:
         receiver = self.source if verb == "push" else self.target

@@ -12,6 +12,10 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.plugins.connection import ConnectionBase
+from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import (
+    cache_url,
+    without_password,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._copy.options import CopyOptions
 from ansible_collections.closure.nixos.plugins.module_utils._copy.ssh_config import (
     SshOptions,
@@ -150,7 +154,7 @@ class Transports:
             self._by_archive(answer)
             return None
         if transport.name == "cache":
-            return _failed(self.copy.pull(answer, self.options.cache, flags))
+            return _failed(self.copy.pull(answer, cache_url(self.options.cache), flags))
         # The target's daemon heeds this only of a login that it trusts (Nix, libstore/daemon.cc).
         flags = [] if self._checks else ["--no-check-sigs"]
         url, bwlimit = self._url(transport), self.options.bwlimit
@@ -198,8 +202,8 @@ class Transports:
                 return
             if self.options.sign_key_file:
                 sign(self.copy.source, self.options.sign_key_file, self.closure)
-            if failed := _failed(self.copy.push(self.closure, url)):
-                raise self._failure(failed, url)
+            if failed := _failed(self.copy.push(self.closure, cache_url(url))):
+                raise self._failure(failed, without_password(url))
             done.touch()
 
     def _by_archive(self, answer: Answer) -> None:

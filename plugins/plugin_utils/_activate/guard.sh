@@ -167,9 +167,12 @@ restore() {
     # The old system may need longer than the new one was given.
     [ "$limit" -ge 600 ] || limit=600
     restore_boot || booted=$?
+    # Secrets go back before the old units start, and what cannot must not stop the way back.
+    (undo_run) || :
     if [ -e "$guard/begun" ]; then
         timeout "$limit" "$old/bin/switch-to-configuration" test || restored=$?
     fi
+    (due_run) || :
     # A failed mount has brought the host to emergency.target. The switch starts a part of what that
     # stopped, which ends the maintenance, and leaves the rest, sshd among it.
     systemctl start --no-block default.target || restored=1
@@ -239,6 +242,7 @@ commit() {
 
 guard_done() {
     guard_move confirmed "done" || return 0
+    undo_forget
     note confirmed task 'it was confirmed'
     rm -f "$guard_roots/guard-running" "$guard_roots/guard-profile"
 }

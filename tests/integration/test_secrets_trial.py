@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Secrets of a system on trial go back with it, and owners that it brings get theirs."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
+    Task,
+    build,
+    module,
+    playbook,
+    switch,
+    write_systems,
+)
+
+HOST = "node1"
+OLD: Task = {
+    "kept": {"content": "old kept", "restart": ["tell.service"]},
+    "sealed": {"content": "old sealed", "credstore": "encrypted", "with_key": "host"},
+    "lasting": {"content": "old lasting", "persistent": True},
+}
+NEW: Task = {
+    "kept": {"content": "new kept", "restart": ["tell.service"]},
+    "sealed": {"content": "new sealed", "credstore": "encrypted", "with_key": "host"},
+    "lasting": {"content": "new lasting", "persistent": True},
+    "owned": {"content": "new owned", "owner": "t-app", "mode": "0440"},
+    "late": {"content": "new late", "after_activation": True},
+}
+SERVICE = """{ systemd.services.tell = {
+  wantedBy = [ "multi-user.target" ]; script = "sleep infinity";
+}; }"""
+# The stand-in carries no options about users out, so an activation script brings the user.
+BRINGS_USER = f"""{{ imports = [ {SERVICE} ];
+  system.activationScripts.user = "id -u t-app >/dev/null 2>&1 || /usr/sbin/useradd t-app";
+}}"""
+COPIES = "/var/lib/closure-nixos/secrets"
+
+
+def secrets(given: Task, state: str) -> Task:
+    return module("nixos_secrets", {"secrets": given, "state": state})
+
+
+def held(fleet: Fleet) -> list[str]:
+    """What the host holds: each secret, its copy and its sealed one."""
+    files = f"kept lasting {COPIES}/run/keys/lasting"
+    script = f"cd /run/keys; for file in {files}; do cat $file; echo; done"
+    unsealed = "systemd-creds decrypt /etc/credstore.encrypted/sealed -"
+    return [*fleet.exec(HOST, script).splitlines(), fleet.exec(HOST, unsealed)]
+
+
+def started(fleet: Fleet) -> str:
+    return fleet.exec(HOST, "systemctl show --value -p InvocationID tell").strip()
+
+
+@pytest.fixture
+def at_old(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
+    """The host runs a system with its secrets; there is another system to go to."""
+    fleet.exec(HOST, "userdel t-app; true")
+    old = write_systems(tmp_path, SERVICE, [HOST])
+    here = switch("switch", force=True)
+    played = play(
+        playbook(
+            build(old), COPY, module("nix_profile_set", {"path": "{{ nix_build_system.path }}"}),
+            here, secrets(OLD, "present"), hosts=HOST,
+        )
+    )  # fmt: skip
+    assert played.rc == 0, played.text
+    yield write_systems(tmp_path, BRINGS_USER, [HOST])
+    play(playbook(module("nixos_secrets", {"prune": True}), hosts=HOST))
+    fleet.exec(HOST, "userdel t-app; true")
+
+
+def test_secrets_go_back_with_the_system_or_stay_with_it(
+    fleet: Fleet, play: Play, at_old: pathlib.Path
+) -> None:
+    trial = switch("switch", confirm_timeout=120)
+    forward = (build(at_old), COPY, secrets(NEW, "prepared"), trial, secrets(NEW, "present"))
+    back = module("nixos_rollback", {"to": "unconfirmed", "why": "a test", "connect_timeout": 300})
+    seen = {
+        "name": "seen",
+        "ansible.builtin.raw": "cat /run/keys/late; stat -c %U:%a /run/keys/owned",
+    }
+    before, invocation = held(fleet), started(fleet)
+    assert before == ["old kept", "old lasting", "old lasting", "old sealed"]
+
+    played = play(playbook(*forward, seen, back, hosts=HOST))
+    assert played.rc == 0, played.text
+    prepared, present = played.results(HOST, "nixos_secrets")
+    assert prepared["updated"] == ["kept", "lasting", "sealed"] and prepared["added"] == ["owned"]
+    assert prepared["waiting"] == ["late", "owned"] and prepared["pending"] is True
+    assert prepared["restarted"] == [] and present["restarted"] == ["tell.service"]
+    assert (present["owned"], present["added"]) == (["owned"], ["late"])
+    assert played.result(HOST, "seen")["stdout"].replace("\r", "") == "new latet-app:440\n"
+    assert held(fleet) == before
+    assert fleet.exec(HOST, "ls /run/keys").split() == ["kept", "lasting"]
+    # The one for the new content, and the one for the old.
+    assert started(fleet) not in ("", invocation)
+    assert fleet.exec(HOST, "ls /run/closure-nixos").split().count("undo") == 0
+
+    confirmed = play(playbook(*forward, module("nixos_confirm", {}), hosts=HOST))
+    assert confirmed.rc == 0, confirmed.text
+    assert held(fleet) == ["new kept", "new lasting", "new lasting", "new sealed"]
+    assert fleet.exec(HOST, "ls /run/closure-nixos").split().count("undo") == 0
+    restored = play(playbook(secrets({}, "restored"), hosts=HOST))
+    assert restored.result(HOST, "nixos_secrets")["restored"] == []
+
+
+def test_what_was_prepared_for_nothing_is_put_back(
+    fleet: Fleet, play: Play, at_old: pathlib.Path
+) -> None:
+    before = held(fleet)
+    tasks = (secrets(NEW, "prepared"), secrets({}, "restored"), secrets(OLD, "present"))
+    played = play(playbook(*tasks, hosts=HOST))
+    prepared, restored, again = played.results(HOST, "nixos_secrets")
+    assert prepared["changed"] is restored["changed"] is True
+    assert "/run/keys/kept" in restored["restored"]
+    assert held(fleet) == before and again["changed"] is False, again

@@ -166,6 +166,7 @@ NIXOS_CONFIRM: Spec = {
         "host": {"type": "str"},
         "port": {"type": "int"},
         "connect_timeout": {"type": "int", "default": 30},
+        "connection": {"type": "str", "choices": ["new", "any"], "default": "new"},
         "ignore_units": {"type": "list", "elements": "str", "default": []},
         "profile": _PROFILE,
         "timeout": {"type": "int", "default": 600},

@@ -64,6 +64,15 @@ options:
       - Seconds for which to try to connect.
     type: int
     default: 30
+  connection:
+    description:
+      - What it takes to confirm. With V(new), the host has to say that its ssh connection was made
+        for this task, whatever the ssh arguments are, so that the new system lets people in.
+      - V(any) also takes one of which the host does not say when it was made, because another
+        server than OpenSSH's or dropbear carries it. One that was there before is always refused.
+    type: str
+    choices: [new, any]
+    default: new
   ignore_units:
     description:
       - Units that may have failed, by their full names.
@@ -130,9 +139,10 @@ boots:
   sample: true
 connection:
   description:
-    - V(new) when the task made a connection of its own, so that the host lets people in.
-    - V(unknown) for connection plugins that say nothing about it, or with a C(ControlPath) among
-      your own ssh arguments.
+    - V(new) when the host says that the connection was made for this task, so that it lets people
+      in.
+    - V(old) when it was there before, and V(unknown) where the host does not know, as with
+      connection plugins that are not ssh.
   returned: always
   type: str
   sample: new

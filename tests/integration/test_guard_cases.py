@@ -108,7 +108,10 @@ def test_a_host_that_nobody_reaches_any_more_goes_back(
     settled: list[dict[str, str]],
 ) -> None:
     file = write_systems(tmp_path, node1=NO_SSHD, node2=NO_DOOR, node3=NO_MOUNT)
-    played = play(DEPLOY, *options(file, deploy_confirm_timeout=8))
+    # Who is connected could confirm, and people can ask ssh to share that connection.
+    shared = "-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=/tmp/t-shared-%C"
+    env = {"ANSIBLE_SSH_ARGS": shared}
+    played = play(DEPLOY, *options(file, deploy_confirm_timeout=8), env=env)
     assert at(fleet) == old
     facts = look(play)
     for host in HOSTS:

@@ -662,3 +662,29 @@ def test_a_password_of_ones_own_is_not_for_another_host(wire: Wire) -> None:
     assert asking("-vvv") == {"plain": ("root\nnode3\n",) * 2}
     assert len(asking.commands) == 2
     assert all("PasswordAuthentication=no" in command for command in asking.commands)
+
+
+def test_the_host_says_whether_a_connection_is_new(wire: Wire) -> None:
+    """Whatever the ssh arguments are: people may set them, and share a connection by them."""
+    home = wire.home / "cp"
+    persist = "-o ControlMaster=auto -o ControlPersist=60s"
+    shared = f"{persist} -o ControlPath={home}/shared-%h"
+    deploy = {"ansible_user": "deploy"}
+    arguments = {
+        "plain": {},
+        "sudo": deploy | become(),
+        "args": {"ansible_ssh_args": shared},
+        "common": {"ansible_ssh_common_args": f"{{{{ known }}}} {shared}"},
+        "extra": {"ansible_ssh_extra_args": f"-o controlpath={home}/extra-%h"},
+        "none": {"ansible_ssh_args": "-C"},
+        "terminal": {"ansible_ssh_args": f"-tt -o RequestTTY=force {persist}"},
+        "old": {"ansible_ssh_args": f"{persist} -S {home}/old-%h"},
+        "nsenter": enter(wire.fleet, "node2"),
+    }
+    known = f"-o UserKnownHostsFile={wire.fleet.inventory.with_name('known_hosts')}"
+    for name, variables in arguments.items():
+        wire.login(name, "node2", read="tty; id -un", known=known, **variables)
+    played = wire(OWN, OWN | {"name": "fresh", "wire": {"fresh": True}})
+    said = {login: played.result(login, "fresh").get("found") for login in arguments}
+    assert said == dict.fromkeys(arguments, "new") | {"old": "old", "nsenter": "unknown"}
+    assert said_by(played, "terminal", "own")["stdout"] == "not a tty\nroot\n"

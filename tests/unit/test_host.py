@@ -9,9 +9,15 @@ from __future__ import annotations
 import pathlib
 import shutil
 import subprocess
+import types
 
 import pytest
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import _BOOT_ID, _frame
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import (
+    _BOOT_ID,
+    Host,
+    _frame,
+)
 
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 HERE = [command for name, command in SHELLS.items() if shutil.which(name)]
@@ -62,3 +68,32 @@ def test_a_script_that_arrives_in_part_does_nothing(
         assert b"begin" not in stdout
     run(shell, whole)
     assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("transport", "found", "unless_known", "sentence"),
+    [
+        ("ssh", "new", False, ""),
+        ("ssh", "new", True, ""),
+        ("ssh", "old", False, "Take ControlPath, ControlMaster and -S out of its ssh arguments"),
+        ("ssh", "old", True, "Take ControlPath, ControlMaster and -S out of its ssh arguments"),
+        ("ssh", "unknown", False, "Set connection: any"),
+        ("ssh", "unknown", True, ""),
+        ("paramiko_ssh", "old", False, "Take ControlPath"),
+        ("local", "unknown", False, ""),
+        ("community.general.incus", "unknown", False, ""),
+        ("community.general.incus", "old", False, "Take ControlPath"),
+    ],
+)
+def test_an_old_connection_confirms_nothing(
+    monkeypatch: pytest.MonkeyPatch, transport: str, found: str, unless_known: bool, sentence: str
+) -> None:
+    host = Host.__new__(Host)
+    host.name = "web1"
+    host._connection = types.SimpleNamespace(transport=transport)  # type: ignore[assignment]
+    monkeypatch.setattr(host, "connection_is", lambda: found)
+    if not sentence:
+        host.require_new_connection(unless_known)
+        return
+    with pytest.raises(ClosureError, match=sentence):
+        host.require_new_connection(unless_known)

@@ -113,11 +113,15 @@ class SwitchOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ConfirmOptions:
-    """A confirmation of a system, "" for the one on trial; else as in :class:`SwitchOptions`."""
+    """A confirmation of a system, "" for the one on trial; else as in :class:`SwitchOptions`.
+
+    :param connection: "new", or "any" where the host need not say that it is new
+    """
 
     path: str
     profile: str
     ignore_units: tuple[str, ...]
+    connection: str
     timeout: int
 
 

@@ -64,12 +64,13 @@ class Confirmation:
         if not self.check:
             self._require_good(before, path)
             if changed:
+                self.host.require_new_connection(self.options.connection == "any")
                 after, result = self._confirm(before, path)
         return {
             "changed": changed,
             "path": path,
             "boots": after.boots(path),
-            "connection": "new" if self.host.has_own_connection else "unknown",
+            "connection": self.host.connection_is(),
             "rolled_back": False,
             "generation": after.current and dataclasses.asdict(after.current),
             "diff": _difference(profile, before, path),

@@ -162,7 +162,9 @@ class Trial:
         do so later, when the confirmation is for another address.
         """
         with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
-            _demand(self.fresh_connection(), "guard_reached", request="guard-reached")
+            host = self.fresh_connection()
+            host.require_new_connection(unless_known=True)
+            _demand(host, "guard_reached", request="guard-reached")
 
 
 def _once(after: Facts) -> Result:

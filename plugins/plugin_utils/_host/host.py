@@ -19,6 +19,7 @@ import hashlib
 import pathlib
 import re
 import secrets
+import shlex
 import tempfile
 import time
 import typing as t
@@ -42,6 +43,9 @@ KEEPALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 # Of directories for files on their way, as mktemp takes it.
 _TEMPLATE = "closure-nixos-XXXXXXXXXX"
 _DIRECTORY = re.compile(r"^/(?:var/)?tmp/closure-nixos-[A-Za-z0-9]{10}$", re.MULTILINE)
+
+# Seconds by which two measures of a time may differ; a host counts hundredths.
+_TICK = 0.05
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -104,6 +108,7 @@ class Host:
         # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
         self._takes_stdin = bool(connection.has_pipelining)
         self._answered = answers
+        self._made = time.monotonic()
         # Names the boot of the host that we have met.
         self._boot = ""
         self._may_become = True
@@ -261,14 +266,40 @@ class Host:
             with contextlib.suppress(AnsibleError, TimeoutError):
                 within(10, self._connection.reset)
 
+    def connection_is(self) -> t.Literal["new", "old", "unknown"]:
+        """Say whether the connection has been made since this object was: the host knows.
+
+        No option of ssh counts for that, because people can set them all.
+        """
+        # Of the login: what become starts need not have the server of ssh among its parents.
+        age = self._login().run(script("login_age")).text.strip()
+        if not age.isdigit():
+            return "unknown"
+        return "new" if int(age) / 100 <= time.monotonic() - self._made + _TICK else "old"
+
+    def require_new_connection(self, unless_known: bool = False) -> None:
+        """Refuse a connection that need not be new, so that others may be shut out.
+
+        :param unless_known: accept one of which the host does not say when it was made
+        :raises ClosureError: it is old, or nobody knows
+        """
+        found = self.connection_is()
+        # Other plugins have no connection that lasts.
+        if found == "new" or (found == "unknown" and (unless_known or not self._is_ssh)):
+            return
+        if found == "old":
+            raise ClosureError(
+                f"{self.name} is not asked over a new connection, so whether it lets people in is "
+                "not known. Take ControlPath, ControlMaster and -S out of its ssh arguments."
+            )
+        raise ClosureError(
+            f"{self.name} does not say whether this connection is new: none of OpenSSH's servers "
+            "carries it. Set connection: any if you know that people can log in there."
+        )
+
     @property
-    def has_own_connection(self) -> bool:
-        """Whether no other task can have made the connection: false where nobody knows."""
-        if not self._control_socket:
-            return False
-        arguments = ("ssh_args", "ssh_common_args", "ssh_extra_args")
-        given = " ".join(self._connection.get_option(name) or "" for name in arguments)
-        return "controlpath" not in given.lower()
+    def _is_ssh(self) -> bool:
+        return bool(self._connection.transport in ("ssh", "paramiko", "paramiko_ssh"))
 
     def _prepare(self, fresh: bool) -> None:
         options = self._connection.option_definitions
@@ -286,13 +317,25 @@ class Host:
             self._own_control_master(secrets.token_hex(8) if fresh else "")
 
     def _own_control_master(self, nonce: str) -> None:
-        option = self._connection.get_option
+        option, set_option = self._connection.get_option, self._connection.set_option
+        # A terminal changes the bytes of scripts; for ssh, the last of these options counts.
         extra = option("ssh_extra_args") or ""
-        self._connection.set_option("ssh_extra_args", f"{extra} {KEEPALIVE}".strip())
+        set_option("ssh_extra_args", f"{extra} {KEEPALIVE} -T".strip())
         place = (option("host"), option("port"), option("remote_user"), option("ssh_common_args"))
         name = "cn-" + hashlib.sha1(f"{place}{nonce}".encode()).hexdigest()[:10]
-        self._connection.set_option("control_path", f"%(directory)s/{name}")
-        self._control_socket = pathlib.Path(unfrackpath(option("control_path_dir")), name)
+        set_option("control_path", f"%(directory)s/{name}")
+        directory = pathlib.Path(unfrackpath(option("control_path_dir")))
+        given = option("ssh_args") or ""
+        if "controlpersist" not in f"{given} {option('ssh_common_args')} {extra}".lower():
+            # Somebody wants each call to connect anew.
+            set_option("ssh_args", f"-o ControlMaster=no -o ControlPath=none {given}")
+            return
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._control_socket = directory / name
+        # Of most options, ssh takes the first; people may have given one of their own.
+        path = str(self._control_socket).replace("%", "%%")
+        own = shlex.quote(f'ControlPath="{path}"')
+        set_option("ssh_args", f"-o ControlMaster=auto -o {own} {given}")
 
     def _attempt(self, text: str, deadline: float) -> Reply:
         nonce = secrets.token_hex(8)

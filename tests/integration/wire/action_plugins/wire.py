@@ -41,6 +41,7 @@ SPEC = {
         "stdin": {"type": "bool", "default": True},
         "times": {"type": "int", "default": 1},
         "bring": {"type": "str"},
+        "fresh": {"type": "bool", "default": False},
     }
 }
 
@@ -69,6 +70,8 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do what the argument that was given asks for."""
+        if args["fresh"]:
+            return {"found": self.fresh_connection().connection_is()}
         host = self._host(args["on"]) if args["on"] else self.target()
         host.retry_for = args["retry_for"]
         if not args["stdin"]:

@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a terminal would obey is shown."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._text import printable, printable_all
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("as ever\n\tÄ → ✓", "as ever\n\tÄ → ✓"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x9b2J", "\\x9b2J"),
+        ("over\rwritten", "over\\x0dwritten"),
+        ("a line\r\nof Windows", "a line\nof Windows"),
+        ("back\x08\x7f", "back\\x08\\x7f"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("a\u2028b", "a\\u2028b"),
+        ("not UTF-8: \udcff", "not UTF-8: \\udcff"),
+    ],
+)
+def test_control_characters_are_shown(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_nothing_is_left_that_a_terminal_obeys(text: str) -> None:
+    shown = printable(text)
+    assert not [it for it in shown if it not in "\t\n" and unicodedata.category(it) in ("Cc", "Cs")]
+    shown.encode()
+    assert printable(shown) == shown
+
+
+def test_all_of_a_result_is_printable() -> None:
+    result = {"msg": "\x1b", "rc": 1, "diff": {"prepared": "\x1b"}, "\x1b": [("\x1b", None, True)]}
+    shown = {"msg": "\\x1b", "rc": 1, "diff": {"prepared": "\\x1b"}}
+    assert printable_all(result) == shown | {"\\x1b": [["\\x1b", None, True]]}

@@ -147,6 +147,7 @@ NIXOS_SWITCH: Spec = {
         "force": {"type": "bool", "default": False},
         "lock_timeout": {"type": "int", "default": 600},
         "failed_units": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
+        "lost_units": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
         "ignore_units": {"type": "list", "elements": "str", "default": []},
         "install_bootloader": {"type": "bool", "default": False},
         "confirm_timeout": {"type": "int", "default": 0},

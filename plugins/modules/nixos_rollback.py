@@ -255,6 +255,11 @@ report:
     - As RV(closure.nixos.nixos_switch#module:report).
   returned: success, and when the activation failed
   type: dict
+units:
+  description:
+    - As RV(closure.nixos.nixos_switch#module:units). Lost units are a warning here.
+  returned: success, and when the activation failed
+  type: dict
 outcome:
   description:
     - As RV(closure.nixos.nixos_switch#module:outcome).

@@ -33,8 +33,10 @@ attributes:
   check_mode:
     support: full
     details:
-      - Runs C(switch-to-configuration dry-activate), which changes nothing but needs root, and
-        returns its announcements as RV(plan).
+      - Runs C(switch-to-configuration dry-activate), which needs root, and returns its
+        announcements as RV(plan). On NixOS 18.03 it switches swap off, and activation scripts do
+        what they like. So systemd runs it where file systems are read-only, and mounts, swap,
+        signals and the kernel's settings are out of reach.
       - When the system is not in the host's store, it says so and reports a change, without a plan.
       - When only the boot default would change, there is no plan either.
       - Does not find out whether the profile points to the system.
@@ -105,9 +107,19 @@ options:
     type: str
     choices: [fail, warn, ignore]
     default: fail
+  lost_units:
+    description:
+      - What the task makes of units that ran before, that the new system has too, and that do not
+        run any more, as RV(units.lost) names them. C(switch-to-configuration) says nothing of them.
+        A unit that somebody started by hand is lost when a unit that it requires is stopped.
+      - With V(fail) the task fails, though the system was activated, with V(warn) it warns, and
+        with V(ignore) it says so in RV(units.lost) only.
+    type: str
+    choices: [fail, warn, ignore]
+    default: fail
   ignore_units:
     description:
-      - Names of units whose failure does not count, with wildcards as in C(systemctl).
+      - Names of units that may fail or be lost, with wildcards as in C(systemctl).
     type: list
     elements: str
     default: []
@@ -570,13 +582,61 @@ report:
       sample:
         - Checking switch inhibitors... done
         - setting up /etc...
+units:
+  description:
+    - What became of systemd's units in the activation, by pictures of all units before and after
+      it. It has more than RV(report), because systemd starts, stops and restarts units by itself.
+    - Only units with a file count, no sessions, devices and transient units. V(null) when nothing
+      was activated.
+  returned: success, and when the activation failed
+  type: dict
+  contains:
+    started:
+      description: Units that run now and did not before, and those that have run and ended.
+      returned: always
+      type: list
+      elements: str
+      sample: [greeter.service]
+    stopped:
+      description: Units that do not run any more, as is right.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    restarted:
+      description: Units that were stopped and run again.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    reloaded:
+      description: Services that were reloaded.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    failed:
+      description: Units that have failed since.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    lost:
+      description:
+        - Units that ran, belong to the new system too and do not run any more. Those that ended by
+          themselves, that wait for a socket, a timer or a path, or whose conditions do not hold any
+          more are among RV(units.stopped).
+      returned: always
+      type: list
+      elements: str
+      sample: []
 outcome:
   description:
     - How C(switch-to-configuration) ended, by its exit code and its words. V(null) when it did not
       run.
-    - The task succeeds with V(ok), and with V(failed-units) when no failure counts. With V(unknown)
-      it succeeds only when nobody saw the end and the host is where it should be. Everything else
-      is a failure.
+    - The task succeeds with V(ok) when no unit is lost, and with V(failed-units) when no failure
+      counts. With V(unknown) it succeeds only when nobody saw the end and the host is where it
+      should be. Everything else is a failure.
     - V(failed-units) and V(activation-failed) mean that the system was activated all the same.
     - V(locked), V(reboot-required), V(inhibited), V(not-activated) and V(bootloader-failed) mean
       that it was not activated.

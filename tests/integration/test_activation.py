@@ -187,6 +187,39 @@ def test_only_units_that_fail_now_and_go_on_failing_count(
     assert play(playbook(*quartet(write_systems(tmp_path)))).rc == 0
 
 
+def test_units_that_an_activation_has_stopped_and_nobody_started_are_lost(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    """switch-to-configuration says nothing of them: systemd stops what requires what it stops."""
+    sleeps = 'serviceConfig.ExecStart = "/bin/sleep infinity";'
+    needs = 'requires = [ "t-base.service" ]; after = [ "t-base.service" ];'
+    units = """{ systemd.services = {
+      t-base = { wantedBy = [ "multi-user.target" ]; environment.STEP = "%s"; SLEEPS };
+      t-byhand = { NEEDS SLEEPS };
+      t-part = { partOf = [ "t-base.service" ]; wantedBy = [ "t-base.service" ]; SLEEPS };
+      t-calm = { SLEEPS };
+    }; }""".replace("SLEEPS", sleeps).replace("NEEDS", needs)
+    assert play(playbook(*quartet(write_systems(tmp_path, units % 1)))).rc == 0
+    for host in HOSTS:
+        fleet.exec(host, "systemctl start t-byhand t-part t-calm")
+    chosen = "{{ {'node2': 'warn'}[inventory_hostname] | default('fail') }}"
+    excused = "{{ ['t-by*'] if inventory_hostname == 'node3' else [] }}"
+    task = switch("switch", lost_units=chosen, ignore_units=excused)
+    file = write_systems(tmp_path, units % 2)
+    played = play(playbook(build(file), COPY, PROFILE_SET, task))
+    said = {host: result(played, host) for host in HOSTS}
+    for host in HOSTS:
+        assert said[host]["units"]["lost"] == ["t-byhand.service"], said[host]["units"]
+        assert {"t-base.service", "t-part.service"} <= {*said[host]["units"]["restarted"]}
+        assert "t-calm.service" not in json.dumps(said[host]["units"])
+        assert "t-byhand" not in json.dumps(said[host]["report"])
+        assert not started(fleet, host, "t-byhand") and started(fleet, host, "t-part")
+    assert [played.stats[host]["failed"] for host in HOSTS] == [1, 0, 0], played.text
+    assert "do not run any more: t-byhand.service. Something" in said["node1"]["msg"]
+    assert "do not run any more: t-byhand.service" in said["node2"]["warnings"][0]
+    assert "warnings" not in said["node3"]
+
+
 def test_a_full_host_is_found_before_anything_changes(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -25,10 +25,12 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
     PROFILE_SET,
     SWITCH,
+    SYSTEMS,
     booted_next,
     build,
     difference,
     module,
+    nix,
     playbook,
     quartet,
     recorded,
@@ -142,6 +144,28 @@ def test_a_boot_default_that_others_have_set_is_set_once_more(
         assert third.stats[host]["changed"] == 0
 
 
+def test_a_dry_run_cannot_change_the_host(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
+    file = write_systems(tmp_path, hosts=["node1"])
+    arguments = "--argstr", "file", str(file), "--argstr", "host", "node1"
+    path = nix("nix-build", "--no-out-link", str(SYSTEMS / "dry-run.nix"), *arguments)
+    pid = "systemctl show -P MainPID t-sleeper >/run/t-dry.pid"
+    fleet.exec("node1", f"systemd-run --quiet --unit=t-sleeper sleep 300; {pid}")
+    copy = module("nix_copy_closure", {"path": path})
+    dry = module("nixos_switch", {"path": path, "action": "dry-activate"})
+    places = "/etc/t-dry /run/t-dry /nix/t-dry /var/lib/t-dry /boot/t-dry"
+    look = f"ls {places} 2>/dev/null; mountpoint -q /mnt && echo mounted; mountpoint -q /dev/shm"
+    try:
+        played = play(playbook(copy, dry, hosts="node1"))
+        left = fleet.exec("node1", f"{look} || echo unmounted; hostname", check=False).split()
+        alive = fleet.exec("node1", "systemctl is-active t-sleeper", check=False).strip()
+    finally:
+        fleet.exec("node1", "systemctl stop t-sleeper; rm -f /run/t-dry.pid")
+    said = result(played, "node1")
+    assert not said["failed"] and said["plan"]["start"] == ["t.service"], said
+    did = [line for line in said["plan"]["messages"] if line.startswith("did ")]
+    assert (did, left, alive) == ([], ["node1"], "active"), said["plan"]
+
+
 def test_a_failure_says_what_runs_and_what_boots(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -189,10 +213,14 @@ def test_what_only_a_reboot_can_change_is_not_activated(
         node1='{ services.dbus.implementation = "broker"; }',
         node2='{ system.initInterfaceVersion = "systemd 3"; }',
     )
+    planned = switch("dry-activate") | {"ignore_errors": True}
     try:
-        played = play(playbook(*quartet(file)))
+        played = play(playbook(build(file), COPY, PROFILE_SET, planned, SWITCH))
     finally:
         fleet.exec("node3", "umount /boot")
+    refused = played.results("node2", "nixos_switch")[0]
+    assert (refused["outcome"], refused["exit_code"]) == ("reboot-required", 100)
+    assert refused["msg"].startswith("node2: The configuration would not be activated: its init")
     said = [result(played, host) for host in HOSTS]
     assert [it["outcome"] for it in said] == ["inhibited", "reboot-required", "bootloader-failed"]
     assert [it["exit_code"] for it in said] == [1, 100, 1]

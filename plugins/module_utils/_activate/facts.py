@@ -22,6 +22,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_stat
     parse_guard,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
+from ansible_collections.closure.nixos.plugins.module_utils._activate.units import (
+    UnitChanges,
+    parse_changes,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
@@ -147,6 +151,7 @@ class Facts:
     :param guard: what watches over a system on trial, or did since the host booted
     :param deployment: what the host remembers of its last deployment
     :param looked: what else ``host_facts`` says
+    :param unit_changes: what became of units in our last activation, for who has heard its end
     """
 
     user: str
@@ -166,6 +171,7 @@ class Facts:
     guard: Guard | None = None
     deployment: dict[str, str] | None = None
     looked: Looked | None = None
+    unit_changes: UnitChanges | None = None
 
     @property
     def system(self) -> Toplevel | None:
@@ -355,6 +361,7 @@ def parse_facts(text: str, profile: str) -> Facts:
         guard=guard,
         deployment=parse_deployment(one),
         looked=_parse_looked(one) if "kernel_release" in one else None,
+        unit_changes=parse_changes(lines),
     )
 
 

@@ -87,6 +87,7 @@ class SwitchOptions:
     :param force: whether to activate what runs already
     :param lock_timeout: seconds to wait for another switch, :param timeout: for this one
     :param failed_units: what failed units are: "fail", "warn" or "ignore"
+    :param lost_units: the same of units that do not run any more
     :param ignore_units: patterns of units whose failure does not count
     :param install_bootloader: whether to install the boot loader anew
     """
@@ -98,6 +99,7 @@ class SwitchOptions:
     force: bool = False
     lock_timeout: int = 600
     failed_units: str = "fail"
+    lost_units: str = "fail"
     ignore_units: tuple[str, ...] = ()
     install_bootloader: bool = False
     timeout: int = 3600

@@ -20,7 +20,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.generations i
 Result = dict[str, t.Any]
 
 # What every result has, whatever was done.
-_KEYS = ("plan", "report", "exit_code", "outcome", "stdout", "stderr", "logs")
+_KEYS = ("plan", "report", "units", "exit_code", "outcome", "stdout", "stderr", "logs")
 
 
 def untouched(before: Facts, now: Facts, steps: tuple[Step, ...] = ()) -> Result:

@@ -106,6 +106,7 @@ def judge(
         "exit_code": ended.exit_code,
         "outcome": outcome(ended.exit_code, report).name,
         "report": dataclasses.asdict(report),
+        "units": after.unit_changes and dataclasses.asdict(after.unit_changes),
         "stdout": ended.stdout,
         "stderr": ended.stderr,
         "logs": LOGS,
@@ -130,17 +131,50 @@ def _verdict(
     unseen = ended.how == "gone" and not needed_steps(options.action, after)
     fell = after.in_maintenance and not before.in_maintenance
     if (verdict.name == "ok" or unseen) and not fell:
-        return result
+        return _joined(result, _lost(host, options, after))
     if is_excused(ended.exit_code, report, counted) and not fell:
-        return result | _excuses(host, before, report)
-    if verdict.name == "failed-units" and not fell:
-        if options.failed_units == "ignore":
-            return result
-        if options.failed_units == "warn":
-            return result | {"warnings": [f"{host.name}: {verdict.sentence}"]}
+        return _joined(result, _excuses(host, before, report), _lost(host, options, after))
+    if verdict.name == "failed-units" and not fell and options.failed_units != "fail":
+        warns = options.failed_units == "warn"
+        warning = {"warnings": [f"{host.name}: {verdict.sentence}"]} if warns else {}
+        return _joined(result, warning, _lost(host, options, after))
+    return result | {"failed": True, "msg": f"{verdict.sentence} {_truth(host, after)}"}
+
+
+def _joined(*results: Result) -> Result:
+    """Return results as one, which has the warnings of all."""
+    joined: Result = {}
+    for result in results:
+        warnings = [*joined.get("warnings", []), *result.get("warnings", [])]
+        joined |= result | ({"warnings": warnings} if warnings else {})
+    return joined
+
+
+def _truth(host: Host, after: Facts) -> str:
     holder = f"It is {after.switcher}. " if after.switcher and not after.on_trial else ""
-    truth = f"{holder}{host.name} {standing(after)}"
-    return result | {"failed": True, "msg": f"{verdict.sentence} {truth}"}
+    return f"{holder}{host.name} {standing(after)}"
+
+
+def _lost(host: Host, options: SwitchOptions, after: Facts) -> Result:
+    """Tell what it means that units do not run any more, unless they were only late."""
+    lost = after.unit_changes.lost if after.unit_changes else ()
+    lost = tuple(unit for unit in lost if unit not in matching(lost, options.ignore_units))
+    if not lost or options.lost_units == "ignore":
+        return {}
+    looks = look_at(host, lost)
+    gone = [unit for unit in lost if all(look[unit].active == "inactive" for look in looks)]
+    if not gone:
+        return {}
+    units = " ".join(gone)
+    sentence = (
+        "The configuration was activated, but these units ran before, belong to the new system "
+        f"too, and do not run any more: {units}. Something that they need has stopped them, or "
+        f"nothing has started them again. Look at `systemctl status {units}` on the host, and "
+        "`systemctl start` them, or set lost_units or ignore_units."
+    )
+    if options.lost_units == "warn":
+        return {"warnings": [f"{host.name}: {sentence}"]}
+    return {"failed": True, "msg": f"{sentence} {_truth(host, after)}"}
 
 
 def _counted(

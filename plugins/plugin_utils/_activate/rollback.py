@@ -105,7 +105,9 @@ def roll_back(
     if options.to == "unconfirmed" or (waits and options.to is None):
         return _from_trial(host, options, facts, waits)
     goal = _target(host, facts, options.to)
-    same = SwitchOptions(options.action, goal.path, options.profile, timeout=options.timeout)
+    same = SwitchOptions(
+        options.action, goal.path, options.profile, lost_units="warn", timeout=options.timeout
+    )
     procedure = Rollback(host, same, goal, progress)
     result = Activation(host, same, procedure, progress, check, diff).run()
     if facts.profile != goal.path:

@@ -147,6 +147,7 @@ acknowledged_facts() {
     activation="$state/jobs/activation"
     [ ! -d "$activation" ] || grep -Eqs ' (killed|dumped) ' "$activation/status" || : >"$activation/acknowledged"
     system_facts "$@"
+    units_changed
 }
 
 # Those that wait for their next try have failed as well, and systemd says it in their sub-state.
@@ -209,11 +210,27 @@ path_facts() {
     toplevel_facts "$1"
 }
 
-# dry_activate PATH: what activating it would do. Needs root: as anyone else it ends with 0 and a
-# plan that is wrong.
+# dry_activate PATH: what activating it would do, asked where nothing can be changed: some NixOS
+# versions switch swap off in a dry run, and activation scripts do what they like. Needs root: as
+# anyone else it ends with 0 and a plan that is wrong.
 dry_activate() {
     [ "$(id -u)" -eq 0 ] || die 'planning an activation needs root' 77
-    "$1/bin/switch-to-configuration" dry-activate 2>&1
+    [ -d /run/systemd/system ] || die 'this host does not run systemd, so no activation can be planned' 69
+    # For its lock.
+    mkdir -p /run/nixos
+    ended=0
+    systemd-run --quiet --pipe --wait --collect --no-ask-password \
+        --setenv=PATH="$PATH" --setenv=LC_ALL=C --property=RuntimeMaxSec=170 \
+        --property=ProtectSystem=strict --property=ReadWritePaths=/run/nixos \
+        --property=PrivateTmp=yes --property=ProtectKernelTunables=yes \
+        --property=ProtectControlGroups=yes --property=CapabilityBoundingSet=CAP_DAC_READ_SEARCH \
+        --property=SystemCallFilter='~@swap @mount @reboot @module @clock kill tkill' \
+        --property=SystemCallErrorNumber=EPERM --property=SystemCallArchitectures=native \
+        "$1/bin/switch-to-configuration" dry-activate 2>&1 || ended=$?
+    # systemd.exec(5): what it could not set up.
+    case $ended in 226 | 228) die "this host has no way to keep a dry run from changing it, so no \
+activation can be planned: systemd ended it with exit status $ended" 69 ;; esac
+    return "$ended"
 }
 
 # activate INSTALL BEFORE [ACTION PATH]...: runs each action until one fails. BEFORE is for who finds
@@ -221,6 +238,7 @@ dry_activate() {
 activate() {
     # Ours is for what we write; a system's files are for all.
     umask 022
+    units_picture >"$pictured" || rm -f "$pictured"
     export NIXOS_INSTALL_BOOTLOADER="$1"
     shift 2
     while [ $# -gt 0 ]; do

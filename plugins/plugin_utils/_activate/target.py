@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
     UnitPlan,
     UnitState,
+    outcome,
     parse_looks,
     parse_report,
     parse_unit_plan,
@@ -145,10 +146,22 @@ def plan(host: Host, path: str) -> UnitPlan | None:
     """Ask what activating a system would do. Changes nothing on the host.
 
     :returns: ``None`` when another switch has the lock, which planning needs as well
+    :raises ClosureError: the host cannot be switched to it, or cannot plan
     """
     reply = host.run(script("dry_activate", path), deadline=180)
-    if parse_report(reply.text, "").lock_busy:
+    report = parse_report(reply.text, "")
+    if report.lock_busy:
         return None
+    if reply.rc and reply.text.strip():
+        found = outcome(reply.rc, report)
+        sentence = found.sentence.replace(" was not activated", " would not be activated")
+        raise ClosureError(
+            f"{host.name}: {sentence}",
+            path=path,
+            outcome=found.name,
+            exit_code=reply.rc,
+            stderr=reply.text,
+        )
     require_success(host, reply, f"does not plan the activation of {path}")
     return parse_unit_plan(reply.text)
 

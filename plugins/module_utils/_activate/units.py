@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What became of systemd's units in an activation. Private to the collection.
+
+Decides it by two pictures of them, one from before and one from after it, because systemd starts,
+stops and restarts more than switch-to-configuration says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+# What people configure; the others come and go with sessions and devices.
+_KINDS = ("service", "socket", "timer", "path", "mount", "automount", "swap", "target")
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A unit at one moment, as ``units_picture`` in ``units.sh`` prints it; "-" for nothing.
+
+    Times are in microseconds since the host booted, 0 for never.
+
+    :param invocation: names this run of the unit
+    :param state_changed: when its state was set last, :param main_exit: when its main process ended
+    :param active_exit: when it ceased to be active
+    :param checked: when its conditions were looked at, :param condition: whether they held
+    :param triggered_by: units that start it when somebody needs it
+    """
+
+    name: str
+    load: str
+    active: str
+    sub: str
+    invocation: str
+    state_changed: int
+    active_exit: int
+    main_exit: int
+    checked: int
+    condition: bool
+    transient: bool
+    unneeded: bool
+    bus_name: str
+    file: str
+    triggered_by: tuple[str, ...]
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether a file describes it."""
+        return self.file != "-" and not self.transient and self.kind in _KINDS
+
+    @property
+    def kind(self) -> str:
+        """The end of its name."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs."""
+        return self.active in ("active", "reloading")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the system that runs has it."""
+        return self.load == "loaded"
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitChanges:
+    """The units that acted in an activation.
+
+    :param lost: those that ran, that the new system has as well, and that do not run any more,
+        though nothing starts them when they are needed
+    """
+
+    started: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+def parse_changes(lines: Iterable[tuple[str, str]]) -> UnitChanges | None:
+    """Read the lines ``unit_before=`` and ``unit_after=`` of ``units_changed``.
+
+    None where there are no pictures. A line that cannot be read is none.
+    """
+    pictures: dict[str, dict[str, Picture]] = {"unit_before": {}, "unit_after": {}}
+    for name, value in lines:
+        if name in pictures and (picture := _parse(value)):
+            pictures[name][picture.name] = picture
+    before, after = pictures.values()
+    return compare(before, after) if before or after else None
+
+
+def _parse(line: str) -> Picture | None:
+    words = line.split(" ")
+    if len(words) < len(dataclasses.fields(Picture)) or not words[0]:
+        return None
+    name, load, active, sub, invocation = words[:5]
+    changed, active_exit, main_exit, checked = map(_time, words[5:9])
+    condition, transient, unneeded = (word == "yes" for word in words[9:12])
+    return Picture(
+        name=name,
+        load=load,
+        active=active,
+        sub=sub,
+        invocation=invocation,
+        state_changed=changed,
+        active_exit=active_exit,
+        main_exit=main_exit,
+        checked=checked,
+        condition=condition,
+        transient=transient,
+        unneeded=unneeded,
+        bus_name=words[12],
+        file=words[13],
+        triggered_by=tuple(word for word in words[14:] if word != "-"),
+    )
+
+
+def _time(word: str) -> int:
+    return int(word) if word.isdigit() else 0
+
+
+def compare(before: Mapping[str, Picture], after: Mapping[str, Picture]) -> UnitChanges:
+    """Tell what became of units by the pictures of those that differ."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(before.keys() | after.keys()):
+        verb = _verb(before.get(name), after.get(name), after)
+        if verb:
+            found.setdefault(verb, []).append(name)
+    return UnitChanges(**{verb: tuple(names) for verb, names in found.items()})
+
+
+def _verb(old: Picture | None, new: Picture | None, after: Mapping[str, Picture]) -> str | None:
+    """Return the field of :class:`UnitChanges` that a unit belongs to."""
+    known = [picture for picture in (old, new) if picture and picture.is_configured]
+    if not known:
+        return None
+    ran, runs = bool(old and old.is_active), bool(new and new.is_active)
+    again = bool(new and new.invocation not in ("-", old.invocation if old else "-"))
+    if new and new.active == "failed":
+        return "failed" if again or not old or old.active != "failed" else None
+    if ran and runs and old and new:
+        return "restarted" if again else "reloaded" if _was_reloaded(old, new) else None
+    if ran and old:
+        return "lost" if new and _is_lost(old, new, after) else "stopped"
+    # A service without RemainAfterExit has run and ended.
+    return "started" if runs or (again and new and new.active == "inactive") else None
+
+
+def _was_reloaded(old: Picture, new: Picture) -> bool:
+    """A reload sets the state anew and leaves the run as it is."""
+    same = (old.kind, old.sub) == ("service", new.sub)
+    return same and old.state_changed != new.state_changed
+
+
+def _is_lost(old: Picture, new: Picture, after: Mapping[str, Picture]) -> bool:
+    if new.kind == "target" or not new.is_there or new.active != "inactive":
+        return False
+    # systemd does not start what is not to run, and starts what waits when somebody needs it. A
+    # trigger of which there is no picture is as it was.
+    waits = any(it not in after or after[it].is_active for it in new.triggered_by)
+    skipped = new.checked and not new.condition
+    return not (waits or skipped or new.unneeded or _ended_by_itself(old, new))
+
+
+# logind stops these when a user has left.
+_OF_USERS = ("user@", "user-runtime-dir@")
+
+
+def _ended_by_itself(old: Picture, new: Picture) -> bool:
+    """Its main process ended first, and nobody had asked systemd to stop it.
+
+    Where systemd has forgotten the unit meanwhile, only those are known that end by themselves as a
+    rule: instances, as of a connection, and what the bus starts.
+    """
+    if new.name.startswith(_OF_USERS):
+        return True
+    if new.active_exit == 0:
+        return "@" in new.name or new.bus_name != "-"
+    return old.sub == "running" and 0 < new.main_exit <= new.active_exit

@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What two pictures of a unit mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pytest
+from ansible_collections.closure.nixos.plugins.module_utils._activate.units import (
+    Picture,
+    UnitChanges,
+    compare,
+    parse_changes,
+)
+
+# As `units_picture` prints them: a service that runs, and one that was stopped.
+LINE = "a.service loaded active running r1 100 0 0 90 yes no no - /etc/systemd/system/a.service -"
+RUNS = Picture(
+    name="a.service",
+    load="loaded",
+    active="active",
+    sub="running",
+    invocation="r1",
+    state_changed=100,
+    active_exit=0,
+    main_exit=0,
+    checked=90,
+    condition=True,
+    transient=False,
+    unneeded=False,
+    bus_name="-",
+    file="/etc/systemd/system/a.service",
+    triggered_by=(),
+)
+STOPPED = dataclasses.replace(
+    RUNS, active="inactive", sub="dead", state_changed=300, active_exit=200, main_exit=250
+)
+# What systemd reads again from the unit's file, after it has forgotten it.
+FORGOTTEN = dataclasses.replace(
+    STOPPED, invocation="-", active_exit=0, main_exit=0, checked=0, condition=False
+)
+
+
+def but(picture: Picture, **changes: t.Any) -> Picture:
+    return dataclasses.replace(picture, **changes)
+
+
+def test_pictures_are_read() -> None:
+    lines = [("user", "root"), ("unit_before", LINE), ("unit_after", LINE.replace("r1", "r2"))]
+    assert parse_changes(lines) == UnitChanges(restarted=("a.service",))
+    assert parse_changes([("unit_after", LINE)]) == UnitChanges(started=("a.service",))
+    assert parse_changes([("user", "root")]) is None
+    assert parse_changes([("unit_after", "cut off")]) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verb"),
+    [
+        pytest.param(None, RUNS, "started", id="new"),
+        pytest.param(STOPPED, but(RUNS, invocation="r2"), "started", id="again"),
+        pytest.param(
+            STOPPED,
+            but(STOPPED, invocation="r2"),
+            "started",
+            id="a oneshot without RemainAfterExit",
+        ),
+        pytest.param(RUNS, but(RUNS, invocation="r2"), "restarted", id="restarted"),
+        pytest.param(RUNS, but(RUNS, state_changed=120), "reloaded", id="reloaded"),
+        pytest.param(
+            but(RUNS, name="a.timer", sub="waiting"),
+            but(RUNS, name="a.timer", sub="waiting", state_changed=120),
+            None,
+            id="a timer that elapsed",
+        ),
+        pytest.param(RUNS, but(RUNS, sub="exited", state_changed=9), None, id="main process ended"),
+        pytest.param(RUNS, but(RUNS, active="failed"), "failed", id="failed"),
+        pytest.param(but(RUNS, active="failed"), but(RUNS, active="failed"), None, id="still"),
+        pytest.param(
+            but(RUNS, active="failed"),
+            but(RUNS, active="failed", invocation="r2"),
+            "failed",
+            id="failed again",
+        ),
+        pytest.param(RUNS, None, "stopped", id="gone"),
+        pytest.param(RUNS, but(FORGOTTEN, load="not-found", file="-"), "stopped", id="removed"),
+        pytest.param(RUNS, but(FORGOTTEN, load="masked"), "stopped", id="masked"),
+        pytest.param(RUNS, STOPPED, "lost", id="stopped by systemd"),
+        pytest.param(RUNS, FORGOTTEN, "lost", id="stopped and forgotten"),
+        pytest.param(RUNS, but(STOPPED, active="activating"), "stopped", id="about to start"),
+        pytest.param(RUNS, but(STOPPED, main_exit=199), "stopped", id="ended by itself"),
+        pytest.param(but(RUNS, sub="exited"), but(STOPPED, main_exit=50), "lost", id="a oneshot"),
+        pytest.param(RUNS, but(STOPPED, condition=False), "stopped", id="its condition fails now"),
+        pytest.param(RUNS, but(STOPPED, unneeded=True), "stopped", id="nobody needs it"),
+        pytest.param(RUNS, but(STOPPED, triggered_by=("a.socket",)), "stopped", id="by socket"),
+        pytest.param(RUNS, but(FORGOTTEN, bus_name="org.a"), "stopped", id="of the bus"),
+        pytest.param(
+            but(RUNS, name="c@1.service"), but(FORGOTTEN, name="c@1.service"), "stopped", id="login"
+        ),
+        pytest.param(
+            but(RUNS, name="c@1.service"), but(STOPPED, name="c@1.service"), "lost", id="instance"
+        ),
+        pytest.param(
+            but(RUNS, name="user@0.service"),
+            but(STOPPED, name="user@0.service"),
+            "stopped",
+            id="user",
+        ),
+        pytest.param(
+            but(RUNS, name="a.target"), but(STOPPED, name="a.target"), "stopped", id="a target"
+        ),
+        pytest.param(but(RUNS, transient=True), None, None, id="transient"),
+        pytest.param(but(RUNS, name="a.scope"), None, None, id="a scope"),
+        pytest.param(but(RUNS, file="-"), None, None, id="no file"),
+    ],
+)
+def test_what_became_of_a_unit(old: Picture | None, new: Picture | None, verb: str | None) -> None:
+    before, after = ({it.name: it} if it else {} for it in (old, new))
+    found = dataclasses.asdict(compare(before, after))
+    assert [name for name, units in found.items() if units] == ([verb] if verb else [])
+
+
+def test_a_trigger_that_was_stopped_starts_nothing() -> None:
+    socket = but(RUNS, name="a.socket", sub="listening")
+    before = {"a.service": RUNS, "a.socket": socket}
+    service = but(STOPPED, triggered_by=("a.socket",))
+    after = {"a.service": service, "a.socket": but(STOPPED, name="a.socket")}
+    assert compare(before, after).lost == ("a.service", "a.socket")

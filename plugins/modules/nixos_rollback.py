@@ -284,6 +284,11 @@ newly_failed_units:
   returned: success, and when the activation failed
   type: list
   elements: str
+unit_logs:
+  description:
+    - As RV(closure.nixos.nixos_switch#module:unit_logs).
+  returned: success, and when the activation failed
+  type: dict
 failed_units:
   description:
     - As RV(closure.nixos.nixos_switch#module:failed_units).

@@ -45,7 +45,7 @@ attributes:
     details:
       - Shows the packages that differ between the running system and the new one, the versions and
         parameters of the kernel and what else takes effect only after a reboot, and the units that
-        would be stopped, restarted, reloaded and started.
+        were stopped, restarted, reloaded and started, or in check mode would be.
       - Shows no units when only the boot default changes, and nothing for a system that is not in
         the host's store. M(closure.nixos.nix_copy_closure) shows the difference before the copy.
   idempotent:
@@ -690,6 +690,13 @@ newly_failed_units:
   type: list
   elements: str
   sample: []
+unit_logs:
+  description:
+    - What units of RV(newly_failed_units) have printed last, by their names, when the task failed
+      for them.
+  returned: success, and when the activation failed
+  type: dict
+  sample: {}
 failed_units:
   description:
     - Units of systemd that have failed after the task.

@@ -100,8 +100,8 @@ def test_diff_mode_shows_the_closure_the_units_and_the_profile(
     assert (profile["before"], profile["after"]) == (f"{old}\n", f"{new}\n")
     prepared = played.result("node1", "nixos_switch")["diff"]["prepared"].splitlines()
     assert {"hello: 2.12.1 → ∅", "jq: ∅ → 1.0"} < set(prepared)
-    assert {"would stop: greeter.service", "would start: greeter.service"} < set(prepared)
-    assert "would start: greeter.service" in played.text
+    assert {"stopped: greeter.service", "started: greeter.service"} < set(prepared)
+    assert "\nstarted: greeter.service" in played.text and "would" not in played.text
 
 
 def test_the_role_deploys_twice_and_the_second_time_changes_nothing(

@@ -174,7 +174,7 @@ def test_a_failure_says_what_runs_and_what_boots(
     played = deploy(
         play,
         tmp_path,
-        node1=services(broken='serviceConfig.Type = "oneshot"; preStart = "exit 3";'),
+        node1=services(broken='serviceConfig.Type = "oneshot"; preStart = "echo no port; exit 3";'),
         node2=snippet("false"),
         node3='{ system.preSwitchChecks.refuses = "echo not today; exit 1"; }',
     )
@@ -184,7 +184,8 @@ def test_a_failure_says_what_runs_and_what_boots(
     outcomes = [(said[host]["exit_code"], said[host]["outcome"]) for host in HOSTS]
     assert outcomes == [(4, "failed-units"), (2, "activation-failed"), (1, "not-activated")]
     assert said["node1"]["failed_units"] == ["t-broken.service"]
-    assert "t-broken.service" in said["node1"]["msg"]
+    assert " t-broken.service said: 'no port'. node1 runs " in said["node1"]["msg"]
+    assert said["node1"]["unit_logs"] == {"t-broken.service": ["no port"]}
     assert said["node2"]["report"]["failed_snippets"] == ["test"]
     assert "refuses" in said["node3"]["msg"]
     runs = {"node1": new["node1"], "node2": new["node2"], "node3": old["node3"]}

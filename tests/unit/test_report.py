@@ -23,13 +23,16 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     excuse_snippets,
     failed_units,
     is_excused,
+    last_lines,
     matching,
     outcome,
+    parse_logs,
     parse_looks,
     parse_report,
     parse_unit_plan,
     recovered,
     show_plan,
+    show_report,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,6 +183,20 @@ def test_a_plan_is_shown_by_its_verbs() -> None:
     assert show_plan(UnitPlan(activate=True)) == ""
     users = UserUnitPlan(not_restart=("d.service",))
     assert show_plan(UnitPlan(user_units=users)) == "would NOT restart for users: d.service\n"
+
+
+def test_what_was_done_is_shown_by_its_verbs() -> None:
+    report = Report(
+        stopped=("not_a.service",),
+        started=("a.service",),
+        failed_units=("a.service",),
+        user_units=UserUnits(not_restarted=("d.service",)),
+    )
+    assert show_report(report) == (
+        "stopped: not_a.service\nstarted: a.service\nfailed: a.service\n"
+        "NOT restarted for users: d.service\n"
+    )
+    assert show_report(Report(activation_began=True)) == ""
 
 
 @dataclass(frozen=True)
@@ -967,6 +984,13 @@ def test_a_look_is_what_systemd_says_of_each_unit() -> None:
     (look,) = parse_looks("a.service active running 1\nb.mount inactive dead \n\n")
     assert look["a.service"] == UnitState("active", "running", "1")
     assert look["b.mount"] == UnitState("inactive", "dead", "")
+
+
+def test_what_units_said_last_is_said_without_what_is_no_text() -> None:
+    logs = parse_logs("a.service=first\na.service=no \x1b[31mport=80\nb.service=x\nodd\n")
+    assert logs == {"a.service": ["first", "no ?[31mport=80"], "b.service": ["x"]}
+    assert last_lines(logs) == " a.service said: 'no ?[31mport=80'. b.service said: 'x'."
+    assert last_lines({}) == ""
 
 
 def test_excused_units_are_no_failures() -> None:

@@ -257,12 +257,23 @@ def parse_unit_plan(stderr: str, stdout: str = "") -> UnitPlan:
 def show_plan(plan: UnitPlan) -> str:
     """The plan's units for people, a line for each verb that has some."""
     verbs = ("stop", "not_stop", "restart", "reload", "start")
-    units = {verb.replace("not_", "NOT "): getattr(plan, verb) for verb in verbs}
-    users = {
-        f"{verb.replace('not_', 'NOT ')} for users": of
-        for verb, of in vars(plan.user_units).items()
+    return _show("would ", {verb: getattr(plan, verb) for verb in verbs}, vars(plan.user_units))
+
+
+def show_report(report: Report) -> str:
+    """What was done to units, for people, a line for each verb that has some."""
+    verbs = ("stopped", "not_restarted", "restarted", "reloaded", "started", "failed_units")
+    done = [{verb: getattr(of, verb) for verb in verbs} for of in (report, report.user_units)]
+    return _show("", *done)
+
+
+def _show(would: str, units: Mapping[str, Any], users: Mapping[str, Any]) -> str:
+    said = {**units, **{f"{verb} for users": of for verb, of in users.items()}}
+    words = {
+        verb.replace("not_", "NOT ").replace("failed_units", "failed"): of
+        for verb, of in said.items()
     }
-    return "".join(f"would {verb}: {', '.join(of)}\n" for verb, of in (units | users).items() if of)
+    return "".join(f"{would}{verb}: {', '.join(of)}\n" for verb, of in words.items() if of)
 
 
 def parse_report(stderr: str, stdout: str) -> Report:
@@ -388,6 +399,22 @@ def parse_looks(text: str) -> tuple[dict[str, UnitState], ...]:
 def _parse_look(line: str) -> tuple[str, UnitState]:
     name, active, sub, restarts = line.split(" ")
     return name, UnitState(active, sub, restarts)
+
+
+def parse_logs(text: str) -> dict[str, list[str]]:
+    """What units have logged, by ``unit_logs`` in ``units.sh``; what is no text is shown as ?."""
+    logs: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, equals, said = line.partition("=")
+        if equals:
+            shown = "".join(each if each.isprintable() else "?" for each in said)
+            logs.setdefault(name, []).append(shown)
+    return logs
+
+
+def last_lines(logs: Mapping[str, list[str]]) -> str:
+    """The last line of each unit, as sentences; of the first three units."""
+    return "".join(f" {unit} said: {lines[-1]!r}." for unit, lines in [*logs.items()][:3])
 
 
 def excuse(report: Report, units: Collection[str]) -> Report:

@@ -39,6 +39,7 @@ def untouched(before: Facts, now: Facts, steps: tuple[Step, ...] = ()) -> Result
         "system_after": now.running,
         "failed_units_before": list(before.failed_units),
         "newly_failed_units": [],
+        "unit_logs": {},
     }
 
 

@@ -22,8 +22,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
     SwitchOptions,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
-    UnitPlan,
+    parse_report,
     show_plan,
+    show_report,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.result import (
     Result,
@@ -115,7 +116,7 @@ class Activation:
         elif not steps:
             result = {"msg": nothing_left(facts)}
         elif self._looks:
-            result = self._plan(facts, steps)
+            result = self._plan(facts, steps, self._difference(facts, steps))
         else:
             result = self._activate(facts, steps)
         return untouched(before, facts, steps) | result
@@ -155,7 +156,7 @@ class Activation:
         """Whether the task leaves the host alone."""
         return self.check or self.options.action.only_looks
 
-    def _plan(self, facts: Facts, steps: tuple[Step, ...]) -> Result:
+    def _plan(self, facts: Facts, steps: tuple[Step, ...], difference: str) -> Result:
         """Say what the steps would do."""
         if not facts.asked.valid:
             message = f"{facts.asked.path} is not on the host yet, so its units cannot be planned"
@@ -164,17 +165,17 @@ class Activation:
         require_root(self.host, facts)
         require_system(self.host, facts)
         if last.action is Action.BOOT:
-            difference = {"prepared": self._difference(facts, last.path)}
             message = f"would boot {booting(facts)} from now on"
-            return {"changed": True, "diff": difference, "msg": message}
+            return {"changed": True, "diff": {"prepared": difference}, "msg": message}
         units = plan(self.host, last.path)
         if units is None:
             return locked()
+        verb = "activate" if self.options.action is Action.TEST else "switch to"
         return {
             "changed": not last.action.only_looks,
             "plan": dataclasses.asdict(units),
-            "diff": {"prepared": self._difference(facts, last.path, units)},
-            "msg": f"would {last.action.value} to {named(facts, last.path)}",
+            "diff": {"prepared": difference + show_plan(units)},
+            "msg": f"would {verb} {named(facts, last.path)}",
         }
 
     def _activate(self, facts: Facts, steps: tuple[Step, ...]) -> Result:
@@ -186,18 +187,23 @@ class Activation:
             _require_no_inhibitors(self.host, facts)
         if facts.in_maintenance:
             self.progress.warn(f"{self.host.name} {standing(facts)}")
-        planned = self._plan(facts, steps) if self.diff else {}
+        difference = self._difference(facts, steps)
+        planned = self._plan(facts, steps, difference) if self.diff else {}
         if planned.get("failed"):
             return planned
         ended, after = self.procedure.take(facts, steps)
+        if planned.get("plan"):
+            done = show_report(parse_report(ended.stderr, ended.stdout))
+            planned["diff"] = {"prepared": difference + done}
         return planned | self.procedure.judge(steps, facts, after, ended)
 
-    def _difference(self, facts: Facts, path: str, units: UnitPlan | None = None) -> str:
-        if not self.diff:
+    def _difference(self, facts: Facts, steps: tuple[Step, ...]) -> str:
+        """Show what differs between the system that runs and the one to come, but for units."""
+        if not self.diff or not facts.asked.valid:
             return ""
         old = closure_of(self.host, facts.running) if facts.running else {}
-        packages = render_diff(closure_diff(old, closure_of(self.host, path)))
-        return packages + facts.boot_changes + (show_plan(units) if units else "")
+        new = closure_of(self.host, steps[-1].path)
+        return render_diff(closure_diff(old, new)) + facts.boot_changes
 
 
 def _require_no_inhibitors(host: Host, facts: Facts) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     excuse_snippets,
     failed_units,
     is_excused,
+    last_lines,
     matching,
     outcome,
     parse_report,
@@ -38,6 +39,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     LOGS,
     activate,
+    logs_of,
     look_again,
     look_at,
     require_room,
@@ -138,7 +140,9 @@ def _verdict(
         warns = options.failed_units == "warn"
         warning = {"warnings": [f"{host.name}: {verdict.sentence}"]} if warns else {}
         return _joined(result, warning, _lost(host, options, after))
-    return result | {"failed": True, "msg": f"{verdict.sentence} {_truth(host, after)}"}
+    logs = logs_of(host, failed_units(counted))
+    message = f"{verdict.sentence}{last_lines(logs)} {_truth(host, after)}"
+    return result | {"failed": True, "unit_logs": logs, "msg": message}
 
 
 def _joined(*results: Result) -> Result:

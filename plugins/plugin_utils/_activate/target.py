@@ -20,6 +20,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     UnitPlan,
     UnitState,
     outcome,
+    parse_logs,
     parse_looks,
     parse_report,
     parse_unit_plan,
@@ -215,6 +216,11 @@ def look_at(host: Host, units: tuple[str, ...]) -> tuple[dict[str, UnitState], .
     reply = host.run(script("settled_units", *units))
     require_success(host, reply, f"does not say what became of {', '.join(units)}")
     return parse_looks(reply.text)
+
+
+def logs_of(host: Host, units: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return the last lines that units have printed, of those that have printed any."""
+    return parse_logs(host.run(script("unit_logs", *units)).text) if units else {}
 
 
 def same_snippets(host: Host, before: str, after: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -45,3 +45,14 @@ units_changed() {
 units_missing() {
     awk -v name="$1" 'NR == FNR { other[$0]; next } !($0 in other) { print name "=" $0 }' "$2" "$3"
 }
+
+# unit_logs UNIT...: prints UNIT=LINE for the last lines that each of them has printed in this run.
+unit_logs() {
+    for name in "$@"; do
+        invocation=$(systemctl show --property=InvocationID -- "$name" | cut -d = -f 2)
+        [ -z "$invocation" ] || journalctl --quiet --no-pager --output=cat --lines=5 \
+            "_SYSTEMD_INVOCATION_ID=$invocation" 2>/dev/null | while IFS= read -r line; do
+            printf '%s=%s\n' "$name" "$line"
+        done
+    done
+}

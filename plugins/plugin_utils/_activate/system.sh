@@ -216,12 +216,13 @@ path_facts() {
 dry_activate() {
     [ "$(id -u)" -eq 0 ] || die 'planning an activation needs root' 77
     [ -d /run/systemd/system ] || die 'this host does not run systemd, so no activation can be planned' 69
-    # For its lock.
+    # For its lock. /run is named below because to protect the kernel's settings makes it writable.
     mkdir -p /run/nixos
     ended=0
     systemd-run --quiet --pipe --wait --collect --no-ask-password \
         --setenv=PATH="$PATH" --setenv=LC_ALL=C --property=RuntimeMaxSec=170 \
-        --property=ProtectSystem=strict --property=ReadWritePaths=/run/nixos \
+        --property=ProtectSystem=strict --property=ReadOnlyPaths='/run -/dev/shm' \
+        --property=ReadWritePaths=/run/nixos --property=ProtectHome=read-only \
         --property=PrivateTmp=yes --property=ProtectKernelTunables=yes \
         --property=ProtectControlGroups=yes --property=CapabilityBoundingSet=CAP_DAC_READ_SEARCH \
         --property=SystemCallFilter='~@swap @mount @reboot @module @clock kill tkill' \

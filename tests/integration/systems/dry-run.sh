@@ -6,7 +6,7 @@
 try() {
     if "$@" 2>/dev/null; then echo "did $*"; fi
 }
-for place in /etc /run /nix /var/lib /boot; do
+for place in /etc /run /nix /var/lib /boot /root /dev/shm; do
     try touch "$place/t-dry"
 done
 try mount -t tmpfs tmpfs /mnt

@@ -120,7 +120,6 @@ unit_states() { # UNIT ACTIVE SUB of every unit that is not inactive
 # A generation of NixOS holds the units of its packages as well. Here those are Debian's, below both
 # generations: unchanged, until a generation adds a drop-in or puts its own file above.
 unit_files() { # DIRECTORY
-    find "/usr/lib/systemd/$scope" -type f | sort
     find -L "$1" -type f ! -path '*.wants/*' ! -path '*.requires/*' 2>/dev/null | sort
 }
 
@@ -130,13 +129,13 @@ masked_units() { # DIRECTORY: links to /dev/null
 
 # Lines UNIT, WHAT of what there is of a unit (exists, own: a file of the generation, drop-in, masked),
 # and UNIT, "SECTION KEY", VALUE. As in rust-ini, quotes around the beginning of a value go.
-unit_settings() { # DIRECTORY
+unit_settings() { # DIRECTORY [own]
     unit_files "$1" >"$work/files"
-    awk -v own="$1/" -v dir="/systemd/$scope/" '{
+    awk -v own="${2-}" -v dir="/systemd/$scope/" '{
         unit = substr($0, index($0, dir) + length(dir))
         if (sub(/\.d\/.*/, "", unit)) { print unit "\tdrop-in"; next }
         print unit "\texists"
-        if (index($0, own) == 1) print unit "\town"
+        if (own) print unit "\town"
     }' "$work/files"
     # shellcheck disable=SC2016
     tr '\n' '\0' <"$work/files" | xargs -0 awk -v dir="/systemd/$scope/" '
@@ -196,9 +195,10 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
             if (key ~ /^(Service ExecReload|Unit X-Reload-Triggers)$/) return new != none
             return key == "Mount Options" && old != none && new != none ? 1 : 2
         }
-        function change(unit,    key, found, most) {
-            for (key in keys) {
-                found = difference(key, content("old", unit, key), content("new", unit, key))
+        function change(unit,    keys, n, i, found, most) {
+            n = split(keys_of[unit] (base(unit) == unit ? "" : keys_of[base(unit)]), keys, "\n")
+            for (i = 1; i < n; i++) {
+                found = difference(keys[i], content("old", unit, keys[i]), content("new", unit, keys[i]))
                 if (found > most) most = found
             }
             return most
@@ -269,14 +269,14 @@ plan() { # [UNIT-LIST]: lines "SET UNIT"
         side == "state" { split($0, words, " "); state[words[1]] = words[2]; next }
         side == "requested" { asked[$0]; next }
         NF == 2 { there[side, $1, $2]; next }
-        { keys[$2] }
+        !(($1, $2) in seen) { seen[$1, $2]; keys_of[$1] = keys_of[$1] $2 "\n" }
         $3 == "" { cleared[side, $1, $2]; text[side, $1, $2] = ""; next }
         { text[side, $1, $2] = part(side, $1, $2) "=" $3 "\n" }
         END {
             if (requested == "") { for (unit in state) if (running(unit)) plan_running(unit) }
             else for (unit in asked) { if (unit in state) plan_modified(unit); else add("start", unit) }
-        }' side=state "$work/before" side=old "$work/old-settings" side=new "$work/new-settings" \
-        side=requested "${1:-/dev/null}" >"$work/plan"
+        }' side=state "$work/before" side=old "$work/base-settings" "$work/old-settings" \
+        side=new "$work/base-settings" "$work/new-settings" side=requested "${1:-/dev/null}" >"$work/plan"
     for set in $UNIT_SETS; do
         sed -n "s/^$set //p" "$work/plan" | add_units "$set"
     done
@@ -292,8 +292,9 @@ make_plan() {
 
 Caused by:
     $(cat "$work/errors")"
-    unit_settings "$old/etc/systemd/$scope" >"$work/old-settings"
-    unit_settings "$out/etc/systemd/$scope" >"$work/new-settings"
+    unit_settings "/usr/lib/systemd/$scope" >"$work/base-settings"
+    unit_settings "$old/etc/systemd/$scope" own >"$work/old-settings"
+    unit_settings "$out/etc/systemd/$scope" own >"$work/new-settings"
     # What an interrupted switch has left undone.
     for set in start restart reload; do
         [ ! -e "$run/$set-list" ] || add_units "$set" <"$run/$set-list"
@@ -545,9 +546,8 @@ switch_user() {
     show_units "stopping the following user units" stop
     run_jobs stop stop
     show_units "NOT restarting the following user units" skip
-    systemctl --user daemon-reexec
+    systemctl --user daemon-reexec # which reads the units anew
     systemctl --user reset-failed
-    systemctl --user daemon-reload
     phase reload "reloading the following user units"
     phase restart "restarting the following user units"
     phase start "starting the following user units"

@@ -166,3 +166,32 @@ def test_memory_ends_a_process_before_it_is_full() -> None:
     assert evaluate(given, memory=1)[1] == 3
     assert evaluate(given, memory=8 * 1024**3)[1] == 1
     assert evaluate(given)[1] == 1
+
+
+KILLED = """#!/bin/sh
+while [ "$#" -gt 0 ]; do
+    case $2 in from) from=$3 ;; count) count=$3 ;; esac
+    shift
+done
+cat >/dev/null
+say() { echo "trace: closure.nixos: $*" >&2; }
+say begin "$from" $((from + 1))
+say found "$from" '{"it": 1}'
+[ "$count" -gt 1 ] || exit 0
+say begin $((from + 1)) $((from + 2))
+kill -KILL $$
+"""
+
+
+def test_what_is_killed_when_memory_is_full_is_evaluated_again_alone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nix-instantiate"
+    program.write_text(KILLED)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    given = {host: expression("{ }") for host in "abc"}
+    answers, processes = evaluate(given)
+    assert [it.found for it in answers.values()] == [{"it": 1}] * 3
+    # All of them, and then one by one.
+    assert processes == 3

@@ -65,7 +65,7 @@ EVALUATIONS = {
     ),
     "no pin": ("error: closure.nixos: no pin in /p.json\n", ("npins", "niv")),
     "our own code in the trace": (
-        "error:\n       … from call site\n         at /t/closure-nixos-eval.x/toplevel.nix:9:3:\n"
+        "error:\n       … from call site\n         at /var/tmp/closure-nixos-x/toplevel.nix:9:3:\n"
         '            9| else throw "closure.nixos: not a derivation"\n\n'
         "       error: syntax error, unexpected '}'\n       at /a/b.nix:1:5:\n",
         ("x.nix does not evaluate: syntax error", "at /a/b.nix:1:5"),

@@ -30,7 +30,7 @@ _DEFINITIONS = re.compile(r"while evaluating definitions from [`']([^`']+)'")
 _ARGUMENT = re.compile(r"while evaluating the module argument [`']([^`']+)' in \"([^\"]+)\"")
 # Of nixpkgs itself, and of what we sent.
 _MODULE_SYSTEM = "/lib/modules.nix"
-_OURS = re.compile(r"/closure-nixos-eval\.\w+/")
+_OURS = re.compile(r"^/var/tmp/closure-nixos-\w+/")
 
 _NO_ATTRIBUTE = re.compile(r"closure\.nixos: no attribute (\{.*\})")
 _UNSUPPORTED = re.compile(r"[Mm]odule [`']([^`'\n]+)' has an unsupported attribute [`']([^`'\n]+)'")

@@ -42,7 +42,7 @@ looking_up() {
 # unpack_files FILES: writes files to a new private directory and prints its path. In FILES, a line
 # "@file NAME" stands before each.
 unpack_files() {
-    directory=$(mktemp -d "${TMPDIR:-/tmp}/closure-nixos-eval.XXXXXX") || return
+    directory=$(make_directory) || exit
     printf '%s\n' "$1" |
         (cd "$directory" && awk '/^@file / { name = $2; next } { print >name }') || return
     printf '%s\n' "$directory"
@@ -58,9 +58,8 @@ machine() {
 # EXPRESSION, by that many processes at a time. MEMORY is in bytes for each of them, 0 for no limit.
 # Prints what Nix said of each share, and "@ended SHARE STATUS HEAP" behind each process.
 evaluate() {
-    files=$(unpack_files "$1") || return
-    trap 'rm -rf "$files"' EXIT
-    trap 'exit 143' TERM
+    files=$(unpack_files "$1") || exit
+    until_exit "$files"
     goal=$2 workers=$3 memory=$4
     shift 4
     evaluated "$files" &
@@ -137,8 +136,8 @@ evaluate_share() {
 # prints a line of JSON for each host.
 evaluate_jobs() {
     command -v nix-eval-jobs >/dev/null || exit 127
-    files=$(unpack_files "$1") || return
-    trap 'rm -rf "$files"' EXIT
+    files=$(unpack_files "$1") || exit
+    until_exit "$files"
     mkdir "$files/roots" # it warns when the derivations have no roots while it runs
     # shellcheck disable=SC2086 # options are words
     nix-eval-jobs --show-trace --gc-roots-dir "$files/roots" $2 \
@@ -161,8 +160,8 @@ most() {
 
 # fetch FILES: prints what the source in data.json is, as JSON.
 fetch() {
-    files=$(unpack_files "$1") || return
-    trap 'rm -rf "$files"' EXIT
+    files=$(unpack_files "$1") || exit
+    until_exit "$files"
     nix-instantiate --eval --json --strict --argstr closure "$files" "$files/fetch.nix"
 }
 

@@ -58,6 +58,9 @@ class ActionModule(ClosureAction):
             result = self._from_archive(options, options.src_archive)
         else:
             result = self._from_host(options, check_store_path(options.path))
+        if self.check and result["changed"]:
+            # Without -v, Ansible does not show the message of a task that goes well.
+            self.progress().show(f"would copy {result['msg']}")
         return result | {"seconds": round(time.monotonic() - start, 3)}
 
     def _from_host(self, options: CopyOptions, path: str) -> Result:

@@ -319,10 +319,10 @@ reason:
     - Why so. When another transport did not carry, what it said. V(null) when there is none.
   returned: success
   type: str
-  sample: the host trusts the login; the closure is not signed
+  sample: the host trusts the login
 seconds:
   description:
-    - How long the task took. V(0) when the path is not built yet.
+    - How long the task took.
   returned: success
   type: float
   sample: 1.652
@@ -332,7 +332,7 @@ msg:
   returned: always
   type: str
   sample: >-
-    4 of 20 paths, 30.3 KiB, by ssh-ng: the host trusts the login; the closure is not signed
+    4 of 20 paths, 30.3 KiB, by ssh-ng: the host trusts the login
 rc:
   description:
     - Exit code of the command, V(null) when it was killed.

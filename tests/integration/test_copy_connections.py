@@ -233,7 +233,5 @@ def test_a_limit_holds_where_only_programs_can_be_executed(
     said = copies("node1", task, **login)
     assert (said.get("transport"), copies.lacks("node1", new)) == ("ssh-ng", []), said
     assert said["seconds"] > 0.5 * (1 << 20) / (250 << 10)
-    left = copies.fleet.exec(
-        "node2", "ls -d /var/tmp/closure-* /home/de*/.local/state/*/ssh-* || :"
-    )
+    left = copies.fleet.exec("node2", "ls -d /var/tmp/closure-* || :")
     assert left == ""

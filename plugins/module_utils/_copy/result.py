@@ -36,5 +36,5 @@ def copy_result(
 def unknown_result(path: str) -> dict[str, t.Any]:
     """Return the result for a path that is not built yet, with the keys of the other one."""
     result = dict.fromkeys(copy_result(path, {}, {}, None), None)
-    message = f"{path} is not built yet, so its missing paths are not known."
+    message = f"{path}, which is not built yet, so nobody knows what of it is missing."
     return result | {"path": path, "changed": True, "diff": {"prepared": ""}, "msg": message}

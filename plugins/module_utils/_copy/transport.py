@@ -145,7 +145,7 @@ def choose_transports(access: Access, trusted: bool, signed: bool) -> list[Trans
         sudo = access.root_by == "sudo" and not trusted
         return [Transport("ssh-ng", "the host trusts the closure's signatures", sudo), *last]
     if trusted:
-        return [Transport("ssh-ng", "the host trusts the login; the closure is not signed"), *last]
+        return [Transport("ssh-ng", "the host trusts the login"), *last]
     if access.root_by == "sudo":
         who = "sudo asks the login for no password"
         return [Transport("ssh-ng", f"{who}; the closure is not signed", sudo=True), *last]

@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
     batches,
     explain_copy,
     is_large,
+    readable,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
@@ -102,7 +103,7 @@ class Archive:
         if ended.exit_code != 0:
             place = host.name if what == "import" else "a file"
             message = explain_copy(ended.stderr, self.monitor.path, self.origin, place)
-            raise ClosureError(message, rc=ended.exit_code, stderr=ended.stderr)
+            raise ClosureError(message, rc=ended.exit_code, stderr=readable(ended.stderr))
         return ended.stdout
 
     def _say(self, done: int, missing: Mapping[str, int], left: Mapping[str, int]) -> None:

@@ -22,9 +22,7 @@ pull() {
 with_netrc() {
     [ -n "$1" ] || return 0
     mkdir -p "$state" && netrc=$(mktemp "$state/netrc-XXXXXXXX") || exit
-    # A shell that a signal ends forgets EXIT.
-    trap 'exit 143' TERM HUP
-    trap 'rm -f "$netrc"' EXIT
+    until_exit "$netrc"
     printf '%s' "$1" >"$netrc" || exit
     NIX_CONFIG=$(printf '%s\nnetrc-file = %s' "${NIX_CONFIG-}" "$netrc")
     export NIX_CONFIG

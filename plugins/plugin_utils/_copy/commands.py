@@ -14,6 +14,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
     Answer,
     parse_answer,
     parse_signatures,
+    readable,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
@@ -34,10 +35,10 @@ def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
     reply = source.run(script("sign", key_file, *paths), deadline=600)
     if reply.rc != 0:
         raise ClosureError(
-            f"{source.name} does not sign with {key_file}: {reply.stderr.strip()}. Make a key with "
-            "nix-store --generate-binary-cache-key, and sign as a user whom its Nix trusts.",
+            f"{source.name} does not sign with {key_file}: {readable(reply.stderr)}. Make a key "
+            "with nix-store --generate-binary-cache-key, and sign as a user whom its Nix trusts.",
             rc=reply.rc,
-            stderr=reply.stderr,
+            stderr=readable(reply.stderr),
         )
 
 
@@ -60,10 +61,10 @@ def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: 
     reply = target.run(script(*words), deadline=120)
     if reply.rc != 0:
         raise ClosureError(
-            f"{target.name} does not say which store paths it has: {reply.stderr.strip()}. "
+            f"{target.name} does not say which store paths it has: {readable(reply.stderr)}. "
             "Is Nix on that login's PATH, and may it use the store?",
             rc=reply.rc,
-            stderr=reply.stderr,
+            stderr=readable(reply.stderr),
         )
     return parse_answer(reply.text, closure)
 

@@ -73,7 +73,7 @@ held() {
 # copy TOPLEVEL URL CONFIG DIRECTORY BWLIMIT [OPTION]...: copies the closure with Nix's own ssh, at
 # no more than BWLIMIT KiB a second if there is one.
 copy() {
-    toplevel=$1 url=$2 place=$(ssh_place) || exit
+    toplevel=$1 url=$2 place=$(make_directory) || exit
     with_ssh "$place" "$3" "$4"
     [ "$5" -eq 0 ] || limit "$5" "$place"
     shift 5
@@ -82,22 +82,14 @@ copy() {
 
 # reach URL CONFIG DIRECTORY: asks the store there for a sign of life, as a copy would.
 reach() {
-    place=$(ssh_place) || exit
+    place=$(make_directory) || exit
     with_ssh "$place" "$2" "$3"
     watched nix --extra-experimental-features nix-command store ping --store "$1" >/dev/null
 }
 
-# ssh_place: makes a directory for the files of Nix's ssh and prints its name, which has no blanks:
-# Nix before 2.26 splits NIX_SSHOPTS at them, and a home may have some.
-ssh_place() {
-    case $state in
-        *[[:space:]]*) mktemp -d /var/tmp/closure-nixos-ssh-XXXXXXXX ;;
-        *) mkdir -p "$state" && mktemp -d "$state/ssh-XXXXXXXX" ;;
-    esac
-}
-
 # with_ssh PLACE CONFIG DIRECTORY: gives Nix's ssh that configuration, with files in PLACE until the
-# end. Relative paths in it start from DIRECTORY, or from home when that is empty.
+# end. Relative paths in it start from DIRECTORY, or from home when that is empty. Nix before 2.26
+# splits NIX_SSHOPTS at blanks, so PLACE is not at home, which may have some.
 with_ssh() {
     place=$1
     until_exit "$place"

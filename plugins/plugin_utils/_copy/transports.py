@@ -109,7 +109,9 @@ class Transports:
 
     def _acceptable(self, answer: Answer, signing: bool) -> list[Transport]:
         options, access = self.options, access_to(self.connection)
-        signed = signing or ((options.auto or self._checks) and self.copy.signed(answer))
+        # Of a login that it trusts, a host does not ask for signatures.
+        matters = self._checks or (options.auto and not answer.trusted)
+        signed = signing or (matters and self.copy.signed(answer))
         if self._checks and options.transport != "cache":  # where Nix itself checks all of it
             require_signatures(signed)
         if options.auto:

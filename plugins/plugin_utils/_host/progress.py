@@ -60,7 +60,12 @@ class Progress:
         if self._silent or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + INTERVAL
-        Display().display(f"{self._host}: {self._task}{text}")
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """Show what people have to know without a wait and without ``-v``."""
+        if not self._silent:
+            Display().display(f"{self._host}: {self._task}{text}")
 
     def warn(self, text: str) -> None:
         """Show a warning, once for all hosts."""

@@ -119,7 +119,8 @@ options:
     default: fail
   ignore_units:
     description:
-      - Names of units that may fail or be lost, with wildcards as in C(systemctl).
+      - Names of units that may fail or be lost, of the system or of users, with wildcards as in
+        C(systemctl).
     type: list
     elements: str
     default: []
@@ -176,6 +177,7 @@ options:
 notes:
   - Takes one round trip to the host when nothing is left to do. An activation takes two more, and
     from its second second on one for each five seconds of silence or each second with news.
+  - With C(-v) all that the activation prints is shown while it runs.
   - C(PROFILE does not hold PATH) means that M(closure.nixos.nix_profile_set) did not run before, or
     that someone else has set the profile since.
   - C(is too old to refuse it itself) means that the new system has another D-Bus implementation

@@ -581,7 +581,7 @@ restarting the following units: nginx.service
         ),
         "failed-units",
         True,
-        "but the units of these users failed: alice.",
+        "the units of these users failed: alice.",
     ),
     Run(
         "any, systemd-boot was never installed",
@@ -916,7 +916,7 @@ restarting the following units: nix-daemon.service
         ),
         "failed-units",
         True,
-        "but the units of these users failed: alice. The output tells more.",
+        "the units of these users failed: alice. The output tells more.",
     ),
 )
 
@@ -1002,6 +1002,8 @@ def test_excused_units_are_no_failures() -> None:
 
 
 USERS = UserUnits(failed_users=("alice",))
+# A user's unit that fails makes the activation of the user's units fail.
+OWN = UserUnits(failed_units=("own.service",), failed_users=("alice",))
 
 
 @pytest.mark.parametrize(
@@ -1011,6 +1013,8 @@ USERS = UserUnits(failed_users=("alice",))
         (Report(failed_units=("a.service", "b.service")), ["a.service"], []),
         (Report(failed_units=("a.service",), user_units=USERS), ["a.service"], []),
         (Report(), [], []),
+        (Report(user_units=OWN), ["own.service"], [4]),
+        (Report(user_units=OWN), ["other.service"], []),
         (Report(activation_failed=True, failed_snippets=("x",)), ["x"], [2]),
         (Report(failed_snippets=("x",)), ["x"], [2]),
         (Report(failed_snippets=("x", "y")), ["x"], []),
@@ -1025,6 +1029,11 @@ def test_a_run_is_excused_when_all_its_failures_are(
     counted = excuse_snippets(excuse(report, names), names)
     codes = [code for code in (None, 0, 1, 2, 3, 4) if is_excused(code, report, counted)]
     assert codes == excused
+
+
+def test_a_users_unit_is_named() -> None:
+    said = outcome(4, Report(activation_began=True, user_units=OWN)).sentence
+    assert "these units of users failed: own.service and the units of these users failed" in said
 
 
 def test_a_unit_that_failed_twice_is_named_once() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import takewhile
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -370,15 +370,22 @@ def _failures(exit_code: int | None, report: Report) -> Iterator[str]:
         yield "its activation script or the restart of systemd failed"
     if units := failed_units(report):
         yield f"these units failed: {', '.join(units)}"
+    if of_users := failed_user_units(report):
+        yield f"these units of users failed: {', '.join(of_users)}"
     if users := report.user_units.failed_users:
         yield f"the units of these users failed: {', '.join(users)}"
-    elif exit_code == 4 and not units:
+    elif exit_code == 4 and not units and not of_users:
         yield "systemd could not start, stop, restart or reload something"
 
 
-def failed_units(report: Report) -> tuple[str, ...]:
+def failed_units(report: Report | UserUnits) -> tuple[str, ...]:
     """The system's units that failed, whether in the end or in a job, each once."""
     return tuple(dict.fromkeys((*report.failed_units, *(job.unit for job in report.failed_jobs))))
+
+
+def failed_user_units(report: Report) -> tuple[str, ...]:
+    """The same of users' units."""
+    return failed_units(report.user_units)
 
 
 @dataclass(frozen=True)
@@ -418,7 +425,20 @@ def last_lines(logs: Mapping[str, list[str]]) -> str:
 
 
 def excuse(report: Report, units: Collection[str]) -> Report:
-    """The report without the failures of these units."""
+    """The report without the failures of these units, of the system or of users.
+
+    Where nothing else of users failed, no user's activation did.
+    """
+    users = _without(report.user_units, units)
+    if failed_user_units(report) and not failed_user_units(replace(report, user_units=users)):
+        users = replace(users, failed_users=())
+    return replace(_without(report, units), user_units=users)
+
+
+_Failing = TypeVar("_Failing", Report, UserUnits)
+
+
+def _without(report: _Failing, units: Collection[str]) -> _Failing:
     return replace(
         report,
         failed_units=tuple(unit for unit in report.failed_units if unit not in units),
@@ -438,8 +458,10 @@ def excuse_snippets(report: Report, names: Collection[str]) -> Report:
 
 def is_excused(exit_code: int | None, report: Report, counted: Report) -> bool:
     """Whether what failed explains an exit code of 2 or 4, and none of it counts."""
-    explained = {2: report.failed_snippets, 4: failed_units(report)}.get(exit_code or 0)
-    counts = failed_units(counted) or counted.user_units.failed_users or _script_failed(counted)
+    of_users = (*failed_user_units(counted), *counted.user_units.failed_users)
+    units = (*failed_units(report), *failed_user_units(report))
+    explained = {2: report.failed_snippets, 4: units}.get(exit_code or 0)
+    counts = failed_units(counted) or of_users or _script_failed(counted)
     return bool(explained and not counts)
 
 

@@ -19,6 +19,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     excuse,
     excuse_snippets,
     failed_units,
+    failed_user_units,
     is_excused,
     last_lines,
     matching,
@@ -185,7 +186,8 @@ def _counted(
     host: Host, before: Facts, after: Facts, report: Report, ignored: tuple[str, ...]
 ) -> Report:
     """Return the report without the failures that are not for this task to answer for."""
-    known = excuse(report, (*before.failed_units, *matching(failed_units(report), ignored)))
+    failed = (*failed_units(report), *failed_user_units(report))
+    known = excuse(report, (*before.failed_units, *matching(failed, ignored)))
     if known.failed_snippets and before.running and after.running:
         # The old system's activation does the same, so that rolling back would not help.
         systems = (before.running, after.running)

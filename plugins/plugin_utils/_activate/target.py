@@ -203,7 +203,7 @@ def follow(host: Host, limit: float, progress: Progress, job: Job | None = None)
     """
     job = job or Job(host, JOB, UNIT)
     try:
-        return job.wait(limit, lambda _out, err: _show(progress, err))
+        return job.wait(limit, _Listener(progress))
     except TimeoutError as error:
         raise ClosureError(
             f"{host.name} is still activating after {limit:g} s. It goes on there; see "
@@ -230,6 +230,25 @@ def same_snippets(host: Host, before: str, after: str, names: tuple[str, ...]) -
     return tuple(reply.text.split("\n"))
 
 
-def _show(progress: Progress, err: bytes) -> None:
-    for line in err.decode(errors="replace").splitlines()[-1:]:
-        progress.say(line)
+class _Listener:
+    """Shows what an activation prints: its last line now and then, and with -v all of them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        # What has come of a line whose end has not.
+        self._rests = [b"", b""]
+
+    def __call__(self, *new: bytes) -> None:
+        """Hear what came new on stdout and stderr."""
+        for index, part in enumerate(new):
+            *lines, self._rests[index] = (self._rests[index] + part).split(b"\n")
+            shown = [_shown(line) for line in lines if line.strip()]
+            for line in shown:
+                self._progress.tell(line)
+            if shown and index == 1:
+                self._progress.say(shown[-1])
+
+
+def _shown(line: bytes) -> str:
+    """Return a line without what would control a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in line.decode(errors="replace"))

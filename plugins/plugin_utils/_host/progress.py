@@ -67,6 +67,11 @@ class Progress:
         if not self._silent:
             Display().display(f"{self._host}: {self._task}{text}")
 
+    def tell(self, text: str) -> None:
+        """Show a line to those who asked for more with -v."""
+        if not self._silent:
+            Display().v(text, host=self._host)
+
     def warn(self, text: str) -> None:
         """Show a warning, once for all hosts."""
         if not self._no_log:

@@ -49,6 +49,7 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "reboot_required": bool(facts.reboot_reasons),
         "reboot_reasons": list(facts.reboot_reasons),
         "failed_units": list(facts.failed_units),
+        "specialisation": facts.specialisation,
         "system_state": facts.state,
         "switching": facts.switcher is not None,
         "switcher": facts.switcher,

@@ -207,6 +207,13 @@ ansible_facts:
           type: list
           elements: str
           sample: []
+        specialisation:
+          description: >-
+            Name of the specialisation that runs, of the system in the profile or of the booted one.
+            Null where none does.
+          returned: success
+          type: str
+          sample: null
         system_state:
           description:
             - What C(systemctl is-system-running) says. V(maintenance) is rescue or emergency mode.

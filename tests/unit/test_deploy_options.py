@@ -131,6 +131,13 @@ def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str])
         assert step in TRIED or (ROLE / "tasks" / step).exists()
 
 
+@pytest.mark.parametrize("action", ["boot", "auto", "reboot"])
+def test_no_host_boots_a_specialisation(action: str) -> None:
+    assert options(deploy_action=action)["specialisation"] == "keep"
+    with pytest.raises(ClosureError, match="deploy_specialisation: night needs deploy_action"):
+        options(deploy_action=action, deploy_specialisation="night")
+
+
 @pytest.mark.parametrize("action", ["boot", "test"])
 def test_an_action_that_does_not_reboot_is_not_to_reboot(action: str) -> None:
     with pytest.raises(ClosureError, match="contradict each other"):

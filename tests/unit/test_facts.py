@@ -180,6 +180,7 @@ platform=x86_64-linux
 running=/nix/store/new
 booted=/nix/store/old
 loader_default=/nix/store/new
+runs_specialisation=
 loader_boots=
 state=running
 boot_pending=

@@ -146,6 +146,7 @@ class Facts:
 
     :param state: what systemd says of the host as a whole, such as "running" or "maintenance"
     :param running: what /run/current-system is, :param booted: what booted
+    :param specialisation: which one runs, of the profile's system or of the booted one
     :param switcher: who runs a switch-to-configuration now
     :param activation: what our last activation does or did, until somebody has heard of its end
     :param guard: what watches over a system on trial, or did since the host booted
@@ -172,6 +173,7 @@ class Facts:
     deployment: dict[str, str] | None = None
     looked: Looked | None = None
     unit_changes: UnitChanges | None = None
+    specialisation: str | None = None
 
     @property
     def system(self) -> Toplevel | None:
@@ -362,6 +364,7 @@ def parse_facts(text: str, profile: str) -> Facts:
         deployment=parse_deployment(one),
         looked=_parse_looked(one) if "kernel_release" in one else None,
         unit_changes=parse_changes(lines),
+        specialisation=one["runs_specialisation"] or None,
     )
 
 

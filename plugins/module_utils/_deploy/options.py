@@ -118,6 +118,13 @@ def _contradictions(options: Options) -> t.Iterator[str]:
     action, reboot = options["action"], options["reboot"]
     if reboot != "never" and action in ("boot", "test"):
         yield f"deploy_reboot: {reboot} and deploy_action: {action} contradict each other"
+    word = options["specialisation"]
+    boots = action in ("boot", "auto", "reboot") or reboot != "never"
+    if boots and word not in ("keep", "none"):
+        yield (
+            f"deploy_specialisation: {word} needs deploy_action switch or test and no reboot, "
+            "because a host boots the system itself"
+        )
     given = options["path"] or options["archive"]
     if given and options["stop_after"] == "build":
         yield "deploy_path is built already, so deploy_stop_after: build leaves nothing to do"

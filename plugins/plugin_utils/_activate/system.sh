@@ -21,6 +21,7 @@ system_facts() {
     printf 'platform=%s\n' "$(platform)"
     printf 'running=%s\n' "$(resolve /run/current-system)"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
+    printf 'runs_specialisation=%s\n' "$(running_specialisation "$1" /run/booted-system)"
     printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
     printf 'loader_boots=%s\n' "$(loader_boots)"
     printf 'state=%s\n' "$(systemctl is-system-running 2>/dev/null)"
@@ -95,6 +96,18 @@ boot_images() {
     elif [ -n "$(ls /boot/kernels 2>/dev/null)" ]; then
         echo /boot/kernels
     fi
+}
+
+# running_specialisation SYSTEM...: the name of the specialisation that runs, of one of them.
+running_specialisation() {
+    for special_of; do
+        for special in "$special_of"/specialisation/*; do
+            [ -e "$special" ] || continue
+            [ "$(resolve "$special")" = "$(resolve /run/current-system)" ] || continue
+            printf '%s\n' "${special##*/}"
+            return
+        done
+    done
 }
 
 # resolve LINK: where it leads, if it is there.

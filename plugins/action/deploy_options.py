@@ -25,7 +25,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
 from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.files import (
     find,
     require_tasks,
-    tree_of,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
@@ -45,7 +44,6 @@ class ActionModule(ClosureAction):
             check_store_path(options["path"])
         if options["archive"]:
             options["archive"] = find(options["archive"], "deploy_path", self.task_vars)
-        options["source"] = options["source"] or self._tree(args["code"])
         checks = [find(name, "deploy_checks", self.task_vars) for name in options["checks"]]
         for path in checks:
             require_tasks(self, path, "deploy_checks")
@@ -68,12 +66,6 @@ class ActionModule(ClosureAction):
         hostvars = self.task_vars["hostvars"]
         hosts = self.task_vars["ansible_play_hosts_all"]
         return any("__deploy_failure" in hostvars[host] for host in hosts)
-
-    def _tree(self, code: str | None) -> str | None:
-        """Return what to bring to another build host; a flake from elsewhere needs nothing."""
-        path = (code or "").partition("#")[0]
-        local = path.startswith((".", "/", "~")) or path.endswith(".nix")
-        return tree_of(self._loader.path_dwim(path)) if local else None
 
     def _options(self) -> Options:
         file = pathlib.Path(self.task_vars["role_path"], "meta/argument_specs.yml")

@@ -47,6 +47,7 @@ NIX_BUILD_SYSTEM: Spec = {
         "builders": {"type": "str"},
         "substituters": {"type": "list", "elements": "str"},
         "keep_going": {"type": "bool", "default": True},
+        "require": {"type": "str", "choices": ["any", "all"], "default": "any"},
         "nix_options": {"type": "dict", "default": {}},
     },
     "mutually_exclusive": [("file", "expression", "configuration", "flake")],
@@ -234,7 +235,7 @@ SECRET: Spec = {
 }
 
 # The role's own argument spec says what it takes.
-DEPLOY_OPTIONS: Spec = {"argument_spec": {"code": {"type": "str"}}}
+DEPLOY_OPTIONS: Spec = {"argument_spec": {}}
 
 DEPLOY_OUTCOME: Spec = {
     "argument_spec": {

@@ -32,11 +32,6 @@ attributes:
     support: none
     details:
       - Asks nothing of the host.
-options:
-  code:
-    description:
-      - The file or flake that holds the systems, to find out what to bring to a build host.
-    type: str
 seealso:
   - module: closure.nixos.deploy_outcome
 """

@@ -227,6 +227,14 @@ options:
       - Go on with the other derivations when one does not build.
     type: bool
     default: true
+  require:
+    description:
+      - Which of O(hosts) have to get a system. With V(all), the task fails on each host when one of
+        them does not evaluate or build, so that no host is changed then.
+      - V(any) gives each host its own, whatever becomes of the others.
+    type: str
+    choices: [any, all]
+    default: any
   nix_options:
     description:
       - More settings for Nix by their names in C(nix.conf).

@@ -274,6 +274,10 @@ def test_a_host_that_does_not_evaluate_costs_no_other_its_deployment(
         tmp_path, node2='{ assertions = [ { assertion = false; message = "no"; } ]; }'
     )
     untouched = trace(fleet, "node2")
+    all_or_none = play(DEPLOY, "-e", f"nixos_file={file}", "-e", "deploy_require=all")
+    assert changed(all_or_none) == dict.fromkeys(HOSTS, 0), all_or_none.text
+    message = all_or_none.result("node1", "Say what happened")["msg"]
+    assert "these hosts have no system: node2." in message, message
     played = play(DEPLOY, "-e", f"nixos_file={file}")
     assert played.rc == 2
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]

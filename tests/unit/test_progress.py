@@ -57,3 +57,14 @@ def test_nothing_is_shown_when_the_environment_says_so(
 ) -> None:
     monkeypatch.setenv("CLOSURE_NIXOS_PROGRESS", "0")
     assert shown(6, 20) == []
+
+
+@pytest.mark.parametrize(
+    ("callback", "lines"),
+    [("default", 1), ("ansible.posix.jsonl", 0), ("ansible.posix.json", 0), ("community.yaml", 1)],
+)
+def test_nothing_is_shown_where_a_program_reads(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch, callback: str, lines: int
+) -> None:
+    monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", callback)
+    assert len(shown(6)) == lines

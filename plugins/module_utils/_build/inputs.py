@@ -70,6 +70,7 @@ class Asked:
     :param source: directory of the controller that goes to another build host
     :param bring_source: whether what is not in ``source`` goes there by itself
     :param args_may_be_public: whether ``args`` may hold what a vault held
+    :param all_or_none: whether one failure is that of all
     """
 
     inputs: Inputs
@@ -79,6 +80,7 @@ class Asked:
     source: str | None
     bring_source: bool
     args_may_be_public: bool
+    all_or_none: bool = False
 
     @classmethod
     def of(cls, args: Mapping[str, t.Any]) -> Asked:
@@ -91,6 +93,7 @@ class Asked:
             args["source"],
             args["bring_source"],
             args["args_may_be_public"],
+            args.get("require") == "all",
         )
 
 

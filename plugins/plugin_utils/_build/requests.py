@@ -67,7 +67,11 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         outcomes: Outcomes = self.kept(
             host, f"systems-{key}", lambda: self._answer(evaluator, options, requests)
         )
-        return _together(outcomes) if asked.systems else outcomes[self._name]
+        if asked.systems:
+            return _together(outcomes)
+        if asked.all_or_none:
+            _require_all(outcomes, self._name)
+        return outcomes[self._name]
 
     @abc.abstractmethod
     def options(self, args: dict[str, t.Any], host: Host) -> Options:
@@ -263,6 +267,19 @@ def _is_to_try_again(tried: dict[str, t.Any], name: str) -> bool:
 def _key(*words: t.Any) -> str:
     text = json.dumps(words, sort_keys=True, default=dataclasses.asdict)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _require_all(outcomes: Outcomes, name: str) -> None:
+    """Refuse what one host has when others have nothing; a failure of its own is said as ever.
+
+    :raises ClosureError: which hosts have nothing
+    """
+    failed = [host for host, outcome in outcomes.items() if outcome.get("failed")]
+    if failed and name not in failed:
+        raise ClosureError(
+            f"{name} is left as it is, because require is all, and these hosts have no system: "
+            f"{', '.join(failed)}. Their own messages say why."
+        )
 
 
 def _together(outcomes: Outcomes) -> Outcome:

@@ -39,19 +39,6 @@ def find(name: str, option: str, task_vars: dict[str, t.Any]) -> str:
     raise ClosureError(f"{option} names {name}, and there is no {looked}. No host was changed.")
 
 
-def tree_of(code: str) -> str | None:
-    """Return the Git tree that Nix code is in, or its directory; None for what is not here.
-
-    :param code: an absolute path, of a file or of the directory of a flake
-    """
-    path = pathlib.Path(code)
-    if not path.exists():
-        return None
-    directory = path if path.is_dir() else path.parent
-    trees = (it for it in (directory, *directory.parents) if (it / ".git").exists())
-    return str(next(trees, directory))
-
-
 def require_tasks(action: ActionBase, path: str, option: str) -> None:
     """Refuse a file that Ansible would not run to its end.
 

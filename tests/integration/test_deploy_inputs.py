@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the role takes: flakes, finished systems, archives, reboots, specialisations, no_log."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import secrets
+import signal
+import subprocess
+import typing as t
+
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    TESTBED,
+    Fleet,
+    Play,
+    Played,
+    StartPlay,
+    until,
+)
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    HOSTS,
+    difference,
+    module,
+    running,
+    trace,
+    write_systems,
+)
+from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, FAILED, at, options
+from ansible_collections.closure.nixos.tests.integration.test_deploy import BUILD, paths, role
+
+FLAKES = ("nix", "--extra-experimental-features", "nix-command flakes")
+FLAKE = """{
+  inputs.nixpkgs.url = "path:@nixpkgs@";
+  outputs = { nixpkgs, ... }: {
+    nixosConfigurations = builtins.mapAttrs (name: _: nixpkgs.lib.nixosSystem {
+      system = "x86_64-linux";
+      modules = [ { networking.hostName = name; environment.etc.nonce.text = "@nonce@"; } ];
+    }) { node1 = null; node2 = null; node3 = null; };
+  };
+}"""
+
+
+def write_flake(directory: pathlib.Path) -> None:
+    words = {"@nixpkgs@": str(TESTBED.with_name("nixpkgs")), "@nonce@": secrets.token_hex(8)}
+    text = FLAKE
+    for word, value in words.items():
+        text = text.replace(word, value)
+    (directory / "flake.nix").write_text(text)
+    subprocess.run([*FLAKES, "flake", "lock", f"path:{directory}"], check=True)
+
+
+def stats(played: Played) -> dict[str, t.Any]:
+    """The custom stats of a run: what became of each host."""
+    data = next(e["event_data"] for e in played.events if e["event"] == "playbook_on_stats")
+    return t.cast(dict[str, t.Any], data["artifact_data"]["closure_nixos"])
+
+
+def test_a_flake_then_its_finished_systems(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    """The flake beside the playbook is copied only; a store path and an archive are deployed."""
+    write_flake(tmp_path)
+    (tmp_path / "site.yml").write_text(role())
+    before = {host: running(fleet, host) for host in HOSTS}
+    copied = play(tmp_path / "site.yml", "-e", "deploy_stop_after=copy")
+    assert copied.rc == 0, copied.text
+    built = paths(copied)
+    assert {host: running(fleet, host) for host in HOSTS} == before
+    for host in HOSTS:
+        fleet.exec(host, f"nix-store --check-validity {built[host]}")
+        assert copied.result(host, FAILED)["msg"] == f"{host}: copied"
+    archive = tmp_path / "node2.tar"
+    write = {"path": built["node2"], "dest_archive": str(archive)}
+    plays = json.loads(role(hosts="node1,node2"))
+    plays[0]["pre_tasks"] = [
+        module("nix_copy_closure", write, when="inventory_hostname == 'node2'")
+    ]
+    where = {"node1": built["node1"], "node2": str(archive)}
+    (tmp_path / "site.yml").write_text(json.dumps(plays))
+    finished = ("-e", json.dumps({"deploy_path": f"{{{{ {where}[inventory_hostname] }}}}"}))
+    env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
+    deployed, again = (play(tmp_path / "site.yml", *finished, env=env) for _ in range(2))
+    for played in (deployed, again):
+        assert played.rc == 0, played.text
+    for host in where:
+        assert at(fleet)[host] == built[host]
+        assert not deployed.results(host, BUILD)[-1].get("path")
+        assert stats(deployed)[host]["status"] == "deployed"
+        assert again.stats[host]["changed"] == 0
+    lines = deployed.text[deployed.text.index("DEPLOYMENT") :].splitlines()[1:3]
+    assert [line.split()[:2] for line in lines] == [[host, "switched"] for host in where]
+
+
+def test_a_reboot_where_one_is_required_and_a_specialisation_stays(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    kernel = '{ boot.kernelVersion = "8.8.8"; }'
+    special = """{ specialisation.night.configuration = {
+      environment.etc."closure-testbed/night".text = "it is night"; }; }"""
+    file = write_systems(tmp_path, node1=kernel, node2=special)
+    boots = {host: fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") for host in HOSTS}
+    mixed = options(
+        file,
+        deploy_reboot="{{ 'required' if inventory_hostname == 'node1' else 'never' }}",
+        deploy_specialisation="{{ 'night' if inventory_hostname == 'node2' else 'keep' }}",
+    )
+    first = play(DEPLOY, *mixed)
+    assert first.rc == 0, first.text
+    built = paths(first)
+    now = {host: fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") for host in HOSTS}
+    assert [now[host] != boots[host] for host in HOSTS] == [True, False, False]
+    assert fleet.exec("node1", "readlink -f /run/booted-system").strip() == built["node1"]
+    night = fleet.exec("node2", f"readlink -f {built['node2']}/specialisation/night").strip()
+    assert running(fleet, "node2") == night
+    before = {host: trace(fleet, host) for host in HOSTS}
+    kept = play(DEPLOY, *options(file))
+    assert kept.rc == 0, kept.text
+    assert {host: it["changed"] for host, it in kept.stats.items()} == dict.fromkeys(HOSTS, 0)
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    facts = kept.result("node2", "Look at the host")["ansible_facts"]["nixos"]
+    assert facts["specialisation"] == "night"
+    none = play(DEPLOY, *options(file, deploy_specialisation="none"), "--limit", "node2")
+    assert none.rc == 0, none.text
+    assert running(fleet, "node2") == built["node2"]
+
+
+def test_a_secret_of_a_check_stays_hidden_and_a_summary_names_who_was_not_begun(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    token = secrets.token_hex(8)
+    check = {"name": "Log in", "ansible.builtin.fail": {"msg": token}, "no_log": True}
+    (tmp_path / "check.yml").write_text(json.dumps([check]))
+    words = options(write_systems(tmp_path), deploy_checks=str(tmp_path / "check.yml"))
+    env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
+    played = play(role(serial=1, max_fail_percentage=0), *words, env=env)
+    message = played.result("node1", FAILED)["msg"]
+    assert message.startswith("node1: Log in: its output is hidden, as it has no_log"), message
+    assert token not in played.text + json.dumps(played.events)
+    assert token not in fleet.exec("node1", "cat /var/lib/closure-nixos/deployment")
+    shown = played.text[played.text.index("DEPLOYMENT") :]
+    assert "node2  not begun" in shown and "node3  not begun" in shown
+    assert "node1  FAILED  Log in: " in shown
+
+
+def test_an_interrupted_run_says_who_is_on_trial(
+    fleet: Fleet, play: Play, start_play: StartPlay, tmp_path: pathlib.Path
+) -> None:
+    check = {"name": "Wait", "ansible.builtin.pause": {"seconds": 600}}
+    (tmp_path / "check.yml").write_text(json.dumps([check]))
+    old = running(fleet, "node1")
+    words = options(write_systems(tmp_path), deploy_checks=str(tmp_path / "check.yml"))
+    env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
+    started = start_play(DEPLOY, *words, "--limit", "node1", env=env)
+    until(lambda: "Wait" in started.output.read_text(), 120)
+    started.signal(signal.SIGINT)
+    started.process.wait(60)
+    text = " ".join(started.output.read_text().split())
+    assert "node1 ON TRIAL it rolls back by itself at about" in text, text
+    back = play(pathlib.Path("closure.nixos.rollback"), "--limit", "node1")
+    assert back.rc == 0, back.text
+    assert running(fleet, "node1") == old

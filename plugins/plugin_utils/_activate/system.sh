@@ -100,7 +100,7 @@ boot_images() {
 
 # running_specialisation SYSTEM...: the name of the specialisation that runs, of one of them.
 running_specialisation() {
-    for special_of; do
+    for special_of in "$@"; do
         for special in "$special_of"/specialisation/*; do
             [ -e "$special" ] || continue
             [ "$(resolve "$special")" = "$(resolve /run/current-system)" ] || continue

@@ -61,7 +61,7 @@ def outcome_of(
     if status := _without_activation(variables, taken["options"]["stop_after"]):
         return Outcome(host, status, f"would be {status}" if check else status, seconds=seconds)
     switch = _activation(variables)
-    report = switch.get("report") or switch.get("plan") or {}
+    report = switch.get("units") or switch.get("report") or switch.get("plan") or {}
     kinds = ("started", "stopped", "restarted", "reloaded")
     units = {kind: len(_units(report, kind)) for kind in kinds}
     return Outcome(

@@ -10,6 +10,8 @@ details a program or a careful reader wants.
 
 from __future__ import annotations
 
+import traceback
+
 
 class ClosureError(Exception):
     """Ends a task; an expected failure, shown without a traceback.
@@ -22,6 +24,16 @@ class ClosureError(Exception):
         super().__init__(message)
         self.message = message
         self.details: dict[str, object] = details
+
+
+def unreadable(host: str, error: Exception) -> ClosureError:
+    """The error of an answer that is not what was asked for, with what reading it raised."""
+    trace = "".join(traceback.format_exception(error))
+    return ClosureError(
+        f"{host} gave an answer that cannot be read ({type(error).__name__}: {error}). Look at "
+        "what its /bin/sh and its login print, and run the task again with -vvv for the place.",
+        exception=trace,
+    )
 
 
 def as_result(error: ClosureError) -> dict[str, object]:

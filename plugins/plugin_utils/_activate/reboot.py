@@ -48,16 +48,21 @@ def _back(host: Host, before: Facts, end: float, progress: Progress) -> Facts:
     """Wait for another boot of the host; while it is down, each question fails at once."""
     host.retry_for = 0
     host.reconnect()
+    said = "it says nothing"
     while time.monotonic() < end:
         progress.say("waits for the host to come back")
         try:
             facts = read_facts(host, profile_path())
-        except (AnsibleConnectionFailure, ClosureError):
-            facts = before
+        except (AnsibleConnectionFailure, ClosureError) as error:
+            facts, said = before, str(error)
+            if "HOST IDENTIFICATION HAS CHANGED" in said:
+                raise ClosureError(
+                    f"{host.name} has come back with another host key than before: {said}"
+                ) from error
         if facts.boot.id != before.boot.id:
             return facts
         time.sleep(2)
     raise ClosureError(
-        f"{host.name} did not come back in time. Look at its console. Where it tried a system "
-        "once, a reset boots the old one."
+        f"{host.name} did not come back in time: {said}. Look at its console. Where it tried "
+        "a system once, a reset boots the old one."
     )

@@ -11,7 +11,12 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
+from ansible_collections.closure.nixos.plugins.module_utils._errors import (
+    ClosureError,
+    as_result,
+    unreadable,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._text import printable_all
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
     build_connection,
 )
@@ -42,10 +47,26 @@ class ClosureAction(ActionBase, abc.ABC):
         result: Result = super().run(tmp, task_vars)
         self.task_vars = task_vars or {}
         self.task_run = this_run()
+        self._hosts: list[Host] = []
         try:
-            return result | self.act(self.validated(self._task.args))
+            result |= self.act(self.validated(self._task.args))
         except ClosureError as error:
-            return result | as_result(error)
+            result |= as_result(error)
+        # What reading an answer raises that is not what was asked for. RecursionError: of JSON.
+        except (ValueError, LookupError, ArithmeticError, RecursionError) as error:
+            if not (host := self._last_heard()):
+                raise
+            result |= as_result(unreadable(host.name, error))
+        return t.cast(Result, printable_all(result))
+
+    def _last_heard(self) -> Host | None:
+        """Return the host that has answered last, if one has."""
+        heard = [host for host in self._hosts if host.heard]
+        return max(heard, key=lambda host: host.heard, default=None)
+
+    def _known(self, host: Host) -> Host:
+        self._hosts.append(host)
+        return host
 
     @abc.abstractmethod
     def act(self, args: dict[str, t.Any]) -> Result:
@@ -73,18 +94,44 @@ class ClosureAction(ActionBase, abc.ABC):
 
     def target(self) -> Host:
         """Return the host that the task changes."""
-        return Host(self._connection, self.host_name, self.task_run)
+        host = Host(
+            self._connection, self.host_name, self.task_run, environment=self._environment()
+        )
+        return self._known(host)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of play, block and task, which speaks of the task's own host."""
+        found: dict[str, t.Any] = {}
+        self._compute_environment_string(found)
+        return {str(name): str(value) for name, value in found.items()}
 
     def fresh_connection(self, retry_for: float = 10) -> Host:
         """Return the task's host as somebody finds it who has no connection to it yet."""
         connection, name, run = self._connection, self.host_name, self.task_run
-        return Host(connection, name, run, retry_for=retry_for, answers=True, fresh=True)
+        host = Host(
+            connection,
+            name,
+            run,
+            retry_for=retry_for,
+            answers=True,
+            fresh=True,
+            environment=self._environment(),
+        )
+        return self._known(host)
 
     def build_host(self, name: str | None) -> Host:
         """Return a host that builds, for this run and others: the task's own when none is named."""
         own = name is None or name == self.host_name
         connection = self._connection if own else build_connection(self, self.task_vars, str(name))
-        return Host(connection, name or self.host_name, self.task_run, shared=True)
+        environment = self._environment() if own else {}
+        host = Host(
+            connection,
+            name or self.host_name,
+            self.task_run,
+            shared=True,
+            environment=environment,
+        )
+        return self._known(host)
 
     def progress(self) -> Progress:
         """Return where to show signs of life of this task."""

@@ -23,6 +23,7 @@ import shlex
 import tempfile
 import time
 import typing as t
+from collections.abc import Mapping
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.become import BecomeBase
@@ -30,15 +31,23 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 from ansible.utils.path import unfrackpath
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline import within
+from ansible_collections.closure.nixos.plugins.module_utils._text import printable
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline import (
+    TooMuchError,
+    within,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 display = Display()
 
-# A dead link is noticed after 15 s of silence. A client of an existing control master cannot set
-# this, so the master has to be our own.
-KEEPALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+# A dead link ends its connection after 45 s of silence; a login may be silent for some time, too
+# (PAM). A client of an existing control master cannot set this, so the master has to be our own.
+KEEPALIVE = "-o ServerAliveInterval=15 -o ServerAliveCountMax=3"
+# Seconds for a login, before the time of a script begins.
+LOGIN = 60
+# Bytes of an answer. The longest that there is has a line for each path of a closure.
+LIMIT = 16 * 1024**2
 
 # Of directories for files on their way, as mktemp takes it.
 _TEMPLATE = "closure-nixos-XXXXXXXXXX"
@@ -85,6 +94,7 @@ class Host:
     :param answers: whether the host answered before this task, so that the first connection gets
         that time too
     :param fresh: whether to make a connection of its own
+    :param environment: for what runs on the host
     """
 
     def __init__(
@@ -97,8 +107,10 @@ class Host:
         retry_for: float = 120,
         answers: bool = False,
         fresh: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self._exports = _exports(environment or {})
         self.task_run = run
         self.retry_for = retry_for
         self._who = "" if shared else run.who
@@ -107,8 +119,10 @@ class Host:
         self._shells = list(SHELLS[:1] if fresh else SHELLS)
         # A plugin that says it cannot may raise or hang; one that says it can may still drop it.
         self._takes_stdin = bool(connection.has_pipelining)
-        self._answered = answers
+        self._answered = answers or run.has_answered(name)
         self._made = time.monotonic()
+        #: when the host said something last
+        self.heard = 0.0
         # Names the boot of the host that we have met.
         self._boot = ""
         self._may_become = True
@@ -124,27 +138,40 @@ class Host:
         :raises ClosureError: the host answers and has no working shell
         """
         give_up = time.monotonic() + self.retry_for
+        lost = 0
         while True:
             self.task_run.check_alive()
-            self._answered |= self._has_master()
+            # It may be of an earlier run, and the host gone since.
+            had_master = self._has_master()
             try:
-                reply = self._attempt(sent.text, deadline)
+                reply = self._attempt(self._exports + sent.text, deadline)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
-                self._answered |= self._has_master()
+                self._answered |= self._has_master() and not had_master
                 self.reconnect()
-                if not self._may_try_again(give_up):
+                lost += 1
+                # One that says nothing on a new connection either would say nothing again.
+                silent = isinstance(error, TimeoutError) and lost > 1
+                if silent or not (self._may_try_again(give_up) or (had_master and lost == 1)):
                     raise self._unreachable(error, deadline) from error.__cause__
-                display.display(f"{self.name}: the connection is lost, connecting again")
+                # Once is enough for people.
+                if lost == 1:
+                    display.display(f"{self.name}: the connection is lost, connecting again")
                 time.sleep(1)
             except _NoShellError:
                 self._next_shell()
             else:
                 self._answered = True
+                self.heard = time.monotonic()
+                self.task_run.note_answer(self.name)
                 return reply
 
     def _has_master(self) -> bool:
         """A control master of ours means that the host has answered, within the last minute."""
         return bool(self._control_socket and self._control_socket.exists())
+
+    def _is_in(self) -> bool:
+        """Whether the login is through, as far as that can be told."""
+        return not self._is_ssh or self._has_master()
 
     def _may_try_again(self, give_up: float) -> bool:
         """A host that has answered gets our time, one that never has gets Ansible's retries."""
@@ -341,7 +368,16 @@ class Host:
         nonce = secrets.token_hex(8)
         framed = _frame(text, nonce)
         deliver = self._by_stdin if self._takes_stdin else self._by_file
-        rc, stdout, stderr = within(deadline, lambda: deliver(framed))
+        try:
+            rc, stdout, stderr = within(
+                deadline, lambda: deliver(framed), begun=self._is_in, before=LOGIN, limit=LIMIT
+            )
+        except TooMuchError as error:
+            self.reconnect()
+            raise ClosureError(
+                f"{self.name} answers without an end: more than {LIMIT // 1024**2} MiB. Look at "
+                f"{self._shells[0]} there, and at what a login prints."
+            ) from error
         chatter, begun, rest = stdout.partition(f"{nonce} begin ".encode())
         if not begun:
             return self._not_begun(text, deadline, rc, chatter, stderr)
@@ -425,7 +461,7 @@ class Host:
 
     def _unreachable(self, error: Exception, deadline: float) -> AnsibleConnectionFailure:
         if isinstance(error, AnsibleConnectionFailure):
-            return error
+            return AnsibleConnectionFailure(printable(str(error.message)))
         what = f"gave no answer in {deadline:g} s"
         if isinstance(error, _CutShortError):
             what = "lost the connection in the middle of a script"
@@ -449,6 +485,17 @@ def _frame(text: str, nonce: str) -> bytes:
         f'[ "$rc" -ne 255 ] || rc=254\nprintf \'\\n%s end %s\\n\' {nonce} "$rc"\nexit "$rc"\n}}\n'
         "frame\n"
     ).encode(errors="surrogateescape")
+
+
+def _exports(environment: Mapping[str, str]) -> str:
+    """Return the shell for an environment; values travel in the script and so in no argv.
+
+    :raises ClosureError: the shell has no variable of such a name
+    """
+    for name in environment:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ClosureError(f"environment has {name!r}, which is no name of a variable.")
+    return "".join(f"export {name}={shlex.quote(it)}\n" for name, it in environment.items())
 
 
 def _directory_in(text: str) -> str | None:

@@ -65,13 +65,18 @@ boot_id() {
 # claim RUN WHO: makes RUN this host's run, or refuses a run that a newer one has replaced. What
 # is left of a killed ansible-playbook (its workers live on) can then do nothing more here.
 claim() {
-    mkdir -p "$state/runs"
+    # What cannot be read, or was cut, names no run.
     current=$(cat "$state/current" 2>/dev/null) || current=
     [ "$current" != "$1" ] || return 0
-    [ ! -e "$state/runs/$1" ] ||
-        die "this run was replaced on this host by a newer one: $(cat "$state/runs/$current")" 75
-    printf '%s\n' "$2" | write "$state/runs/$1"
-    printf '%s\n' "$1" | write "$state/current"
+    [ ! -e "$state/runs/$1" ] || [ -z "$current" ] ||
+        die "this run was replaced on this host by a newer one: $(cat "$state/runs/$current" 2>&1)" 75
+    [ ! -d "$state/current" ] || rm -rf "$state/current"
+    {
+        mkdir -p "$state/runs" && printf '%s\n' "$2" | write "$state/runs/$1" &&
+            printf '%s\n' "$1" | write "$state/current"
+    } || die "cannot write below $state on this host: make room there and run the task again" 75
+    # Workers of a killed run end at once, so none is left of what is a week old.
+    find "$state/runs" -type f -mtime +6 -exec rm -f {} +
 }
 
 # request RUN WHO ID BOOT FUNCTION [ARGUMENT...]: runs the function in the name of RUN, and only once:
@@ -81,8 +86,9 @@ request() {
     [ -z "$4" ] || [ "$4" = "$(boot_id)" ] ||
         die 'this host has rebooted since the task began: run the task again' 75
     command -v flock >/dev/null || die "flock is not on this host's PATH: install util-linux there" 75
-    mkdir -p "$state"
-    exec 9>"$state/lock"
+    { mkdir -p "$state" && [ -O "$state" ]; } ||
+        die "$state on this host is no directory of $(id -un), or cannot be made: remove it" 77
+    exec 9>"$state/lock" || exit 75
     flock -w 20 9 || die "another request holds $state/lock on this host" 75
     [ -z "$2" ] || claim "$1" "$2"
     answer="$state/requests/$1/$3"
@@ -90,16 +96,18 @@ request() {
     if [ ! -e "$answer/rc" ]; then
         # An answer without its exit status was cut short (killed, or out of space).
         [ ! -d "$answer" ] || die "this request was interrupted before: see $answer on this host" 75
-        mkdir -p "$answer"
+        { mkdir -p "$answer" && true >"$answer/out"; } ||
+            die "cannot write $answer on this host: make room there and run the task again" 75
         find "$state/requests" -mindepth 1 -maxdepth 1 -mtime +0 -exec rm -rf {} +
         trap '' HUP PIPE
         rc=0
         # What the function leaves running must not keep the lock.
         ("$@") >"$answer/out" 2>"$answer/err" 9>&- || rc=$?
-        printf '%s\n' "$rc" | write "$answer/rc"
+        printf '%s\n' "$rc" | write "$answer/rc" || die "cannot write $answer/rc on this host" 75
     fi
     exec 9>&-
     cat "$answer/out"
     cat "$answer/err" >&2
-    return "$(cat "$answer/rc")"
+    rc=$(cat "$answer/rc")
+    return "${rc:-75}"
 }

@@ -17,6 +17,9 @@ job_start() {
     { [ -d /run/systemd/system ] && [ "$(id -u)" -eq 0 ]; } || unit=
     if job_runs "$job"; then die "$1 is already running on this host" 75; fi
     rm -rf "$job"
+    # Runs that were killed have left them. Each poll of a job that goes on changes its directory.
+    [ ! -d "$state/jobs" ] ||
+        find "$state/jobs" -mindepth 1 -maxdepth 1 ! -name activation -mtime +0 -exec rm -rf {} +
     limit=$(job_limit "$3") || exit
     job_files "$job" "$4" "$unit" || {
         rm -rf "$job"
@@ -80,6 +83,8 @@ job_wrapper() {
     printf 'job=%s\n' "$(quote "$1")"
     cat <<'WRAPPER'
 if [ "$1" = ended ]; then
+    # The next run reads what an activation was. In the words of others there may be a token.
+    case $job in */activation) ;; *) rm -f "$job/command" ;; esac
     # A shell says 128 + N of what signal N killed.
     if [ "$EXIT_CODE" = exited ] && [ "$EXIT_STATUS" -gt 128 ]; then
         SERVICE_RESULT=signal EXIT_CODE=killed EXIT_STATUS=$((EXIT_STATUS - 128))
@@ -111,6 +116,7 @@ while [ "$3" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
     if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
     if [ "$idle" -ge $(($3 * 5)) ]; then
         printf 'nobody has asked after this job for %s s: it ends\n' "$3" >>"$job/err"
+        rm -f "$job/command" "$job/out"
         trap '' TERM
         kill -TERM 0
         exit 124

@@ -12,6 +12,7 @@ import time
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
+from ansible_collections.closure.nixos.plugins.module_utils._text import printable
 
 # Seconds before the first line, and between two of them.
 INTERVAL = 5
@@ -65,7 +66,7 @@ class Progress:
     def show(self, text: str) -> None:
         """Show what people have to know without a wait and without ``-v``."""
         if not self._silent:
-            Display().display(f"{self._host}: {self._task}{text}")
+            Display().display(printable(f"{self._host}: {self._task}{text}"))
 
     def tell(self, text: str) -> None:
         """Show a line to those who asked for more with -v."""
@@ -75,4 +76,4 @@ class Progress:
     def warn(self, text: str) -> None:
         """Show a warning, once for all hosts."""
         if not self._no_log:
-            Display().warning(text)
+            Display().warning(printable(text))

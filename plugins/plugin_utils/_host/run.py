@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import fcntl
 import getpass
+import hashlib
 import os
 import pathlib
 import platform
@@ -49,6 +50,18 @@ class Run:
         """
         if os.getppid() != self.parent:
             raise ClosureError("ansible-playbook has ended, so this worker stops too.")
+
+    def note_answer(self, host: str) -> None:
+        """Remember in all tasks of the run that a host has answered."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._answer(host).touch()
+
+    def has_answered(self, host: str) -> bool:
+        """Say whether a host has answered in this run."""
+        return self._answer(host).exists()
+
+    def _answer(self, host: str) -> pathlib.Path:
+        return self.directory / f"answered-{hashlib.sha256(host.encode()).hexdigest()[:16]}"
 
     @contextlib.contextmanager
     def locked(self, name: str) -> t.Iterator[pathlib.Path]:

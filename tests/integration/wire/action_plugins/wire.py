@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pathlib
 import tempfile
 import time
@@ -41,6 +42,7 @@ SPEC = {
         "stdin": {"type": "bool", "default": True},
         "times": {"type": "int", "default": 1},
         "bring": {"type": "str"},
+        "parse": {"type": "str"},
         "fresh": {"type": "bool", "default": False},
     }
 }
@@ -87,6 +89,8 @@ class ActionModule(ClosureAction):
                 words = ("called", "sh", "-c", args["change"])
                 reply = host.run_once(*words, request=args["name"])
             return _said(reply.rc, reply.stdout, reply.stderr, start)
+        if args["parse"]:
+            return {"parsed": json.loads(host.run(Script(args["parse"])).text)}
         if args["bring"]:
             return _brought(host, args["bring"], args["times"])
         job = Job(host, args["name"], args["unit"], args["lease"])

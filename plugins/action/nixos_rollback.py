@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The action of M(closure.nixos.nixos_rollback): goes back to a recorded system."""
+"""The action of M(closure.nixos.nixos_rollback): rolls back to a recorded system."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Ho
 
 
 class ActionModule(ClosureAction):
-    """Choose what to go back to, and switch there, the profile first."""
+    """Choose what to roll back to, and switch there, the profile first."""
 
     spec = NIXOS_ROLLBACK
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Go back, or in check mode say where to and what that would do."""
+        """Roll back, or in check mode say where to and what that would do."""
         host = self.target()
         if args["connect_timeout"]:
             limit = args["connect_timeout"]

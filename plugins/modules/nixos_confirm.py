@@ -14,12 +14,12 @@ description:
   - Tells a host, over a new connection, that the system which M(closure.nixos.nixos_switch)
     activated with C(confirm_timeout) is good. The host then records it in the system profile and
     makes it its boot default, in one job of its own that needs nobody to wait for it. Until then a
-    reboot brings the old system, and a guard on the host goes back to it when no confirmation comes
+    reboot brings the old system, and a guard on the host rolls back to it when no confirmation comes
     in time.
   - Before it confirms, it requires that the host runs the system, is not in maintenance mode, and
     that no unit has failed which had not failed before. Your own checks are the tasks that you put
     before this one.
-  - When the boot loader cannot be written after the confirmation, the host goes back as a whole,
+  - When the boot loader cannot be written after the confirmation, the host rolls back as a whole,
     and the task fails.
   - Where no trial is on, it makes the system that runs the one that boots, if it is not.
 author:
@@ -91,7 +91,7 @@ options:
     default: 600
 notes:
   - C(does not answer on a new connection) means that nobody could log in any more after this
-    deployment. The host goes back by itself.
+    deployment. The host rolls back by itself.
   - C(it is too late) means that the guard has gone back already. Raise C(confirm_timeout) of
     M(closure.nixos.nixos_switch) when your checks take longer.
 seealso:
@@ -101,7 +101,7 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Activate the system, and go back unless it is confirmed
+- name: Activate the system, and roll back unless it is confirmed
   become: true
   block:
     - name: Activate on trial
@@ -147,7 +147,7 @@ connection:
   type: str
   sample: new
 rolled_back:
-  description: Whether the host went back instead.
+  description: Whether the host rolled back instead.
   returned: always
   type: bool
   sample: false

@@ -235,8 +235,10 @@ ansible_facts:
             state:
               description:
                 - V(armed) while it waits for its confirmation, V(confirmed) while it becomes the
-                  boot default, V(done); V(back) while the host goes back, V(returned), or V(lost)
-                  when it could not.
+                  boot default, V(done); V(back) while the host rolls back, V(returned), or V(lost)
+                  when it could not as a whole. V(void) when nothing was activated, V(overtaken)
+                  when somebody else has switched the host meanwhile, V(ended) when somebody has
+                  ended the guard by hand.
               returned: always
               type: str
               sample: done
@@ -271,10 +273,20 @@ ansible_facts:
               type: str
               sample: ansible-local-1234x5y6z
             why:
-              description: Why the host went back, or nothing.
+              description: Why the host rolled back, or nothing.
               returned: always
               type: str
               sample: ""
+            attended:
+              description: Names the process on the controller that looks after the trial.
+              returned: always
+              type: str
+              sample: fd3d5fbb-5a3c-4b7e-8f5d-6f1d2f8b9d11:pid:[4026531836] 4711
+            left:
+              description: Seconds until the host rolls back by itself, while it waits.
+              returned: always
+              type: int
+              sample: 58
             failed_before:
               description: The units that had failed before.
               returned: always
@@ -291,12 +303,14 @@ ansible_facts:
             outcome:
               description:
                 - V(activated), V(failed) when its activation said so; V(unconfirmed), V(confirmed),
-                  V(rolled-back), V(rollback-failed) for a system on trial.
+                  V(rolled-back), V(rollback-failed) for a system on trial, and V(overtaken) when
+                  somebody else has switched the host meanwhile.
               returned: always
               type: str
               sample: confirmed
             by:
-              description: V(guard) when the host itself did it, else V(task).
+              description:
+                - V(guard) when the host itself did it, V(hand) for somebody there, else V(task).
               returned: always
               type: str
               sample: task
@@ -310,6 +324,11 @@ ansible_facts:
               returned: always
               type: str
               sample: root@controller, first seen 2026-11-22 19:00:00 +0000
+            run:
+              description: What names the run that deployed.
+              returned: always
+              type: str
+              sample: ansible-local-1234x5y6z
             from:
               description: The system that ran before.
               returned: always

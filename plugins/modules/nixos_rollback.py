@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: nixos_rollback
-short_description: Go back to a recorded NixOS system
+short_description: Roll back to a recorded NixOS system
 version_added: 0.1.0
 description:
   - Points the system profile to a generation that the host has, or to another system in its store,
@@ -39,7 +39,7 @@ attributes:
     support: partial
     details:
       - With O(to), a host that runs and boots the system is left alone.
-      - Without it, each run goes back by one more system.
+      - Without it, each run rolls back by one more system.
   become:
     details:
       - Everything but finding that nothing is left to do needs root.
@@ -49,13 +49,13 @@ requirements:
 options:
   to:
     description:
-      - What to go back to. The number of a generation, the store path of a system, or V(booted) for
+      - What to roll back to. The number of a generation, the store path of a system, or V(booted) for
         the system that the host booted.
       - Without it, the newest generation that is older than the current one and holds another
         system. RV(to) names it, also in check mode. While a system is on trial, what the host was
         before.
       - V(unconfirmed) for what the host was before the system that is on trial, see
-        C(confirm_timeout) of M(closure.nixos.nixos_switch). The host's guard goes back, at once.
+        C(confirm_timeout) of M(closure.nixos.nixos_switch). The host's guard rolls back, at once.
         Where nothing is on trial, nothing is done, and RV(msg) tells what became of the trial that
         this run began.
       - The profile goes to the generation of that number while it holds the system. A system that
@@ -72,7 +72,7 @@ options:
     default: switch
   why:
     description:
-      - Why the host goes back, for the record of the deployment on the host. Only said of a system
+      - Why the host rolls back, for the record of the deployment on the host. Only said of a system
         that is on trial.
     type: str
     default: somebody asked for it
@@ -109,11 +109,11 @@ seealso:
 
 EXAMPLES = r"""
 ---
-- name: Go back to the system before the current one
+- name: Roll back to the system before the current one
   closure.nixos.nixos_rollback:
   become: true
 
-- name: Go back to a generation
+- name: Roll back to a generation
   closure.nixos.nixos_rollback:
     to: 41
   become: true
@@ -123,7 +123,7 @@ EXAMPLES = r"""
     to: booted
   become: true
 
-- name: Go back from a system that is on trial
+- name: Roll back from a system that is on trial
   closure.nixos.nixos_rollback:
     to: unconfirmed
     why: the site does not answer
@@ -138,7 +138,7 @@ EXAMPLES = r"""
 - name: Remember what runs
   closure.nixos.nixos_facts:
 
-- name: Switch, and go back where the site does not answer
+- name: Switch, and roll back where the site does not answer
   block:
     - name: Switch
       closure.nixos.nixos_switch:
@@ -150,7 +150,7 @@ EXAMPLES = r"""
         url: "https://{{ inventory_hostname }}/"
       delegate_to: localhost
   rescue:
-    - name: Go back to what ran before
+    - name: Roll back to what ran before
       closure.nixos.nixos_rollback:
         to: "{{ nixos.running }}"
       become: true
@@ -337,7 +337,7 @@ msg:
   returned: always
   type: str
   sample: >-
-    went back from generation 42 to generation 41, nixos-system-node1-26.05.standin
+    rolled back from generation 42 to generation 41, nixos-system-node1-26.05.standin
 """
 
 from ansible.module_utils.basic import AnsibleModule

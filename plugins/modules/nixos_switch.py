@@ -171,7 +171,7 @@ options:
   timeout:
     description:
       - Seconds to wait for the activation. One that takes longer goes on, and the task fails. On
-        trial it is ended, and the host goes back.
+        trial it is ended, and the host rolls back.
     type: int
     default: 3600
 notes:
@@ -243,7 +243,7 @@ EXAMPLES = r"""
     ignore_units: [backup.service, "user@*.service"]
   become: true
 
-- name: Switch, and go back in two minutes unless nixos_confirm comes before
+- name: Switch, and roll back in two minutes unless nixos_confirm comes before
   closure.nixos.nixos_switch:
     path: "{{ built.path }}"
     confirm_timeout: 120
@@ -308,7 +308,7 @@ seconds:
   sample: 3.284
 unconfirmed:
   description:
-    - Whether the host goes back by itself unless M(closure.nixos.nixos_confirm) comes in time.
+    - Whether the host rolls back by itself unless M(closure.nixos.nixos_confirm) comes in time.
   returned: success, and when the activation failed
   type: bool
   sample: false

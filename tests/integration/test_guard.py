@@ -187,7 +187,7 @@ def test_going_back_at_once(
     for host in HOSTS:
         said = result(played, host, "nixos_rollback")
         assert said["changed"] and said["rolled_back"], said
-        assert said["to"]["path"] == old[host] and said["msg"].startswith("went back to nixos-")
+        assert said["to"]["path"] == old[host] and said["msg"].startswith("rolled back to nixos-")
         assert is_at(fleet, host, old[host])
         record = deployment(fleet, host)
         assert (record["outcome"], record["by"]) == ("rolled-back", "task")

@@ -115,7 +115,7 @@ def test_a_host_that_nobody_reaches_any_more_goes_back(
     assert at(fleet) == old
     facts = look(play)
     for host in HOSTS:
-        assert "went back to" in failure(played, host), failure(played, host)
+        assert "rolled back to" in failure(played, host), failure(played, host)
         record = facts[host]["deployment"]
         assert (record["outcome"], record["from"]) == ("rolled-back", old[host])
         assert facts[host]["trial"]["state"] == "returned"
@@ -244,8 +244,8 @@ def test_a_way_home_that_is_broken_and_a_guard_that_is_killed(
         assert failure(played, host)
     assert outcome(fleet, "node1") == outcome(fleet, "node2") == ("rollback-failed", "task")
     assert outcome(fleet, "node3") == ROLLED_BACK
-    assert "could not go all the way back" in failure(played, "node2")
-    assert "went back" in failure(played, "node3")
+    assert "could not roll back" in failure(played, "node2")
+    assert "rolled back" in failure(played, "node3")
     fleet.exec("node2", f"rm {BROKEN_HOME}")
     settled.append(deploy_good(play, fleet, tmp_path))
 

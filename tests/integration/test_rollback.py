@@ -110,7 +110,7 @@ def test_the_playbook_goes_back_by_one_and_check_mode_says_where_to(
         assert (did["from"]["path"], did["generation"]["path"]) == (new, old)
         name = old.partition("-")[2]
         way = f"from generation {did['from']['number']} to generation {did['to']['number']}, {name}"
-        assert (would["msg"], did["msg"]) == (f"would go back {way}", f"went back {way}")
+        assert (would["msg"], did["msg"]) == (f"would roll back {way}", f"rolled back {way}")
         assert would["plan"] == did["plan"] and did["report"]["stopped"] == ["greeter.service"]
         for said in (would, did):
             assert_documented(said)
@@ -174,7 +174,7 @@ def test_back_from_a_deployment_that_failed(
     refused = play(playbook(rollback(), hosts="node2"))
     home = play(playbook(rollback(), hosts="node2"))
     assert back.rc == 0, back.text
-    # The one that was not activated runs its old system, so that only the boot default goes back.
+    # The one that was not activated runs its old system, so that only the boot default rolls back.
     actions = [result(back, host)["actions"] for host in HOSTS[:2]]
     assert actions == [["switch"], ["boot"]]
     said = result(refused, "node2")

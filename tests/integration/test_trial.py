@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role with a system on trial: checks, the way back, and who goes back together."""
+"""The role with a system on trial: checks, the way back, and who rolls back together."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ LINES = [
     ("guard_runs", NEW),
     ("guard_boots", "1"),
     ("guard_who", "me"),
+    ("guard_left", "58"),
     ("guard_failed", "a.service"),
     ("guard_failed", "b.service"),
     ("deployment_outcome", "unconfirmed"),
@@ -37,6 +38,9 @@ def test_a_guard_is_read() -> None:
     assert guard
     assert (guard.state, guard.old, guard.to, guard.boots) == ("armed", OLD, NEW, True)
     assert guard.failed_before == ("a.service", "b.service")
+    assert guard.left == 58 and "rolls it back in 58 s" in guard.claim
+    cut = parse_guard([("guard", "armed"), ("guard_left", "1 x")])
+    assert cut and cut.left == 0
     assert parse_guard([("guard", ""), ("guarded", "x")]) is None
     assert parse_deployment(dict(LINES)) == {"outcome": "unconfirmed", "from": OLD}
     assert parse_deployment({"user": "root"}) is None
@@ -48,9 +52,20 @@ def test_a_guard_is_read() -> None:
         ("armed", True, None),
         ("confirmed", True, None),
         ("done", False, "stays with nixos-system-a-2, which was confirmed."),
-        ("back", True, "is going back to nixos-system-a-1, because it hung."),
-        ("returned", False, "went back to nixos-system-a-1, because it hung."),
-        ("lost", False, "could not go all the way back to nixos-system-a-1, because it hung."),
+        ("back", True, "is rolling back to nixos-system-a-1, because it hung."),
+        ("returned", False, "rolled back to nixos-system-a-1, because it hung."),
+        ("lost", False, "could not roll back to nixos-system-a-1 as a whole, because it hung."),
+        ("void", False, "has activated nothing of nixos-system-a-2."),
+        (
+            "overtaken",
+            False,
+            "ended its trial of nixos-system-a-2, because it hung; that stays as it is.",
+        ),
+        (
+            "ended",
+            False,
+            "has nixos-system-a-2 on trial no more: somebody has ended the guard by hand.",
+        ),
     ],
 )
 def test_what_a_guard_did(state: str, waits: bool, story: str | None) -> None:

@@ -111,22 +111,11 @@ def test_a_function_that_takes_words_says_which(name: str) -> None:
     assert bool(FUNCTIONS[name].usage) == bool(takes)
 
 
-# The guard is one program, and what it knows is set once, by guard_run.
-OF_THE_GUARD = {"guard_back", "guard_reason", "restore", "restore_boot", "note"}
-
-
 def readable(function: Function) -> str:
-    """A function with all that it may read: what the files below it say outside of functions.
-
-    A function that reads a file of assignments may use what ``assign`` wrote there.
-    """
+    """A function with all that it may read: what the files below it say outside of functions."""
     wings = {function.wing, "_host", *(() if function.wing == "_host" else ("_store",))}
     statements = registry().statements.items()
     constants = "".join(text for file, text in statements if file.split("/")[0] in wings)
-    if re.search(r'^ *\(?\. "', function.text, re.MULTILINE):
-        written = re.findall(r"^ *assign (.*)$", FUNCTIONS["guard_arm"].text, re.MULTILINE)
-        names = [name for line in written for name in re.findall(r"\b([a-z_]+) [\"']", line)]
-        constants += "".join(f"{name}=\n" for name in names)
     return constants + function.text
 
 
@@ -138,7 +127,7 @@ def test_no_function_reads_a_variable_of_its_caller(tmp_path: Path) -> None:
     files = sorted(str(file) for file in tmp_path.glob("*.sh"))
     done = subprocess.run([*command, *files], capture_output=True, check=False)
     found = {(Path(it["file"]).stem, it["message"]) for it in json.loads(done.stdout)}
-    assert {it for it in found if it[0] not in OF_THE_GUARD} == set()
+    assert found == set()
 
 
 def test_shellcheck_finds_a_variable_of_the_caller(tmp_path: Path) -> None:

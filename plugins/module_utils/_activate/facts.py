@@ -101,12 +101,14 @@ class Boot:
     :param id: names it, :param once: what only the next one starts
     :param tried: what this boot alone has started
     :param failed_before: the units that had failed before that
+    :param unconfirmed: the generation of what one boot alone was to start, until it is confirmed
     """
 
     id: str | None = None
     once: str | None = None
     tried: str | None = None
     failed_before: tuple[str, ...] = ()
+    unconfirmed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -380,7 +382,8 @@ def _parse_loader(one: Mapping[str, str]) -> Loader:
 def _parse_boot(one: Mapping[str, str], lines: Iterable[tuple[str, str]]) -> Boot:
     names = ("boot_id", "boot_once", "boot_tried")
     id_, once, tried = (one.get(name) for name in names)
-    return Boot(id_, once, tried, _all(lines, "boot_failed"))
+    unconfirmed = _number(one, "unconfirmed_generation")
+    return Boot(id_, once, tried, _all(lines, "boot_failed"), unconfirmed)
 
 
 def _parse_room(one: Mapping[str, str]) -> Room:

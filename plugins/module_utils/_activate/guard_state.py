@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A system on trial, and the guard that takes the host back. Private to the collection.
+"""A system on trial, and the guard that rolls the host back. Private to the collection.
 
 Decides what the answer of ``guard_facts`` (``plugin_utils/_activate/guard.sh``) means.
 """
@@ -19,14 +19,17 @@ _DEPLOYMENT = "deployment_"
 
 @dataclasses.dataclass(frozen=True)
 class Guard:
-    """What takes a host back from a system that nobody confirms.
+    """What rolls a host back from a system that nobody confirms.
 
     :param state: armed, then confirmed (the system becomes the boot default) and done, or back (the
-        host goes back) and then returned or lost
-    :param old: the system that it goes back to, :param to: the system that is on trial
+        host rolls back) and then returned or lost; or void when nothing was activated, overtaken by
+        somebody else's switch, or ended by hand
+    :param old: the system that it rolls back to, :param to: the system that is on trial
     :param runs: what runs on trial: that system, or its specialisation
     :param boots: whether that system is to boot once it is confirmed
-    :param who: who began it, :param run: in which run, :param why: why the host went back
+    :param who: who began it, :param run: in which run, :param why: why the host rolled back
+    :param attended: names the process that looks after it, see ``plugin_utils/_activate/trial.py``
+    :param left: seconds until the host rolls back by itself
     :param failed_before: the units that had failed before
     """
 
@@ -38,6 +41,8 @@ class Guard:
     who: str
     run: str
     why: str
+    attended: str
+    left: int
     failed_before: tuple[str, ...]
 
     @property
@@ -52,16 +57,25 @@ class Guard:
 
     @property
     def claim(self) -> str:
-        """Who has the host while it waits."""
-        return f"a switch to {self.to} by {self.who}, which nobody has confirmed yet"
+        """Who has the host while it waits, and how to end that."""
+        return (
+            f"a switch to {self.to} by {self.who}, which nobody has confirmed yet. The host rolls "
+            f"it back in {max(self.left, 0)} s; the playbook closure.nixos.rollback does so at once"
+        )
 
     @property
     def story(self) -> str:
         """What became of the trial, as a sentence without the host's name."""
-        if not self.went_back:
-            return f"stays with {name_system(self.to)}, which was confirmed."
-        ways = {"returned": "went", "back": "is going", "lost": "could not go all the way"}
-        return f"{ways[self.state]} back to {name_system(self.old)}, because {self.why.strip()}."
+        old, new, why = name_system(self.old), name_system(self.to), self.why.strip()
+        stories = {
+            "returned": f"rolled back to {old}, because {why}.",
+            "back": f"is rolling back to {old}, because {why}.",
+            "lost": f"could not roll back to {old} as a whole, because {why}.",
+            "void": f"has activated nothing of {new}.",
+            "overtaken": f"ended its trial of {new}, because {why}; that stays as it is.",
+            "ended": f"has {new} on trial no more: somebody has ended the guard by hand.",
+        }
+        return stories.get(self.state, f"stays with {new}, which was confirmed.")
 
 
 def parse_guard(lines: Iterable[tuple[str, str]]) -> Guard | None:
@@ -70,11 +84,13 @@ def parse_guard(lines: Iterable[tuple[str, str]]) -> Guard | None:
     one = dict(found)
     if not one.get("guard"):
         return None
-    names = ("old", "to", "runs", "who", "run", "why")
+    names = ("old", "to", "runs", "who", "run", "why", "attended")
     failed = tuple(value for name, value in found if name == "guard_failed")
     words = {name: one.get(f"guard_{name}", "") for name in names}
-    boots = bool(one.get("guard_boots"))
-    return Guard(state=one["guard"], boots=boots, failed_before=failed, **words)
+    boots, left = bool(one.get("guard_boots")), one.get("guard_left", "")
+    # Of a guard that was cut nobody knows for how long it waits.
+    seconds = int(left) if left.lstrip("-").isdecimal() else 0
+    return Guard(state=one["guard"], boots=boots, left=seconds, failed_before=failed, **words)
 
 
 def parse_deployment(one: Mapping[str, str]) -> dict[str, str] | None:

@@ -58,6 +58,9 @@ class Procedure(t.Protocol):
     def left(self, facts: Facts) -> tuple[Step, ...]:
         """Return what is left to do."""
 
+    def meets(self, facts: Facts) -> bool:
+        """Deal with a trial that waits on the host: True when it is ours from now on."""
+
     def require_ready(self, facts: Facts, steps: tuple[Step, ...]) -> None:
         """Raise ClosureError unless the steps may start. Changes nothing."""
 
@@ -114,7 +117,9 @@ class Activation:
             steps, before = begun.steps, remembered(begun, before)
             result = self.procedure.judge(steps, before, facts, left_behind)
         elif not steps:
-            result = {"msg": nothing_left(facts)}
+            # A trial of the system that another run has begun.
+            trial = {"unconfirmed": True} if facts.on_trial else {}
+            result = {"msg": nothing_left(facts)} | trial
         elif self._looks:
             result = self._plan(facts, steps, self._difference(facts, steps))
         else:
@@ -126,6 +131,9 @@ class Activation:
         asked = (self.options.profile, self.options.path, self.options.specialisation)
         while (facts := read_facts(self.host, *asked, acknowledged)).switcher:
             if facts.activation and not self._looks and not facts.on_trial:
+                break
+            # Who only looks waits for no trial.
+            if facts.on_trial and (self._looks or self.procedure.meets(facts)):
                 break
             if time.monotonic() > give_up:
                 raise ClosureError(

@@ -2,25 +2,52 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh disable=SC2034,SC2154 # host.sh, profile.sh, system.sh, guard.sh set the others
-# Reboots, and systems that only the next boot starts.
+# Reboots, and systems that only the next boot starts. The record's file boot-once says of one:
+# the boot that asked for it, its path, the number of the generation that was made for it or 0; then
+# the units that had failed before.
 
 # boot_once PROFILE PATH: has the next boot start PATH, and those after it what boots now.
 boot_once() {
     umask 022
-    to=$2 old=$(readlink -f /run/current-system) who=$(who_runs)
     recorded=$(readlink -f "$1") number=$(generation_of "$1")
     [ -n "$recorded" ] ||
         die "$1 holds no system to boot afterwards: deploy one without a confirmation first" 66
+    tried_forget "$1" || return
     # The loader gets an entry for each generation, and the current one as its default. So the system
     # is a generation for a moment, before the loader is written, and never its default.
-    profile_set "$1" "$2" && profile_set "$1" "$recorded" "$number" || return
-    "$recorded/bin/switch-to-configuration" boot && next_boot "$2" || return
-    mkdir -p "$record"
+    newest=$(newest_generation "$1")
+    profile_set "$1" "$2" && made=$(generation_of "$1") && profile_set "$1" "$recorded" "$number" || return
+    [ "$made" -gt "$newest" ] || made=0
+    boot_end=0
     {
-        printf '%s %s\n' "$(boot_id)" "$2"
-        failed_units
-    } | write "$record/boot-once"
-    note unconfirmed task 'the next boot tries it'
+        {
+            printf '%s %s %s\n' "$(boot_id)" "$2" "$made"
+            failed_units
+        } | remember boot-once && "$recorded/bin/switch-to-configuration" boot && (next_boot "$2")
+    } || boot_end=$?
+    if [ "$boot_end" -ne 0 ]; then
+        [ "$made" -eq 0 ] || generation_forget "$1" "$made"
+        remove "$record/boot-once"
+        return "$boot_end"
+    fi
+    note outcome=unconfirmed by=task 'why=the next boot tries it' "who=$(who_runs)" \
+        "run=$(cat "$state/current")" "from=$(readlink -f /run/current-system)" "to=$2"
+}
+
+# tried_forget PROFILE: what was booted once and never confirmed is no generation to roll back to, and
+# is not in the boot menu. Not while it runs.
+tried_forget() {
+    [ -r "$record/boot-once" ] || return 0
+    read -r tried_from tried made <"$record/boot-once" || return 0
+    [ "$(readlink -f /run/current-system)" != "$tried" ] || return 0
+    if [ "${made:-0}" -gt 0 ] && [ "$(readlink "$1-$made-link")" = "$tried" ] &&
+        [ "$(generation_of "$1")" != "$made" ]; then
+        generation_forget "$1" "$made"
+        default=$(loader_boots)
+        [ -n "$default" ] || default=$(cat "$record/loader-default" 2>/dev/null) || default=$(readlink -f "$1")
+        "$default/bin/switch-to-configuration" boot || return
+    fi
+    remove "$record/boot-once"
 }
 
 # next_boot PATH: has the loader start PATH once.
@@ -57,7 +84,8 @@ reboot_host() {
 boot_facts() {
     printf 'boot_id=%s\n' "$(boot_id)"
     [ -r "$record/boot-once" ] || return 0
-    read -r tried_from tried <"$record/boot-once"
+    read -r tried_from tried made <"$record/boot-once" || return 0
+    [ "${made:-0}" -eq 0 ] || printf 'unconfirmed_generation=%s\n' "$made"
     if [ "$tried_from" = "$(boot_id)" ]; then
         printf 'boot_once=%s\n' "$tried"
     elif [ "$(readlink -f /run/booted-system)" = "$tried" ]; then

@@ -83,7 +83,7 @@ class Confirmation:
             facts = read_facts(self.host, self.options.profile, self.options.path)
         except AnsibleConnectionFailure as error:
             raise ClosureError(
-                f"{self.host.name} does not answer on a new connection: {error}. It goes back by "
+                f"{self.host.name} does not answer on a new connection: {error}. It rolls back by "
                 "itself unless it is confirmed in time."
             ) from error
         require_root(self.host, facts)

@@ -1,48 +1,80 @@
 # Copyright: (c) 2026, closure.nixos contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=sh disable=SC1091,SC2034,SC2154 # host.sh, job.sh, system.sh and $guard/set set the others
-# The guard: takes the host back to what it was unless somebody confirms the new system in time.
+# shellcheck shell=sh disable=SC2034,SC2154 # host.sh, job.sh, system.sh set the others
+# The guard: rolls the host back to what it was unless somebody confirms the new system in time.
 # $guard is a directory:
-#   set      what it goes back to and when, as assignments      state  see guard_move
-#   begun    is there once the activation runs
-#   ended, reached, confirmed  when that was, in seconds of uptime
-#   ordered  why to go back at once    by  who ordered it, if not the guard    why  why it goes back
-#   failed   the units that failed before         sh     the shell that began it
-# Times are those of /proc/uptime, which no clock that is set can change.
+#   state.NAME  its state, which is the file's name; to leave it is to rename the file
+#   set/        what it was armed with, a file for each word of guard_arm and guard_files
+#   failed      the units that had failed before        sh   the shell that began it
+#   blank/      files with room in them, each renamed to its place when it is written:
+#     begun     the activation runs                     why  why it rolls back
+#     ended, reached, confirmed  when that was, in seconds of uptime
+#     ordered   why to roll back at once                by   who ordered it, if not the guard
+#   reserve     room for the way back
+# So a guard that is armed needs no room any more. Times are those of /proc/uptime, which no clock that
+# is set can change.
 
 guard=$state/guard
 guard_unit=closure-nixos-guard.service
 guard_roots=/nix/var/nix/gcroots/closure-nixos
 
-# guard_arm PROFILE TO RUNS INSTALL CONFIRM CHECK LIMIT ON_FAILURE COMMAND: starts the guard over a
-# switch to TO, of which RUNS is activated: itself, or its specialisation. INSTALL is for the boot
-# loader once TO is confirmed, or empty when TO is not to boot. CONFIRM, CHECK and LIMIT are in
-# seconds. COMMAND is the guard itself.
+# guard_arm WORD...: starts the guard over a switch. Each word is NAME=VALUE. The names are profile; to,
+# the system that is switched to, and runs, what of it is activated, itself or its specialisation;
+# install for the boot loader once it is confirmed, empty when it is not to boot; confirm, check and
+# limit, in seconds; on_failure; attended, who looks after it; command, the guard itself.
 guard_arm() {
     [ -d /run/systemd/system ] ||
-        die "this host does not run systemd, so it cannot go back by itself: switch without confirm_timeout" 69
+        die "this host does not run systemd, so it cannot roll back by itself: switch without confirm_timeout" 69
     case $(guard_state) in armed | confirmed | back) die "$(guard_waits)" 75 ;; esac
-    rm -rf "$guard"
-    mkdir -p "$guard" "$guard_roots"
-    old=$(readlink -f /run/current-system) to=$2 who=$(who_runs)
-    recorded=$(readlink -f "$1") || recorded=
-    {
-        assign old "$old" profile "$1" recorded "$recorded" number "$(generation_of "$1")"
-        assign to "$to" runs "$3" install "$4" confirm "$5" check "$6" limit "$7" on_failure "$8"
-        assign armed "$(uptime)"
-        assign who "$who" run "$(cat "$state/current")"
-    } >"$guard/set"
-    failed_units >"$guard/failed"
-    # What it goes back to must not be collected meanwhile.
-    ln -sfn "$old" "$guard_roots/guard-running"
-    [ -z "$recorded" ] || ln -sfn "$recorded" "$guard_roots/guard-profile"
-    printf '%s\n' "$9" >"$guard/command"
+    remove "$guard"
+    guard_room
+    guard_files "$@" || {
+        remove "$guard"
+        die "cannot write $guard and $guard_roots on this host, so nothing was activated: make room there" 75
+    }
+    guard_start || {
+        remove "$guard"
+        die "systemd does not start $guard_unit, so nothing was activated" 75
+    }
+    guard_note unconfirmed task 'nobody has confirmed it yet'
+}
+
+# Systemd reloads nothing with less than 16 MiB free in /run (its RELOAD_DISK_SPACE_MIN), so that is what
+# the way back needs, and the way there as well; the rest is for what the activation prints.
+reserve_kib=17408
+guard_kib=$((2 * reserve_kib + 8192)) guard_inodes=128
+
+# guard_room: refuses a host without room for a guard: it could not roll back.
+guard_room() {
+    kib=$(df -Pk "$state" | awk 'NR == 2 { print $4 }')
+    # A file system that makes inodes when it needs them says that it has none at all.
+    inodes=$(stat -f -c '%c %d' "$state" | awk '{ print $1 ? $2 : 1000000 }')
+    if [ "$kib" -lt "$guard_kib" ] || [ "$inodes" -lt "$guard_inodes" ]; then
+        die "$state on this host has $kib KiB and $inodes inodes left, and a trial needs $guard_kib and $guard_inodes: nothing was activated, make room there" 75
+    fi
+}
+
+# guard_files WORD...: writes what the guard consists of.
+guard_files() {
+    mkdir -p "$guard/set" "$guard/blank" "$guard_roots" || return
+    for word in "$@"; do
+        printf '%s\n' "${word#*=}" >"$guard/set/${word%%=*}" || return
+    done
+    old=$(readlink -f /run/current-system)
+    printf '%s\n' "$old" >"$guard/set/old" && uptime >"$guard/set/armed" && who_runs >"$guard/set/who" &&
+        cat "$state/current" >"$guard/set/run" && failed_units >"$guard/failed" || return
+    boot_before "$guard/set" "$(guard_set profile)" "$(guard_set to)" || return
+    # What it rolls back to must not be collected meanwhile.
+    ln -sfn "$old" "$guard_roots/guard-running" || return
+    recorded=$(guard_set recorded)
+    [ -z "$recorded" ] || ln -sfn "$recorded" "$guard_roots/guard-profile" || return
+    for name in begun ended reached confirmed ordered by why; do
+        printf '%256s\n' '' >"$guard/blank/$name" || return
+    done
     # As for a job: activation replaces /bin/sh.
-    ln -s "$(readlink -f "/proc/$$/exe")" "$guard/sh"
-    printf 'armed\n' | write "$guard/state"
-    guard_start || die "systemd does not start $guard_unit"
-    note unconfirmed task "nobody has confirmed it yet"
+    head -c "$((reserve_kib * 1024))" /dev/zero >"$guard/reserve" && ln -s "$(readlink -f "/proc/$$/exe")" "$guard/sh" &&
+        : >"$guard/state.armed"
 }
 
 # It outlives the isolation of emergency.target, which a failed mount brings about, and a lack of
@@ -54,15 +86,7 @@ guard_start() {
         --property=StartLimitIntervalSec=0 --property=OOMScoreAdjust=-1000 \
         --property=IgnoreOnIsolate=yes --property=DefaultDependencies=no \
         --property=Conflicts=shutdown.target --property=Before=shutdown.target \
-        "$guard/sh" "$guard/command" || { rm -rf "$guard" && false; }
-}
-
-# assign [NAME VALUE]...: prints them as assignments of shell.
-assign() {
-    while [ $# -gt 0 ]; do
-        printf '%s=%s\n' "$1" "$(quote "$2")"
-        shift 2
-    done
+        --property=ExecStopPost="$guard/sh $guard/set/command" "$guard/sh" "$guard/set/command"
 }
 
 who_runs() {
@@ -73,7 +97,7 @@ uptime() {
     cut -d . -f 1 /proc/uptime
 }
 
-# generation_of PROFILE: the number of its current generation.
+# generation_of PROFILE: prints the number of its current generation.
 generation_of() {
     current=$(readlink "$1") || return 0
     current=${current##*/}
@@ -81,189 +105,415 @@ generation_of() {
     printf '%s\n' "${current%-link}"
 }
 
-# guard_state: armed, then confirmed (the boot default is being made) and done, or back (it goes
-# back) and returned or lost; nothing where there was no guard since the host booted.
+# guard_set NAME: prints what the guard was armed with.
+guard_set() {
+    cat "$guard/set/$1" 2>/dev/null
+}
+
+# guard_mark NAME TEXT: writes a line without needing room.
+guard_mark() {
+    mark="$guard/blank/$1"
+    [ -e "$mark" ] || mark="$guard/$1"
+    printf '%.3000s\n' "$(printf '%s' "$2" | tr '\n' ' ')" 1<>"$mark" || return
+    [ "$mark" = "$guard/$1" ] || mv -f "$mark" "$guard/$1"
+}
+
+# guard_read NAME: prints what guard_mark wrote.
+guard_read() {
+    [ ! -e "$guard/$1" ] || sed -n 1p "$guard/$1"
+}
+
+# guard_at: prints the guard's state: armed; then confirmed (the boot default is being made) and done,
+# or back (it rolls back) and returned or lost. Or nothing was activated (void), somebody else has
+# switched the host (overtaken), or somebody has ended the guard by hand (ended). In the order in which
+# they follow each other, so that none is missed that changes meanwhile.
+guard_at() {
+    for at in armed confirmed back 'done' returned lost void overtaken ended; do
+        [ ! -e "$guard/state.$at" ] || {
+            printf '%s\n' "$at"
+            return
+        }
+    done
+}
+
+# guard_state: the state as it counts: what waits without its unit does not.
 guard_state() {
-    cat "$guard/state" 2>/dev/null
+    first=$(guard_at)
+    case $first in
+        armed | confirmed | back)
+            # systemctl refuses for a moment while systemd executes itself anew.
+            case $(systemctl is-active "$guard_unit" 2>/dev/null) in
+                inactive | failed) [ "$(guard_at)" != "$first" ] || first=ended ;;
+            esac
+            ;;
+    esac
+    [ "$first" = ended ] || first=$(guard_at)
+    printf '%s\n' "$first"
 }
 
-# guard_move FROM TO: only one of a confirmation and of the way back can leave a state.
+# guard_move FROM TO: only one of all who want to leave a state can.
 guard_move() {
-    [ -d "$guard" ] || return
-    exec 7>"$guard/lock"
-    flock 7
-    [ "$(guard_state)" != "$1" ] || printf '%s\n' "$2" | write "$guard/state"
-    exec 7>&-
-    [ "$(guard_state)" = "$2" ]
+    mv "$guard/state.$1" "$guard/state.$2" 2>/dev/null || [ -e "$guard/state.$2" ]
 }
 
+# guard_waits: says what the guard watches over.
 guard_waits() {
-    . "$guard/set"
-    printf 'a switch to %s by %s waits for its confirmation (%s)' "$to" "$who" "$guard_unit"
+    printf 'a switch to %s by %s waits for its confirmation (%s)' \
+        "$(guard_set to)" "$(guard_set who)" "$guard_unit"
 }
 
-# guard_run: is the guard.
+# guard_run: is the guard. Systemd calls it once more when the guard has ended, and says how it did.
 guard_run() {
-    . "$guard/set"
+    if [ -n "${SERVICE_RESULT-}" ]; then
+        guard_ended "$SERVICE_RESULT"
+        return
+    fi
     while :; do
-        case $(guard_state) in
-            armed | confirmed) why=$(guard_reason) ;;
-            back) why=$(cat "$guard/why") ;; # it was killed on its way
+        case $(guard_at) in
+            armed | confirmed) guard_look ;;
+            back) guard_back "$(guard_read why)" ;; # it was killed on its way
             *) return 0 ;;
         esac
-        [ -z "$why" ] || guard_back "$why"
         sleep 1
     done
 }
 
-# guard_reason: prints why it is time to go back, if it is.
+# guard_ended RESULT: what waits is left to itself when somebody ends the guard by hand, unless the host
+# shuts down.
+guard_ended() {
+    [ "$1" = success ] && [ "$(systemctl is-system-running)" != stopping ] || return 0
+    at=$(guard_at)
+    case $at in armed | confirmed | back) ;; *) return 0 ;; esac
+    guard_move "$at" ended
+    guard_note unconfirmed hand "somebody has ended $guard_unit, so that nothing rolls the host back before it reboots"
+}
+
+# guard_look: does what is due.
+guard_look() {
+    other=$(guard_other)
+    if [ -n "$other" ]; then
+        guard_overtaken "$other"
+        return
+    fi
+    why=$(guard_reason)
+    [ -z "$why" ] || guard_back "$why"
+}
+
+# guard_other: prints the system that somebody else has switched the host to, if somebody has.
+guard_other() {
+    [ -e "$guard/set/old" ] && other_running=$(readlink -f /run/current-system) || return 0
+    case $other_running in
+        "$(guard_set old)" | "$(guard_set to)" | "$(readlink -f "$(guard_set runs)")") ;;
+        *) printf '%s\n' "$other_running" ;;
+    esac
+}
+
+# guard_overtaken PATH: somebody else's switch ends the trial, and what is theirs stays.
+guard_overtaken() {
+    guard_move armed overtaken || guard_move confirmed overtaken || guard_move back overtaken || return
+    guard_mark why "somebody has switched the host to $1 meanwhile"
+    guard_note overtaken hand "$(guard_read why)"
+    guard_release
+}
+
+# guard_release: lets the garbage collector have what nothing is rolled back to any more.
+guard_release() {
+    remove "$guard_roots/guard-running" "$guard_roots/guard-profile"
+}
+
+# guard_reason: prints why it is time to roll back, if it is.
 guard_reason() {
     if [ -e "$guard/ordered" ]; then
-        cat "$guard/ordered"
-    elif [ "$(guard_state)" = confirmed ]; then
-        guard_overdue "$(cat "$guard/confirmed")" "$limit" 'did not become the boot default'
+        guard_read ordered
+        return
+    fi
+    if [ -e "$guard/begun" ] && [ ! -e "$guard/ended" ] && ! job_runs "$state/jobs/activation"; then
+        guard_mark ended "$(uptime)"
+    fi
+    guard_due | {
+        read -r since seconds what
+        [ $(($(uptime) - since)) -lt "$seconds" ] || printf 'it %s within %s s\n' "$what" "$seconds"
+    }
+}
+
+# guard_due: prints since when and for how many seconds the guard waits, and what for.
+guard_due() {
+    if [ -e "$guard/confirmed" ] && [ ! -e "$guard/state.armed" ]; then
+        echo "$(guard_read confirmed) $(guard_set limit) did not become the boot default"
     elif [ ! -e "$guard/begun" ]; then
-        guard_overdue "$armed" "$confirm" 'was not activated'
+        echo "$(guard_set armed) $(guard_set confirm) was not activated"
     elif [ -e "$guard/reached" ]; then
-        guard_overdue "$(cat "$guard/reached")" "$check" 'was not confirmed'
+        echo "$(guard_read reached) $(guard_set check) was not confirmed"
     elif [ -e "$guard/ended" ]; then
-        guard_overdue "$(cat "$guard/ended")" "$confirm" 'was not confirmed'
-    elif job_runs "$state/jobs/activation"; then
-        guard_overdue "$armed" "$limit" 'was not activated'
+        echo "$(guard_read ended) $(guard_set confirm) was not confirmed"
     else
-        uptime | write "$guard/ended"
+        echo "$(guard_set armed) $(guard_set limit) was not activated"
     fi
 }
 
-# guard_overdue SINCE SECONDS WHAT: prints that it did not happen in that time.
-guard_overdue() {
-    [ $(($(uptime) - $1)) -lt "$2" ] || printf 'it %s within %s s\n' "$3" "$2"
-}
-
-# guard_back WHY: takes the host back.
+# guard_back WHY: rolls the host back, with or without room to say so.
 guard_back() {
-    printf '%s\n' "$1" | write "$guard/why"
+    remove "$guard/reserve"
+    guard_mark why "${1:-it was interrupted}"
     guard_move armed back || guard_move confirmed back || guard_move back back || return 0
-    outcome=returned
-    restore || outcome=lost
-    by=$(cat "$guard/by" 2>/dev/null) || by=guard
-    if [ "$outcome" = lost ]; then
-        note rollback-failed "$by" "$1"
-    else
-        note rolled-back "$by" "$1"
-        # The activation that it has ended is undone.
-        [ ! -d "$state/jobs/activation" ] || : >"$state/jobs/activation/acknowledged"
-        rm -f "$guard_roots/guard-running" "$guard_roots/guard-profile"
-    fi
-    guard_move back "$outcome"
-    [ "$outcome:$on_failure" != lost:reboot ] || systemctl reboot
+    restored=0
+    restore || restored=$?
+    by=$(guard_read by)
+    case $restored in
+        0)
+            guard_move back returned
+            guard_note rolled-back "${by:-guard}" "$(guard_read why)"
+            # The activation that it has ended is undone.
+            [ ! -d "$state/jobs/activation" ] || : >"$state/jobs/activation/acknowledged"
+            guard_release
+            ;;
+        "$theirs") guard_overtaken "$(guard_other)" ;;
+        *) guard_lost "$restored" "${by:-guard}" ;;
+    esac
 }
 
-# restore: boot default, profile and running system, as they were.
+# guard_lost HOW BY: the host could not be rolled back as a whole. It reboots only if that helps.
+guard_lost() {
+    if [ "$1" = "$not_whole" ] && [ "$(guard_set on_failure)" = reboot ]; then
+        guard_mark why "$(guard_read why), and it does not run whole, so the host reboots to start it"
+        guard_move back lost
+        guard_note rollback-failed "$2" "$(guard_read why)"
+        systemctl reboot
+    else
+        guard_move back lost
+        guard_note rollback-failed "$2" "$(guard_read why)"
+    fi
+}
+
+# What restore may end with, beside 0: the boot default, or the running system is not as it was; or
+# somebody else has switched the host.
+not_booted=1 not_whole=2 theirs=3
+
+# restore: boot default, profile and running system, each as it was, if it is not somebody else's.
 restore() {
     stop_activation
-    systemctl reset-failed
-    restored=0 booted=0
-    # The old system may need longer than the new one was given.
-    [ "$limit" -ge 600 ] || limit=600
-    restore_boot || booted=$?
-    # Secrets go back before the old units start, and what cannot must not stop the way back.
+    refused=0
+    guard_refused || refused=$?
+    guard_spare
+    systemctl reset-failed || :
+    booted=0 ran=0
+    restore_boot "$guard/set" || booted=$?
+    # Secrets roll back before the old units start, and what cannot must not stop the rest.
     (undo_run) || :
-    if [ -e "$guard/begun" ]; then
-        timeout "$limit" "$old/bin/switch-to-configuration" test || restored=$?
-    fi
+    # What the switch refused has not been touched.
+    [ ! -e "$guard/begun" ] || [ "$refused" -eq 0 ] || restore_running || ran=$?
     (due_run) || :
     # A failed mount has brought the host to emergency.target. The switch starts a part of what that
     # stopped, which ends the maintenance, and leaves the rest, sshd among it.
-    systemctl start --no-block default.target || restored=1
-    # 4: it runs, and units of it have failed.
-    case $booted:$restored in 0:0 | 0:4) [ "$(readlink -f /run/current-system)" = "$old" ] ;; *) return 1 ;; esac
+    systemctl start --no-block default.target || :
+    [ "$ran" -eq 0 ] || return "$ran"
+    [ "$booted" -eq 0 ] || return "$not_booted"
 }
 
-# What systemd itself cannot end is killed.
+# stop_activation: ends ours; what systemd itself cannot end is killed. Another's may have its name.
 stop_activation() {
+    job_runs "$state/jobs/activation" || return 0
     timeout 20 systemctl stop "$unit" || systemctl kill --signal=KILL "$unit" || :
 }
 
-# restore_boot: the profile and the boot loader, where they have been touched.
+# guard_refused: has the switch ended before it did anything?
+guard_refused() {
+    [ "$(readlink -f /run/current-system)" = "$(guard_set old)" ] &&
+        grep -Eqs ' exited (1|11|100)$' "$state/jobs/activation/status" &&
+        ! grep -Eqs '^(stopping|activating|restarting|reloading|starting) ' "$state/jobs/activation/err"
+}
+
+# guard_spare: has room on the way back, if need be that of what the activation has printed.
+guard_spare() {
+    spare=$(df -Pk "$state" | awk 'NR == 2 { print $4 }') || spare=0
+    if [ "$spare" -lt "$reserve_kib" ] && [ -d "$state/jobs/activation" ]; then
+        : >"$state/jobs/activation/out"
+        : >"$state/jobs/activation/err"
+    fi
+}
+
+# restore_running: activates the old system.
+restore_running() {
+    stopped=0
+    back_step "$(guard_set old)" test || stopped=$?
+    [ -z "$(guard_other)" ] || return "$theirs"
+    [ "$(readlink -f /run/current-system)" = "$(guard_set old)" ] || return "$not_whole"
+    # 4: it runs, and units of it have failed. 2 and 3: a part of its own activation fails, as it may
+    # have done before.
+    case $stopped in
+        0 | 4) ;;
+        2 | 3) ! failed_units | grep -qvxFf "$guard/failed" || return "$not_whole" ;;
+        *) return "$not_whole" ;;
+    esac
+}
+
+# back_step SYSTEM ACTION: has a system do it; waits for a switch that shuts it out, for as long as it
+# may take, and that is longer than the new one was given.
+back_step() {
+    patience=$(guard_set limit)
+    [ "${patience:-0}" -ge 600 ] || patience=600
+    begun_at=$(uptime)
+    while :; do
+        step_end=0
+        (umask 022 && exec timeout "$patience" "$1/bin/switch-to-configuration" "$2") || step_end=$?
+        [ "$step_end" -eq 11 ] || return "$step_end"
+        holder=$(lock_holder)
+        if [ $(($(uptime) - begun_at)) -ge "$patience" ]; then
+            guard_mark why "$(guard_read why), and ${holder:-another switch} shuts it out"
+            return 11
+        fi
+        [ -z "$(guard_other)" ] || return 11
+        printf 'waits for %s\n' "${holder:-another switch}" >&2
+        sleep 2
+    done
+}
+
+# boot_before DIRECTORY PROFILE TO: notes there what boots and what is recorded before TO does.
+boot_before() {
+    mkdir -p "$1" || return
+    noted_path=$(readlink -f "$2") || noted_path=
+    noted_loader=$(loader_boots)
+    [ -n "$noted_loader" ] || noted_loader=$(cat "$record/loader-default" 2>/dev/null)
+    printf '%s\n' "$2" >"$1/profile" && printf '%s\n' "$3" >"$1/to" &&
+        printf '%s\n' "$noted_path" >"$1/recorded" && generation_of "$2" >"$1/number" &&
+        printf '%s\n' "${noted_loader:-$noted_path}" >"$1/loader" &&
+        newest_generation "$2" >"$1/newest"
+}
+
+# newest_generation PROFILE: prints the highest number, 0 without any.
+newest_generation() {
+    generations "$1" | awk 'NF == 4 && $1 + 0 > newest { newest = $1 } END { print newest + 0 }'
+}
+
+# restore_boot DIRECTORY: what boot_before noted: the profile, and the loader's default, where they are
+# what the switch to TO has made of them. Another's stay.
 restore_boot() {
-    touched=$(cat "$record/boot-pending" 2>/dev/null) || touched=
-    if [ -n "$recorded" ]; then profile_set "$profile" "$recorded" "$number" || return; fi
-    [ -n "$touched" ] && [ -n "$recorded" ] || return 0
-    # A full /boot, which is why we are here, would refuse the old system as well.
-    [ "$(loader_boots)" = "$recorded" ] ||
-        timeout "$limit" "$recorded/bin/switch-to-configuration" boot || return
-    printf '%s\n' "$recorded" | write "$record/loader-default"
-    rm -f "$record/boot-pending"
+    profile=$(cat "$1/profile") recorded=$(cat "$1/recorded") wanted=$(cat "$1/to") loader=$(cat "$1/loader")
+    [ -n "$recorded" ] || return 0
+    if [ "$recorded" != "$wanted" ] && [ "$(readlink -f "$profile")" = "$wanted" ]; then
+        made=$(generation_of "$profile")
+        profile_set "$profile" "$recorded" "$(cat "$1/number")" || return
+        # What was never confirmed is no generation to roll back to.
+        [ "$made" -le "$(cat "$1/newest")" ] || generation_forget "$profile" "$made"
+    fi
+    [ "$(cat "$record/boot-pending" 2>/dev/null)" = "$wanted" ] || return 0
+    case $(loader_boots) in
+        # A full /boot, which is why we are here, would refuse the old system as well.
+        "$loader") ;;
+        '' | "$wanted") back_step "$loader" boot || return ;;
+        *) loader= ;;
+    esac
+    [ -z "$loader" ] || printf '%s\n' "$loader" | remember loader-default || return
+    remove "$record/boot-pending"
+}
+
+# generation_forget PROFILE NUMBER: deletes a generation that nobody wants to roll back to.
+generation_forget() {
+    nix-env --profile "$1" --delete-generations "$2" || remove "$1-$2-link"
 }
 
 # guarded FUNCTION ARGUMENT...: has the function bring what the guard watches over. The request for
 # it may have been on its way for longer than the guard waits.
 guarded() {
-    [ "$(guard_state)" = armed ] || die 'no guard watches over this activation any more' 75
-    : >"$guard/begun"
-    "$@"
+    { [ "$(guard_at)" = armed ] && guard_mark begun 1; } ||
+        die 'no guard watches over this activation any more' 75
+    guarded_end=0
+    ("$@") || guarded_end=$?
+    # Another switch has shut it out, so that there is nothing to roll back.
+    if [ "$guarded_end" -eq 11 ] && guard_move armed void; then
+        guard_note failed task 'another switch was faster'
+        guard_release
+    fi
+    return "$guarded_end"
 }
 
 # guard_confirm PATH COMMAND: takes the confirmation of a switch to PATH; COMMAND then makes it the
 # boot default.
 guard_confirm() {
-    . "$guard/set"
-    [ "$to" = "$1" ] || die "it waits for the confirmation of another system: $to" 66
-    uptime | write "$guard/confirmed"
-    guard_move armed confirmed || die "it is too late, the host has gone back: $(cat "$guard/why")" 75
-    if [ -n "$install" ]; then
-        job_start activation "$unit" 0 "$2"
+    [ "$(guard_set to)" = "$1" ] || die "it waits for the confirmation of another system: $(guard_set to)" 66
+    other=$(guard_other)
+    [ -z "$other" ] || die "somebody has switched it to $other meanwhile, so that there is nothing to confirm" 75
+    other=$(boot_other "$guard/set")
+    [ -z "$other" ] || [ -z "$(guard_set install)" ] ||
+        die "somebody has made $other the system that boots since the trial began, and that stays: deploy again" 75
+    { guard_mark confirmed "$(uptime)" && guard_move armed confirmed; } ||
+        die "it is too late, the host rolls back: $(guard_read why)" 75
+    if [ -n "$(guard_set install)" ]; then
+        (job_start activation "$unit" 0 "$2") || {
+            guard_mark ordered 'the host could not begin to make it the boot default'
+            return 75
+        }
     else
         guard_done
     fi
+}
+
+# boot_other DIRECTORY: prints what boots, or is recorded, if that is neither what boot_before noted
+# nor what was to.
+boot_other() {
+    for it in "$(readlink -f "$(cat "$1/profile")")" "$(loader_boots)"; do
+        case $it in
+            '' | "$(cat "$1/recorded")" | "$(cat "$1/loader")" | "$(cat "$1/to")") ;;
+            *)
+                printf '%s\n' "$it"
+                return
+                ;;
+        esac
+    done
 }
 
 # commit INSTALL PROFILE PATH: makes a system the one that boots, or leaves what was.
 commit() {
     umask 022
-    install=$1 profile=$2 recorded=$(readlink -f "$2") number=$(generation_of "$2") limit=600
-    [ "$(guard_state)" != confirmed ] || . "$guard/set"
-    export NIXOS_INSTALL_BOOTLOADER="$install"
-    mkdir -p "$record"
-    printf '%s\n' "$3" | write "$record/boot-pending"
-    if profile_set "$2" "$3" && step boot "$3"; then
-        rm -f "$record/boot-pending" "$record/boot-once"
-        guard_done
-    else
-        committed=$?
-        restore_boot || :
-        if [ "$(guard_state)" = confirmed ]; then
-            printf 'it did not become the boot default (exit code %s)\n' "$committed" | write "$guard/ordered"
-        fi
-        return "$committed"
+    before=$guard/set
+    if [ "$(guard_at)" != confirmed ]; then
+        before=$state/boot-before
+        boot_before "$before" "$2" "$3" || die "cannot write $before on this host: make room there" 75
     fi
+    tried_forget "$2" || :
+    export NIXOS_INSTALL_BOOTLOADER="$1"
+    if printf '%s\n' "$3" | remember boot-pending && profile_set "$2" "$3" && step boot "$3"; then
+        remove "$record/boot-pending" "$record/boot-once"
+        guard_done
+        return
+    fi
+    committed=$?
+    if [ "$(guard_at)" = confirmed ]; then
+        guard_mark ordered "it did not become the boot default (exit code $committed)"
+    else
+        restore_boot "$before" || :
+    fi
+    return "$committed"
 }
 
 guard_done() {
     guard_move confirmed "done" || return 0
     undo_forget
-    note confirmed task 'it was confirmed'
-    rm -f "$guard_roots/guard-running" "$guard_roots/guard-profile"
+    guard_note confirmed task 'it was confirmed'
+    guard_release
+}
+
+# guard_adopt ATTENDED: the run that asks looks after the trial from now on.
+guard_adopt() {
+    [ "$(guard_state)" = armed ] || die 'no switch waits for its confirmation on this host' 66
+    { printf '%s\n' "$1" | write "$guard/set/attended" && who_runs | write "$guard/set/who" &&
+        write "$guard/set/run" <"$state/current"; } || die "cannot write $guard/set on this host: make room there" 75
 }
 
 # guard_reached: somebody came in by a new connection, so that there is time for checks.
 guard_reached() {
-    [ "$(guard_state)" != armed ] || uptime | write "$guard/reached"
+    [ "$(guard_at)" != armed ] || guard_mark reached "$(uptime)"
 }
 
 # guard_forget: what an earlier trial was for does not count any more.
 guard_forget() {
-    case $(guard_state) in armed | confirmed | back) ;; *) rm -rf "$guard" ;; esac
+    case $(guard_state) in armed | confirmed | back) ;; *) remove "$guard" ;; esac
 }
 
-# guard_order WHY: has the guard go back at once.
+# guard_order WHY: has the guard roll back at once.
 guard_order() {
     case $(guard_state) in
-        armed)
-            printf 'task\n' | write "$guard/by"
-            printf '%s\n' "$1" | write "$guard/ordered"
-            ;;
+        armed) guard_mark by task && guard_mark ordered "$1" ;;
         back) ;;
         *) die 'no switch waits for its confirmation on this host' 66 ;;
     esac
@@ -271,41 +521,48 @@ guard_order() {
 
 # noted FUNCTION ARGUMENT... PATH: has the function bring PATH, and remembers what became of it.
 noted() {
-    case $(guard_state) in
-        confirmed)
-            # The guard watches, and it notes.
-            "$@"
-            return
-            ;;
-    esac
-    old=$(readlink -f /run/current-system) who=$(who_runs)
+    if [ "$(guard_at)" = confirmed ]; then
+        # The guard watches, and it notes.
+        "$@"
+        return
+    fi
+    from=$(readlink -f /run/current-system)
     for to; do :; done
-    ended=0 outcome=activated
-    ("$@") || ended=$?
-    [ "$ended" -eq 0 ] || outcome=failed
-    note "$outcome" task "$1 ended with exit code $ended"
-    return "$ended"
+    noted_end=0 outcome=activated
+    ("$@") || noted_end=$?
+    [ "$noted_end" -eq 0 ] || outcome=failed
+    note "outcome=$outcome" by=task "why=$1 ended with exit code $noted_end" "who=$(who_runs)" \
+        "run=$(cat "$state/current")" "from=$from" "to=$to"
+    return "$noted_end"
 }
 
-# note OUTCOME BY WHY: what became of the last deployment, for all to read.
+# guard_note OUTCOME BY WHY: notes what became of the trial.
+guard_note() {
+    note "outcome=$1" "by=$2" "why=$3" "who=$(guard_set who)" "run=$(guard_set run)" \
+        "from=$(guard_set old)" "to=$(guard_set to)"
+}
+
+# note WORD...: notes, as NAME=VALUE, what became of the last deployment.
 note() {
-    mkdir -p "$record"
     {
-        printf 'outcome=%s\nby=%s\nwhy=%s\nwho=%s\n' "$1" "$2" "$(printf '%s' "$3" | tr '\n' ' ')" "$who"
-        printf 'from=%s\nto=%s\ntime=%s\n' "$old" "$to" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-    } | write "$record/deployment"
-    chmod a+rx "$record"
-    chmod a+r "$record/deployment"
+        for word in "$@"; do printf '%s' "$word" | tr '\n' ' ' && echo; done
+        printf 'time=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    } | remember deployment || :
 }
 
 # guard_facts: prints the guard's state, and what became of the last deployment.
 guard_facts() {
     printf 'guard=%s\n' "$(guard_state)"
-    [ ! -e "$guard/set" ] || (
-        . "$guard/set"
-        printf 'guard_%s\n' "old=$old" "to=$to" "runs=$runs" "boots=${install:+1}" "who=$who" "run=$run"
-    )
-    [ ! -e "$guard/why" ] || printf 'guard_why=%s\n' "$(tr '\n' ' ' <"$guard/why")"
-    [ ! -e "$guard/failed" ] || sed 's/^failed_unit=/guard_failed=/' "$guard/failed"
-    [ ! -r "$record/deployment" ] || sed 's/^/deployment_/' "$record/deployment"
+    if [ -e "$guard/set/armed" ]; then
+        for name in old to runs who run attended; do printf 'guard_%s=%s\n' "$name" "$(guard_set "$name")"; done
+        install=$(guard_set install)
+        printf 'guard_boots=%s\n' "${install:+1}"
+        guard_due | {
+            read -r since seconds _
+            printf 'guard_left=%s\n' "$((since + seconds - $(uptime)))"
+        }
+        printf 'guard_why=%s\n' "$(guard_read why)"
+        sed 's/^failed_unit=/guard_failed=/' "$guard/failed"
+    fi
+    [ ! -r "$record/deployment" ] || sed -n 's/^[a-z]*=/deployment_&/p' "$record/deployment" 2>/dev/null
 }

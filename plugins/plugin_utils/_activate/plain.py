@@ -37,6 +37,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.steps impo
     needed_steps,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.attendance import (
+    roll_back_unattended,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     LOGS,
     activate,
@@ -58,6 +61,10 @@ class Plain:
     host: Host
     options: SwitchOptions
     progress: Progress
+
+    def meets(self, facts: Facts) -> bool:
+        """Have a trial rolled back that nobody attends."""
+        return roll_back_unattended(facts, self.host)
 
     def left(self, facts: Facts) -> tuple[Step, ...]:
         """Return what is left to do."""

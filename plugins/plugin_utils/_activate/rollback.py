@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to the collection: going back to a recorded system."""
+"""Private to the collection: rolling back to a recorded system."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.result imp
 from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import left_to_do
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
+    Generation,
     Target,
     name_system,
     profile_diff,
@@ -29,6 +30,11 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.generations i
     what_exists,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import Activation
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.attendance import (
+    demand,
+    order_back,
+    roll_back_unattended,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import judge
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     activate,
@@ -38,7 +44,6 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     set_profile,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import (
-    order_back,
     settled,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
@@ -54,6 +59,10 @@ class Rollback:
     options: SwitchOptions
     goal: Target
     progress: Progress
+
+    def meets(self, facts: Facts) -> bool:
+        """Have a trial rolled back that nobody attends."""
+        return roll_back_unattended(facts, self.host)
 
     def left(self, facts: Facts) -> tuple[Step, ...]:
         """Return what is left to do.
@@ -102,6 +111,8 @@ def roll_back(
     if waits and not check:
         order_back(host, options.why)
         facts = settled(host, options.profile, facts, progress)
+    if facts.boot.unconfirmed and not check:
+        demand(host, "tried_forget", options.profile, request="tried-forget")
     if options.to == "unconfirmed" or (waits and options.to is None):
         return _from_trial(host, options, facts, waits)
     goal = _target(host, facts, options.to)
@@ -125,19 +136,24 @@ def roll_back(
 
 
 def _from_trial(host: Host, options: RollbackOptions, facts: Facts, changed: bool) -> Result:
-    """Return the result of rolling back a system on trial, which the host's guard does."""
+    """Return the result of rolling back a system on trial, which the host's guard does.
+
+    :param changed: whether we had it roll back
+    """
     start = time.monotonic()
-    # A trial that has ended is told of to the run that began it.
-    guard = facts.guard
-    if guard and not guard.waits and guard.run != host.task_run.id:
+    # A trial that has ended otherwise is told of to the run that began it.
+    guard, mine = facts.guard, (facts.deployment or {}).get("run") == host.task_run.id
+    if guard and not (guard.waits or changed or guard.run == host.task_run.id):
         guard = None
-    name = name_system(facts.running)
     now = read_facts(host, options.profile, str(facts.running))
-    story = f"has nothing on trial and runs {name}"
+    story = f"has nothing on trial and runs {name_system(facts.running)}"
     if guard:
-        story = f"would go back to {name_system(guard.old)}" if guard.waits else guard.story
+        story = f"would roll back to {name_system(guard.old)}" if guard.waits else guard.story
+    elif mine and facts.deployment and facts.deployment["outcome"] == "rollback-failed":
+        story = f"has rebooted and runs {name_system(facts.running)}: {facts.deployment['why']}"
     if guard and changed and guard.state == "returned":
-        story = f"went back to {name_system(guard.old)}"
+        others = f" from the trial of {guard.who}" if guard.run != host.task_run.id else ""
+        story = f"rolled back to {name_system(guard.old)}{others}"
     return untouched(now, now) | {
         "changed": changed,
         "failed": bool(guard and guard.state == "lost"),
@@ -154,13 +170,21 @@ def _sentence(result: Result, before: Facts, goal: Target, action: Action, check
     way = f"from {origin} to {name_system(goal.path, goal.number)}"
     if result.get("failed"):
         return f"{way}: {result['msg']}"
-    verb = "would go back" if check else "went back"
+    verb = "would roll back" if check else "rolled back"
     return f"{verb} {way}" + (", which boots from now on" if action is Action.BOOT else "")
+
+
+def _recorded(facts: Facts, to: str | None) -> tuple[Generation, ...]:
+    """Return the generations to choose from: one that nobody confirmed is chosen by number only."""
+    if to is not None:
+        return facts.generations
+    unconfirmed = facts.boot.unconfirmed
+    return tuple(it for it in facts.generations if it.current or it.number != unconfirmed)
 
 
 def _target(host: Host, facts: Facts, to: str | None) -> Target:
     try:
-        return rollback_target(facts.generations, to, facts.booted)
+        return rollback_target(_recorded(facts, to), to, facts.booted)
     except ClosureError as error:
         raise ClosureError(f"{host.name}: {error.message}") from error
 

@@ -143,7 +143,8 @@ lock_holder() {
     grep -q " FLOCK .*:$inode " /proc/locks || return 0
     # Another file system may have a file of this number.
     for holder in $(find /proc/[0-9]*/fd -lname "$lock" 2>/dev/null | cut -d / -f 3); do
-        printf 'process %s (%s)' "$holder" "$(tr '\0\n' '  ' <"/proc/$holder/cmdline")"
+        # Anybody may have begun it, and given it any name.
+        printf 'process %s (%s)' "$holder" "$(tr '\0' ' ' <"/proc/$holder/cmdline" | LC_ALL=C tr -dc ' -~' | cut -c 1-200)"
         break
     done
 }
@@ -268,9 +269,17 @@ step() {
     ended=$?
     case $1:$ended in
         boot:0 | switch:[0234] | switch:100)
-            mkdir -p "$record"
-            printf '%s\n' "$2" | write "$record/loader-default"
+            # Without a record it is made the default once more.
+            printf '%s\n' "$2" | remember loader-default || remove "$record/loader-default"
             ;;
     esac
     return "$ended"
+}
+
+# remember NAME: writes standard input to that file of the record, for all to read.
+remember() {
+    { mkdir -p "$record" && chmod a+rx "$record" && (umask 022 && write "$record/$1"); } || {
+        printf 'cannot write %s on this host: make room there\n' "$record/$1" >&2
+        return 74
+    }
 }

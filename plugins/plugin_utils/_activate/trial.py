@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to the collection: a switch on trial, its confirmation, and the way back from it.
+"""Private to the collection: a switch on trial, its confirmation, and rolling it back.
 
-The host decides, and keeps all of it (``guard.sh``): its guard goes back by itself when no
+The host decides, and keeps all of it (``guard.sh``): its guard rolls back by itself when no
 confirmation comes, whatever became of us.
 """
 
@@ -29,6 +29,12 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.steps impo
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.attendance import (
+    attendant,
+    demand,
+    is_attended,
+    roll_back_unattended,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import judge
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     JOB,
@@ -44,13 +50,13 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
-# Seconds that a host may take to go back, beyond those it waits for a confirmation.
+# Seconds that a host may take to roll back, beyond those it waits for a confirmation.
 WAY_BACK = 300
 
 
 @dataclasses.dataclass
 class Trial:
-    """The procedure of a switch that the host takes back unless it is confirmed.
+    """The procedure of a switch that the host rolls back unless it is confirmed.
 
     :param fresh_connection: makes a connection of its own to the host
     :param looks: whether the task leaves the host alone
@@ -64,11 +70,22 @@ class Trial:
     looks: bool
 
     def __post_init__(self) -> None:
-        """Give a host up that the new system cuts off: it goes back by itself.
+        """Give a host up that the new system cuts off: it rolls back by itself.
 
         Soon, because the other hosts of its batch wait for it, and have to be confirmed in time.
         """
         self.host.retry_for = self.trial.confirm_timeout / 2
+
+    def meets(self, facts: Facts) -> bool:
+        """Take over a trial of the same system that nobody attends; have another rolled back."""
+        guard, run = facts.guard, self.host.task_run
+        same = guard and guard.state == "armed" and guard.runs == facts.live_path
+        if not guard or not same or is_attended(guard, run):
+            return roll_back_unattended(facts, self.host)
+        self.progress.say("takes over the trial of an earlier run")
+        demand(self.host, "guard_adopt", attendant(run), request="guard-adopt")
+        self._come_in()
+        return True
 
     def left(self, facts: Facts) -> tuple[Step, ...]:
         """Return what is left to try; where only the boot default is, what to confirm is ours."""
@@ -77,7 +94,7 @@ class Trial:
         needed = left_to_do(self.options, facts)
         steps = on_trial(self.options.action, needed)
         if needed and not steps and not self.looks:
-            _demand(self.host, "guard_forget", request="guard-forget")
+            demand(self.host, "guard_forget", request="guard-forget")
         return steps
 
     @property
@@ -90,8 +107,8 @@ class Trial:
         require_room(self.host, facts, self.options.profile)
 
     def take(self, facts: Facts, steps: tuple[Step, ...]) -> tuple[JobResult, Facts]:
-        """Arm the guard, take the steps, and see whether the guard has gone back."""
-        with self._goes_back():
+        """Arm the guard, take the steps, and see whether the guard has rolled back."""
+        with self._rolls_back():
             if steps[-1].action is Action.BOOT:
                 ended = self._boot(steps[-1].path)
             else:
@@ -104,14 +121,14 @@ class Trial:
             return ended, after
 
     @contextlib.contextmanager
-    def _goes_back(self) -> t.Iterator[None]:
+    def _rolls_back(self) -> t.Iterator[None]:
         """Say of a host that is lost now what will become of it."""
         try:
             yield
         except AnsibleConnectionFailure as error:
             raise ClosureError(
                 f"{self.host.name} does not answer any more since it has the new system on trial, "
-                f"and goes back by itself unless it is confirmed in time: {error}",
+                f"and rolls back by itself unless it is confirmed in time: {error}",
                 unconfirmed=True,
             ) from error
 
@@ -127,20 +144,26 @@ class Trial:
     def _arm(self, facts: Facts, runs: str) -> None:
         options, trial = self.options, self.trial
         boots = options.action is not Action.TEST
-        limits = (trial.confirm_timeout, trial.check_timeout, options.timeout)
-        words = (
-            *("guard_arm", options.profile, str(facts.asked.path), runs),
-            str(int(options.install_bootloader)) if boots else "",
-            *map(str, limits),
-            *(trial.on_rollback_failure, script("guard_run").text),
-        )
-        _demand(self.host, *words, request="guard-arm")
+        armed = {
+            "profile": options.profile,
+            "to": facts.asked.path,
+            "runs": runs,
+            "install": int(options.install_bootloader) if boots else "",
+            "confirm": trial.confirm_timeout,
+            "check": trial.check_timeout,
+            "limit": options.timeout,
+            "on_failure": trial.on_rollback_failure,
+            "attended": attendant(self.host.task_run),
+            "command": script("guard_run").text,
+        }
+        words = ("guard_arm", *(f"{name}={value}" for name, value in armed.items()))
+        demand(self.host, *words, request="guard-arm")
 
     def judge(
         self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult
     ) -> Result:
-        """Tell what was done, whether the host goes back, and whether it waits for us."""
-        with self._goes_back():
+        """Tell what was done, whether the host rolls back, and whether it waits for us."""
+        with self._rolls_back():
             result = judge(self.host, self.options, steps[-1], before, after, ended)
         guard = after.guard
         if self._boots_once:
@@ -149,6 +172,8 @@ class Trial:
             said = f" {result['msg']}" if result.get("failed") else ""
             message = f"{self.host.name} {guard.story}{said}"
             return result | {"failed": True, "rolled_back": True, "msg": message}
+        if guard and guard.state in ("overtaken", "ended"):
+            return result | {"failed": True, "msg": f"{self.host.name} {guard.story}"}
         unconfirmed = bool(guard and guard.waits)
         if unconfirmed and not result.get("failed"):
             self._come_in()
@@ -164,7 +189,7 @@ class Trial:
         with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
             host = self.fresh_connection()
             host.require_new_connection(unless_known=True)
-            _demand(host, "guard_reached", request="guard-reached")
+            demand(host, "guard_reached", request="guard-reached")
 
 
 def _once(after: Facts) -> Result:
@@ -183,23 +208,18 @@ def settled(host: Host, profile: str, facts: Facts, progress: Progress) -> Facts
     while facts.guard and facts.guard.waits:
         if time.monotonic() > end:
             raise ClosureError(
-                f"{host.name} is still going back, because {facts.guard.why}. Look there at "
+                f"{host.name} is still rolling back, because {facts.guard.why}. Look there at "
                 "`systemctl status closure-nixos-guard`, and run the task again for its result."
             )
-        progress.say("waits for the host to go back")
+        progress.say("waits for the host to roll back")
         time.sleep(2)
         facts = read_facts(host, profile, str(facts.asked.path))
     return facts
 
 
-def order_back(host: Host, why: str) -> None:
-    """Have the guard go back now."""
-    _demand(host, "guard_order", why, request="guard-order")
-
-
 def confirm(host: Host, profile: str, path: str) -> None:
     """Confirm the system that is on trial; from then on the host makes it its boot default."""
-    _demand(host, "guard_confirm", path, _commit(profile, path).text, request="guard-confirm")
+    demand(host, "guard_confirm", path, _commit(profile, path).text, request="guard-confirm")
 
 
 def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
@@ -209,9 +229,3 @@ def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
 
 def _commit(profile: str, path: str, install: bool = False) -> Script:
     return script("noted", "commit", str(int(install)), profile, path)
-
-
-def _demand(host: Host, *words: str, request: str) -> None:
-    reply = host.run_once(*words, request=request)
-    if reply.rc != 0:
-        raise ClosureError(f"{host.name}: {reply.stderr.strip()}.", rc=reply.rc)

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Faults around a trial: no room, somebody else's hand, a lock that is held."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import pathlib
+
+import pytest
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    Play,
+    Played,
+    little_room,
+    until,
+)
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
+    HOSTS,
+    Task,
+    booted_next,
+    build,
+    module,
+    playbook,
+    quartet,
+    recorded,
+    running,
+    switch,
+    write_systems,
+)
+from ansible_collections.closure.nixos.tests.integration._trials import (
+    at,
+    deploy_good,
+    deployment,
+    look,
+    on,
+    outcome,
+)
+
+BACK = module("nixos_rollback", {"to": "unconfirmed", "why": "the test says so"})
+IGNORED = {"ignore_errors": True}
+LOCK = "/run/nixos/switch-to-configuration.lock"
+
+# Old systems: they count their activations, and one of them has a snippet that fails.
+COUNT = '{ system.activationScripts.count = "echo x >>/run/t-count"; }'
+ILL = '{ system.activationScripts = { count = "echo x >>/run/t-count"; ill = "false"; }; }'
+
+LOOPS = '{ system.activationScripts.loops = "yes | head -c 40000000"; }'
+FILLS = '{ system.activationScripts.fills = "head -c 99000000 /dev/zero >/run/t-fill || :"; }'
+REFUSES = '{ system.preSwitchChecks.refuses = "echo not today; exit 1"; }'
+
+
+def trial(confirm_timeout: object, **arguments: object) -> Task:
+    limits = dict.fromkeys(("confirm_timeout", "check_timeout"), confirm_timeout)
+    return switch("switch", **limits, **arguments) | IGNORED
+
+
+def on_host(name: str, script: str, **hosts: str) -> Task:
+    """A task for each host that is named, with its own script."""
+    wanted: Task = {"name": name, "ansible.builtin.raw": script, "changed_when": False}
+    if hosts:
+        wanted["ansible.builtin.raw"] = f"{{{{ {json.dumps(hosts)}[inventory_hostname] }}}}"
+        wanted["when"] = f"inventory_hostname in {json.dumps(list(hosts))}"
+    return wanted
+
+
+def boots(fleet: Fleet) -> list[str]:
+    script = "systemctl show -P UserspaceTimestampMonotonic"
+    return [fleet.exec(host, script) for host in HOSTS]
+
+
+def message(played: Played, host: str, task: str = "nixos_switch") -> str:
+    return str(played.result(host, task)["msg"])
+
+
+def is_rolled_back(fleet: Fleet, host: str) -> bool:
+    return outcome(fleet, host)[0] == "rolled-back"
+
+
+@pytest.fixture
+def old(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> dict[str, str]:
+    """The systems that hosts run, record and boot: host -> its path."""
+    file = write_systems(tmp_path, COUNT, node3=ILL)
+    tasks = [task | IGNORED for task in quartet(file)]
+    play(playbook(*tasks))
+    return at(fleet)
+
+
+def test_without_room_a_host_refuses_or_rolls_back(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
+) -> None:
+    file = write_systems(tmp_path, node2=LOOPS, node3=FILLS)
+    booted = boots(fleet)
+    with contextlib.ExitStack() as stack:
+        for host, kib in {"node1": 300, "node2": 45000, "node3": 45000}.items():
+            stack.enter_context(little_room(fleet, host, kib))
+        played = play(playbook(build(file), COPY, trial(5)))
+        for host in HOSTS[1:]:
+            until(functools.partial(is_rolled_back, fleet, host), 120)
+    fleet.exec("node3", "rm /run/t-fill")
+    assert at(fleet) == old
+    assert boots(fleet) == booted
+    assert "nothing was activated, make room there" in message(played, "node1")
+    for host in HOSTS[1:]:
+        assert "was not confirmed within 5 s" in deployment(fleet, host)["why"]
+    facts = look(play)
+    assert facts["node1"]["trial"] is None
+    assert facts["node2"]["trial"]["state"] == facts["node3"]["trial"]["state"] == "returned"
+    deploy_good(play, fleet, tmp_path)
+
+
+def test_somebody_elses_hand(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
+) -> None:
+    theirs, ours = write_systems(tmp_path), write_systems(tmp_path)
+    first = play(playbook(build(theirs), COPY))
+    other = first.result("node2", "nix_copy_closure")["path"]
+    by_hand = on_host(
+        "Meanwhile",
+        "",
+        node1="systemctl stop closure-nixos-guard",
+        node2=f"nix-env -p /nix/var/nix/profiles/system --set {other} && "
+        f"{other}/bin/switch-to-configuration switch",
+        # Everybody may read that file, and lock it.
+        node3=f"runuser -u nobody -- setsid -f flock -s {LOCK} sleep 6",
+    )
+    booted = boots(fleet)
+    played = play(playbook(build(ours), COPY, trial(600), by_hand, BACK | IGNORED))
+    new = played.result("node1", "nixos_switch")["path"]
+    assert running(fleet, "node1") == new
+    assert recorded(fleet, "node1") == booted_next(fleet, "node1") == old["node1"]
+    assert outcome(fleet, "node1") == ("unconfirmed", "hand")
+    assert (
+        running(fleet, "node2") == recorded(fleet, "node2") == booted_next(fleet, "node2") == other
+    )
+    assert outcome(fleet, "node2") == ("overtaken", "hand")
+    assert other in deployment(fleet, "node2")["why"]
+    assert running(fleet, "node3") == old["node3"]
+    assert outcome(fleet, "node3") == ("rolled-back", "task")
+    assert "waits for process" in fleet.exec("node3", "journalctl -b -u closure-nixos-guard")
+    assert boots(fleet) == booted
+    states = {host: facts["trial"]["state"] for host, facts in look(play).items()}
+    assert states == {"node1": "ended", "node2": "overtaken", "node3": "returned"}
+
+
+def test_what_was_not_activated_is_not_rolled_back(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
+) -> None:
+    lock = on_host("Lock", "", node2=f"setsid -f flock {LOCK} sleep 5")
+    count = on_host("Count", "cat /run/t-count")
+    booted = boots(fleet)
+    patience = on(default=60, node2=0)
+    played = play(
+        playbook(
+            *(count, build(write_systems(tmp_path, node1=REFUSES)), COPY, lock),
+            *(trial(600, lock_timeout=patience), BACK | IGNORED, count),
+        )
+    )
+    assert at(fleet) == old
+    assert boots(fleet) == booted
+    before, after = ([played.results(host, "Count")[i]["stdout"] for host in HOSTS] for i in (0, 1))
+    # The switch that was refused, and the one that was shut out, have left nothing to repair.
+    assert after[:2] == before[:2] and after[2] == before[2] + "x\r\n"
+    assert played.result("node2", "nixos_switch")["outcome"] == "locked"
+    assert [outcome(fleet, host)[0] for host in HOSTS] == ["rolled-back", "failed", "rolled-back"]
+
+
+def test_a_trial_that_nobody_attends_is_taken_over_or_rolled_back(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
+) -> None:
+    same, other = write_systems(tmp_path), write_systems(tmp_path)
+    # Its ansible-playbook ends, as after Ctrl-C.
+    left = play(playbook(build(same), COPY, trial(900)))
+    wanted = on(default=str(same), node2=str(other), node3=str(other))
+    rollback_only = play(playbook(BACK, hosts="node3"))
+    again = play(playbook(build(wanted), COPY, trial(900), module("nixos_confirm", {})))
+    assert again.rc == 0, again.text
+    said = rollback_only.result("node3", "nixos_rollback")
+    assert said["rolled_back"] and said["to"]["path"] == old["node3"]
+    assert said["msg"].startswith("rolled back to nixos-system-node3-")
+    assert " from the trial of " in said["msg"]
+    adopted, replaced = (again.result(host, "nixos_switch") for host in HOSTS[:2])
+    assert adopted["unconfirmed"] and not adopted["changed"] and adopted["actions"] == []
+    assert replaced["unconfirmed"] and replaced["system_before"] == old["node2"]
+    first = left.result("node1", "nixos_switch")["path"]
+    assert at(fleet)["node1"] == first and at(fleet)["node2"] == replaced["path"] != first

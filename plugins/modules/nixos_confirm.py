@@ -14,8 +14,8 @@ description:
   - Tells a host, over a new connection, that the system which M(closure.nixos.nixos_switch)
     activated with C(confirm_timeout) is good. The host then records it in the system profile and
     makes it its boot default, in one job of its own that needs nobody to wait for it. Until then a
-    reboot brings the old system, and a guard on the host rolls back to it when no confirmation comes
-    in time.
+    reboot brings the old system, and a guard on the host rolls back to it when no confirmation
+    comes in time.
   - Before it confirms, it requires that the host runs the system, is not in maintenance mode, and
     that no unit has failed which had not failed before. Your own checks are the tasks that you put
     before this one.

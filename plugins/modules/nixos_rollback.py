@@ -49,11 +49,11 @@ requirements:
 options:
   to:
     description:
-      - What to roll back to. The number of a generation, the store path of a system, or V(booted) for
-        the system that the host booted.
+      - What to roll back to. The number of a generation, the store path of a system, or V(booted)
+        for the system that the host booted.
       - Without it, the newest generation that is older than the current one and holds another
-        system. RV(to) names it, also in check mode. While a system is on trial, what the host was
-        before.
+        system, but for one that was tried by a reboot and never confirmed. RV(to) names it, also in
+        check mode. While a system is on trial, what the host was before.
       - V(unconfirmed) for what the host was before the system that is on trial, see
         C(confirm_timeout) of M(closure.nixos.nixos_switch). The host's guard rolls back, at once.
         Where nothing is on trial, nothing is done, and RV(msg) tells what became of the trial that

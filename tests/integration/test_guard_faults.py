@@ -46,6 +46,8 @@ BACK = module("nixos_rollback", {"to": "unconfirmed", "why": "the test says so"}
 IGNORED = {"ignore_errors": True}
 LOCK = "/run/nixos/switch-to-configuration.lock"
 
+# Else ssh would wait for its end.
+QUIET = ">/dev/null 2>&1 </dev/null"
 # Ends that lock once the guard has said that it waits for it.
 RELEASE = """now=$(date +%s); systemd-run -q sh -c "
     until journalctl -u closure-nixos-guard --since @$now | grep -q 'waits for process .*sleep 600'
@@ -132,7 +134,7 @@ def test_somebody_elses_hand(
         node2=f"nix-env -p /nix/var/nix/profiles/system --set {other} && "
         f"{other}/bin/switch-to-configuration switch",
         # Everybody may read that file, and lock it.
-        node3=f"runuser -u nobody -- setsid -f flock -s {LOCK} sleep 600; {RELEASE}",
+        node3=f"runuser -u nobody -- setsid -f flock -s {LOCK} sleep 600 {QUIET}; {RELEASE}",
     )
     booted = boots(fleet)
     played = play(playbook(build(ours), COPY, trial(600), by_hand, BACK | IGNORED))
@@ -158,7 +160,9 @@ def test_what_was_not_activated_is_not_rolled_back(
 ) -> None:
     # By another name, so that the look at the host does not find who holds it.
     other = f"{LOCK}.other"
-    lock = on_host("Lock", "", node2=f"ln {LOCK} {other}; setsid -f flock {other} sleep 600")
+    lock = on_host(
+        "Lock", "", node2=f"ln {LOCK} {other}; setsid -f flock {other} sleep 600 {QUIET}"
+    )
     unlock = on_host("Unlock", "", node2=f"rm {other}; pkill -x sleep")
     count = on_host("Count", "cat /run/t-count")
     booted = boots(fleet)

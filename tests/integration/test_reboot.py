@@ -13,6 +13,7 @@ from ansible_collections.closure.nixos.plugins.modules import nixos_reboot
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
+    PROFILE,
     module,
     playbook,
     running,
@@ -55,6 +56,16 @@ def test_a_unit_that_fails_at_boot_is_not_confirmed(
     assert played.rc != 0
     assert at(fleet)["node1"] == old
     assert "ill.service" in played.result("node1", FAILED)["msg"]
+
+    tried = played.result("node1", "Have the host boot the system")["path"]
+    kept = f"readlink {PROFILE}-*-link; cat /boot/loader/entries/*"
+    assert tried in fleet.exec("node1", kept)
+    checked = play(playbook(module("nixos_rollback", {}, check_mode=True), hosts="node1"))
+    assert checked.result("node1", "nixos_rollback")["to"]["path"] not in (tried, old)
+    play(playbook(module("nixos_rollback", {"to": "unconfirmed"}), hosts="node1"))
+    # What was never confirmed is no generation, and not in the boot menu.
+    assert tried not in fleet.exec("node1", kept)
+    assert at(fleet)["node1"] == old
 
 
 def test_a_reboot_waits_for_the_host(fleet: Fleet, play: Play) -> None:

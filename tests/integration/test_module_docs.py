@@ -151,8 +151,8 @@ def failures(directory: pathlib.Path) -> list[tuple[Task, set[str]]]:
     no_system.write_text(NO_SYSTEM)
     deploy = {"ansible_user": "deploy"}
     return [
-        (build(file, attr="nothing"), {"rc", "stderr"}),
-        (build(no_system, attr=[]), {"rc", "stderr", "drv_path"}),
+        (build(file, attr="nothing"), {"rc", "trace"}),
+        (build(no_system, attr=[]), {"rc", "trace", "drv_path"}),
         (module("nix_copy_closure", {"path": ABSENT}), {"path", "stderr"}),
         (module("nix_copy_closure", {"path": "{{ new.path }}"}, vars=deploy), set()),
         (

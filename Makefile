@@ -47,6 +47,7 @@ demo: setup ## Deploy a fleet of real hosts on this machine
 
 bench: setup ## Measure deployments beside other tools' ways: make bench BENCH="--hosts 1,3"
 	@tests/bench/bench --json bench.json $(BENCH)
+	@tests/bench/put-secrets
 
 clean: ## Remove all that setup and the tests made here
 	rm -rf .venv .venv-new .venv-lint .cache .ansible .hypothesis .mypy_cache .pytest_cache \

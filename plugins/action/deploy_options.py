@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     steps,
     with_reboot,
     without_reboot,
+    without_secrets,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_OPTIONS
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
@@ -48,7 +49,8 @@ class ActionModule(ClosureAction):
         for path in checks:
             require_tasks(self, path, "deploy_checks")
         # In check mode nothing new runs that could be looked at.
-        tried = [*([] if self.check else checks), "confirm.yml"]
+        put = ["put_secrets.yml"] if options["secrets"] else []
+        tried = [*put, *([] if self.check else checks), "confirm.yml"]
         return {
             "changed": False,
             "options": options | {"checks": checks},
@@ -70,5 +72,11 @@ class ActionModule(ClosureAction):
     def _options(self) -> Options:
         file = pathlib.Path(self.task_vars["role_path"], "meta/argument_specs.yml")
         spec = self._loader.load_from_file(str(file))["argument_specs"]["main"]["options"]
+        spec = without_secrets(spec)
         given = {name: self.task_vars[name] for name in spec if name in self.task_vars}
-        return read_options(spec, self._templar.template(given))
+        options = read_options(spec, self._templar.template(given))
+        return options | {"secrets": self._has_secrets()}
+
+    def _has_secrets(self) -> bool:
+        added = any(name.startswith("deploy_secrets__") for name in self.task_vars)
+        return added or bool(self.task_vars.get("deploy_secrets"))

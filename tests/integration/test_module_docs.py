@@ -31,7 +31,14 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
 )
 
 HOST = "node1"
-ALL_MODULES = ("nixos_facts", "nixos_confirm", "nixos_reboot", "nixos_rollback", *MODULES)
+ALL_MODULES = (
+    "nixos_facts",
+    "nixos_confirm",
+    "nixos_reboot",
+    "nixos_rollback",
+    "nixos_secrets",
+    *MODULES,
+)
 PLUGINS = pathlib.Path(__file__).parents[2] / "plugins/modules"
 SERVICE = """{
   systemd.services.sleeper = { wantedBy = [ "multi-user.target" ]; script = "sleep infinity"; };

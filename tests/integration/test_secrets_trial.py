@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
 from ansible_collections.closure.nixos.tests.integration._systems import (
     COPY,
     Task,
@@ -21,6 +22,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     write_systems,
 )
 
+DEPLOY = pathlib.Path("closure.nixos.deploy")
 HOST = "node1"
 OLD: Task = {
     "kept": {"content": "old kept", "restart": ["tell.service"]},
@@ -123,3 +125,44 @@ def test_what_was_prepared_for_nothing_is_put_back(
     assert prepared["changed"] is restored["changed"] is True
     assert "/run/keys/kept" in restored["restored"]
     assert held(fleet) == before and again["changed"] is False, again
+
+
+def test_the_role_puts_secrets_around_the_activation(
+    fleet: Fleet, play: Play, at_old: pathlib.Path
+) -> None:
+    check = at_old.with_name("check.yml")
+    look = "stat -c %U:%a /run/keys/owned; cat /run/keys/kept"
+    tasks: list[Task] = [
+        {"name": "Look", "ansible.builtin.raw": look, "register": "looked", "changed_when": False},
+        {"name": "Judge", "ansible.builtin.assert": {"that": "not sick"}},
+    ]
+    check.write_text(json.dumps(tasks))
+    given = {name: NEW[name] for name in ("kept", "owned", "late")}
+
+    def deploy(*options: str, sick: bool = False) -> Played:
+        variables = {"nixos_file": str(at_old), "deploy_checks": [str(check)], "sick": sick}
+        variables |= {"deploy_secrets": given, "deploy_secrets__more": {"more": {"content": "old"}}}
+        # In a file, because -vvvvv shows the command line.
+        file = at_old.with_name("variables.json")
+        file.write_text(json.dumps(variables))
+        return play(DEPLOY, "-e", f"@{file}", "--limit", HOST, *options)
+
+    before = held(fleet)
+    sick = deploy("-vvvvv", "--diff", sick=True)
+    assert sick.rc != 0 and "Judge" in sick.text
+    looked = sick.result(HOST, "Look")["stdout"].replace("\r", "")
+    assert looked == "t-app:440\nnew kept"
+    assert held(fleet) == before and "owned" not in fleet.exec(HOST, "ls /run/keys").split()
+    shown = [event["stdout"] for event in sick.events if "new late" in str(event)]
+    assert shown == []
+    deployed, again = deploy(), deploy()
+    assert deployed.rc == 0, deployed.text
+    assert held(fleet)[0] == "new kept"
+    assert fleet.exec(HOST, "ls /run/keys").split() == ["kept", "lasting", "late", "more", "owned"]
+    assert again.stats[HOST]["changed"] == 0, again.text
+    rotated = {"deploy_secrets": {"kept": NEW["kept"] | {"content": "newer"}}}
+    options = ("-e", json.dumps(rotated | {"deploy_secrets_prune": "yes"}), "--limit", HOST)
+    said = play(pathlib.Path("closure.nixos.secrets"), *options).result(HOST, "Put the secrets")
+    assert (said["updated"], said["restarted"]) == (["kept"], ["tell.service"])
+    assert said["removed"] == ["lasting", "late", "more", "owned", "sealed"]
+    assert fleet.exec(HOST, "ls /run/keys").split() == ["kept"]

@@ -15,14 +15,18 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     check_play,
     read_options,
     steps,
+    without_secrets,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
 ROLE = pathlib.Path(__file__).parents[2] / "roles/deploy"
-SPEC: dict[str, dict[str, t.Any]] = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())[
-    "argument_specs"
-]["main"]["options"]
+ROLE_SPEC: dict[str, dict[str, t.Any]] = yaml.safe_load(
+    (ROLE / "meta/argument_specs.yml").read_text()
+)["argument_specs"]["main"]["options"]
+# Secrets are no options: what is returned of these is shown.
+SPEC = without_secrets(ROLE_SPEC)
 DEFAULTS: dict[str, t.Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+SECRETS = DEFAULTS.pop("deploy_secrets")
 TRIED = ["/infra/health.yml", "confirm.yml"]
 
 
@@ -136,6 +140,29 @@ def test_no_host_boots_a_specialisation(action: str) -> None:
     assert options(deploy_action=action)["specialisation"] == "keep"
     with pytest.raises(ClosureError, match="deploy_specialisation: night needs deploy_action"):
         options(deploy_action=action, deploy_specialisation="night")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["copy.yml", "prepare_secrets.yml", "trial.yml", *TRIED]),
+        (
+            {"deploy_confirm": False},
+            ["copy.yml", "prepare_secrets.yml", "plain.yml", "put_secrets.yml"],
+        ),
+        ({"deploy_action": "boot"}, ["copy.yml", "prepare_secrets.yml", "plain.yml"]),
+        ({"deploy_stop_after": "copy"}, ["copy.yml"]),
+    ],
+)
+def test_secrets_stand_around_the_activation(given: dict[str, t.Any], expected: list[str]) -> None:
+    found = steps(options(**given) | {"secrets": True}, TRIED)
+    assert found == expected
+    assert all(step in TRIED or (ROLE / "tasks" / step).exists() for step in found)
+
+
+def test_secrets_are_not_among_the_options() -> None:
+    assert SECRETS == {} and ROLE_SPEC.keys() - SPEC.keys() == {"deploy_secrets"}
+    assert options()["secrets"] is False
 
 
 @pytest.mark.parametrize("action", ["boot", "test"])

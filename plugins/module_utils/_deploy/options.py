@@ -45,11 +45,17 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
         raise ClosureError(_refusal(checked.error_messages))
     found = checked.validated_parameters
     options = {name.removeprefix(_PREFIX): found.get(name) for name in spec} | {"archive": None}
+    options["secrets"] = False
     if options["path"] and not options["path"].startswith("/nix/store/"):
         options |= {"path": None, "archive": options["path"]}
     if problems := [*_too_small(options), *_contradictions(options)]:
         raise ClosureError(_refusal(problems))
     return options
+
+
+def without_secrets(spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a spec without the options that nobody may see: what is returned is shown and kept."""
+    return {name: option for name, option in spec.items() if not option.get("no_log")}
 
 
 def steps(options: Options, tried: list[str]) -> list[str]:
@@ -63,7 +69,8 @@ def steps(options: Options, tried: list[str]) -> list[str]:
         return ["copy.yml"]
     keep = ["keep.yml"] if options["keep"] else []
     together = ["together.yml"] if options["rollback_scope"] == "batch" else []
-    return ["copy.yml", *_way(options, tried), *together, *keep]
+    prepare = ["prepare_secrets.yml"] if options["secrets"] else []
+    return ["copy.yml", *prepare, *_way(options, tried), *together, *keep]
 
 
 def with_reboot(options: Options, tried: list[str]) -> list[str]:
@@ -74,8 +81,10 @@ def with_reboot(options: Options, tried: list[str]) -> list[str]:
 def without_reboot(options: Options, tried: list[str]) -> list[str]:
     """Return how a host comes to run, or boot later, a system that it has."""
     # With boot, nothing of the system runs that could be tried.
-    if options["action"] == "boot" or not options["confirm"]:
+    if options["action"] == "boot":
         return ["plain.yml"]
+    if not options["confirm"]:
+        return ["plain.yml", *(["put_secrets.yml"] if options["secrets"] else [])]
     return ["auto.yml"] if options["action"] == "auto" else ["trial.yml", *tried]
 
 

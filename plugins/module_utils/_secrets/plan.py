@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._secrets.secret import (
+    BOOT_SCRIPT,
     ENCRYPTED,
     KEYS,
     UNITS,
@@ -224,7 +225,7 @@ def _verb(there: There | None, file: File, uid: int, gid: int) -> str:
 def _surplus(path: str) -> File:
     """A file that was ours and that nobody lists any more."""
     base = path.rpartition("/")[2]
-    if not path.startswith(f"{UNITS}/"):
+    if path != BOOT_SCRIPT and not path.startswith(f"{UNITS}/"):
         return File(base, path, b"")
     stop = (f"stop:{base}",) if base.endswith("-key.service") else ()
     return File(base, path, b"", tell=(*stop, "reread:units"), helper=True)

@@ -277,8 +277,15 @@ secrets_boot() {
     find . -type f | {
         failed=0
         while IFS= read -r file; do
-            [ -e "${file#.}" ] || place_copy "$1${file#.}" "${file#.}" || failed=1
+            [ ! -e "${file#.}" ] || continue
+            if place_copy "$1${file#.}" "${file#.}"; then
+                written="$written${file#.}$newline"
+            else
+                failed=1
+            fi
         done
+        # They are as old as the copies, and ours.
+        [ -z "$written" ] || secrets_record || failed=1
         return "$failed"
     }
 }

@@ -159,7 +159,10 @@ def test_the_newest_core_without_injected_facts_warns_of_nothing(
         assert "WARNING" not in played.text, played.text
     assert (first.rc, again.rc, reboot.rc) == (0, 0, 0)
     assert "it is sick (" in rolled_back.result("node1", "Say what happened")["msg"]
-    assert changed(again) == changed(reboot) == {"node1": 0}
+    assert changed(again) == {"node1": 0}
+    # An earlier test may have left another kernel.
+    facts = again.result("node1", "Look at the host")["ansible_facts"]["nixos"]
+    assert changed(reboot) == {"node1": int(facts["reboot_required"])}
     assert_deployed(fleet, paths(first))
     assert "ansible [core 2.19" not in subprocess.check_output(
         [NEWEST / "ansible", "--version"], text=True

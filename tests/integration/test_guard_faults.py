@@ -49,9 +49,10 @@ LOCK = "/run/nixos/switch-to-configuration.lock"
 # Else ssh would wait for its end.
 QUIET = ">/dev/null 2>&1 </dev/null"
 # Ends that lock once the guard has said that it waits for it.
-RELEASE = """now=$(date +%s); systemd-run -q sh -c "
-    until journalctl -u closure-nixos-guard --since @$now | grep -q 'waits for process .*sleep 600'
-    do sleep 1; done; pkill -u nobody sleep" """
+WAITS = "waits.for.process.*sleep.600"
+RELEASE = f"""systemd-run -q --setenv=since=@$(date +%s) sh -c 'until
+journalctl -u closure-nixos-guard --since $since | grep -q {WAITS}; do sleep 1; done
+pkill -u nobody sleep'""".replace("\n", " ").replace("done ", "done; ")
 
 # Old systems: they count their activations, and one of them has a snippet that fails.
 COUNT = '{ system.activationScripts.count = "echo x >>/run/t-count"; }'

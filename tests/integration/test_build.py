@@ -190,7 +190,7 @@ def test_bad_requests_are_answered_with_sentences(play: Play, tmp_path: pathlib.
 def test_warnings_of_modules_are_shown(play: Play, tmp_path: pathlib.Path) -> None:
     file = write_systems(tmp_path, '{ warnings = [ "stateVersion is old" ]; }')
     played = play(playbook(build(file), hosts="node1"), "--check")
-    assert "[WARNING]: stateVersion is old" in played.text
+    assert "[WARNING]: node1: stateVersion is old" in played.text
 
 
 def test_each_hosts_own_variables_make_its_request(play: Play, tmp_path: pathlib.Path) -> None:

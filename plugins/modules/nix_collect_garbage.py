@@ -14,7 +14,7 @@ description:
   - Deletes the generations of profiles that are neither among the newest nor young, takes their
     entries out of the boot menu, and collects the garbage of the Nix store.
   - Never deletes a generation that the profile points to, that runs, that was booted, that the host
-    will boot, or that is on trial or the way back of a trial.
+    will boot, or that is on trial or what a trial rolls back to.
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:

@@ -47,7 +47,7 @@ options:
     type: str
   generation:
     description:
-      - Number of a generation of the profile, to which it goes back or forth.
+      - Number of a generation of the profile, to which the profile is switched.
     type: int
   keep:
     description:
@@ -80,7 +80,7 @@ EXAMPLES = r"""
     path: "{{ built.path }}"
   become: true
 
-- name: Go back to generation 12, and switch there
+- name: Roll back to generation 12, and switch there
   closure.nixos.nix_profile_set:
     generation: 12
   become: true

@@ -92,7 +92,7 @@ options:
 notes:
   - C(does not answer on a new connection) means that nobody could log in any more after this
     deployment. The host rolls back by itself.
-  - C(it is too late) means that the guard has gone back already. Raise C(confirm_timeout) of
+  - C(it is too late) means that the guard has rolled back already. Raise C(confirm_timeout) of
     M(closure.nixos.nixos_switch) when your checks take longer.
 seealso:
   - module: closure.nixos.nixos_switch

@@ -157,7 +157,7 @@ EXAMPLES = r"""
 
     - name: Fail all the same
       ansible.builtin.fail:
-        msg: The new system was not healthy, so the host has gone back.
+        msg: The new system was not healthy, so the host was rolled back.
 """
 
 RETURN = r"""

@@ -5,7 +5,7 @@
 """The generations of a system profile. Private to the collection.
 
 Decides where a profile is, which generations its links record, what setting it would do, and
-which generation a rollback goes back to.
+which generation a rollback is to.
 """
 
 from __future__ import annotations

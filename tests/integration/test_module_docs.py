@@ -31,15 +31,8 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
 )
 
 HOST = "node1"
-ALL_MODULES = (
-    "nixos_facts",
-    "nixos_confirm",
-    "nixos_reboot",
-    "nixos_rollback",
-    "nixos_secrets",
-    *MODULES,
-)
 PLUGINS = pathlib.Path(__file__).parents[2] / "plugins/modules"
+ALL_MODULES = tuple(sorted(file.stem for file in PLUGINS.glob("*.py")))
 SERVICE = """{
   systemd.services.sleeper = { wantedBy = [ "multi-user.target" ]; script = "sleep infinity"; };
 }"""

@@ -209,7 +209,7 @@ def _unseen(variables: Vars) -> str:
 
 
 def _way_back(variables: Vars) -> str:
-    """Say how the host was rolled back, in the words of what took it back; empty when nothing did."""
+    """Say how the host was rolled back, in the words of who did it; empty when nobody did."""
     results = [_result(variables, name) for name in ("back", "old_boot")]
     said = [it["msg"] for it in results if it.get("msg") and not it.get("skipped")]
     return f" ({'. '.join(said)})" if said else ""

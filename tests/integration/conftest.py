@@ -16,21 +16,7 @@ import tempfile
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.tests.integration._copies import (
-    closure as closure,
-)
-from ansible_collections.closure.nixos.tests.integration._copies import (
-    configure as configure,
-)
-from ansible_collections.closure.nixos.tests.integration._copies import (
-    copies as copies,
-)
-from ansible_collections.closure.nixos.tests.integration._copies import (
-    key_file as key_file,
-)
-from ansible_collections.closure.nixos.tests.integration._copies import (
-    web as web,
-)
+from ansible_collections.closure.nixos.tests.integration import _copies
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Fleet,
@@ -44,6 +30,10 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
 from ansible_runner.interface import init_command_config
 
 COLLECTION = pathlib.Path(__file__).parents[2]
+
+# Fixtures of the tests about copies, for all of their files.
+closure, configure, copies = _copies.closure, _copies.configure, _copies.copies
+key_file, web = _copies.key_file, _copies.web
 
 
 @pytest.fixture(scope="session")

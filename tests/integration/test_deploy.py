@@ -151,7 +151,7 @@ def test_the_newest_core_without_injected_facts_warns_of_nothing(
         *("-e", f"nixos_file={write_systems(tmp_path)}", "-e", f"deploy_checks={check}"),
         *("--limit", "node1"),
     )
-    first, again = (play(DEPLOY, *options, env=env) for _ in range(2))
+    first, again = (play(DEPLOY, *options, env=env) for _time in range(2))
     other = ("-e", f"nixos_file={write_systems(tmp_path)}", "-e", "sick=true")
     rolled_back = play(DEPLOY, *options, *other, env=env)
     reboot = play(pathlib.Path("closure.nixos.reboot"), "--limit", "node1", env=env)

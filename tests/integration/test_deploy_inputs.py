@@ -83,7 +83,7 @@ def test_a_flake_then_its_finished_systems(
     (tmp_path / "site.yml").write_text(json.dumps(plays))
     finished = ("-e", json.dumps({"deploy_path": f"{{{{ {where}[inventory_hostname] }}}}"}))
     env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
-    deployed, again = (play(tmp_path / "site.yml", *finished, env=env) for _ in range(2))
+    deployed, again = (play(tmp_path / "site.yml", *finished, env=env) for _time in range(2))
     for played in (deployed, again):
         assert played.rc == 0, played.text
     for host in where:

@@ -102,7 +102,9 @@ class Search:
     def _files(self, directory: pathlib.Path) -> Iterable[pathlib.Path]:
         # os.walk, because others' directories come and go.
         found = [directory] if directory.is_file() else []
-        found += [pathlib.Path(top, name) for top, _, names in os.walk(directory) for name in names]
+        found += [
+            pathlib.Path(top, name) for top, _dirs, names in os.walk(directory) for name in names
+        ]
         for path in found:
             try:
                 state = path.lstat()

@@ -119,13 +119,18 @@ def _check(manifest: Manifest) -> None:
     """
     for path in (manifest.path, *manifest.closure, *manifest.carried):
         check_store_path(path)
-    if any(type(size) is not int or size < 0 for size in manifest.closure.values()):
+    if not all(_is_size(size) for size in manifest.closure.values()):
         raise ValueError("a size is no number of bytes")
     if not ({manifest.path} | manifest.carried) <= manifest.closure.keys():
         raise ValueError("a path is not in the closure")
     for part in manifest.parts:
         texts = (part.name, part.checksum, part.compression, part.info)
-        if any(type(text) is not str for text in texts) or type(part.cache) is not bool:
+        if not (all(isinstance(it, str) for it in texts) and isinstance(part.cache, bool)):
             raise ValueError("a part is described by other things than text")
         if not (part.paths and _PART.fullmatch(part.name)):
             raise ValueError(f"a part is called {part.name!r}, with {len(part.paths)} paths")
+
+
+def _is_size(value: object) -> bool:
+    """Whether it is a number of bytes; Python takes a bool for a number as well."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

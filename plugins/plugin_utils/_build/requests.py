@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -222,7 +223,7 @@ class _Sources:
     def _bring(self, root: str) -> None:
         """Bring a directory there, once in a run."""
         name = f"source-{_key(self._host.name, root)}"
-        make = lambda: bring_source(self._host, pathlib.Path(root))  # noqa: E731
+        make = functools.partial(bring_source, self._host, pathlib.Path(root))
         self.origin[self._action.kept(self._host, name, make)] = root
 
 

@@ -17,7 +17,8 @@ import typing as t
 
 Result = t.TypeVar("Result")
 
-_LOOK = 0.1
+# Seconds between two looks: soon after the begin and while something comes, then more seldom.
+_SOON, _LOOK = 0.01, 0.1
 
 
 class TooMuchError(Exception):
@@ -57,11 +58,14 @@ def within(
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
     end, latest = time.monotonic() + seconds, time.monotonic() + seconds + before
+    pause, seen = _SOON, read
     while thread.is_alive():
-        thread.join(max(0, min(_LOOK, end - time.monotonic())))
-        if limit and _bytes_read() - read > limit:
+        thread.join(max(0, min(pause, end - time.monotonic())))
+        now = _bytes_read()
+        if limit and now - read > limit:
             _kill(_children() - children)
             raise TooMuchError
+        pause, seen = (_SOON if now - seen > limit / 16 else min(pause * 2, _LOOK)), now
         if not begun():
             end = min(latest, time.monotonic() + seconds)
         if time.monotonic() >= end and thread.is_alive():

@@ -1006,7 +1006,7 @@ def test_files_of_the_host_are_never_replaced(host: Host) -> None:
     before = host.run(look).stdout
     system = System("plain", dict.fromkeys((*FORBIDDEN, *own), "changed"))
     host.add(system)
-    for _ in range(2):
+    for _time in range(2):
         outcome = host.act(system, "test")
         assert outcome.rc == 0
         warnings = [f"warning: /etc/{path} belongs to the host, it is not replaced" for path in own]

@@ -87,16 +87,16 @@ class LookupModule(LookupBase):
     ) -> list[t.Any]:
         """Return the values of the options."""
         self.set_options(var_options=variables, direct=kwargs)
-        args = self.get_options()
-        if unknown := sorted(kwargs.keys() - args.keys()):
+        arguments = self.get_options()
+        if unknown := sorted(kwargs.keys() - arguments.keys()):
             raise AnsibleLookupError(
                 f"closure.nixos.option has no option {', '.join(unknown)}. It has: "
-                f"{', '.join(sorted(args.keys() - {'_terms'}))}."
+                f"{', '.join(sorted(arguments.keys() - {'_terms'}))}."
             )
-        host = args["host"] or (variables or {}).get("inventory_hostname", "localhost")
+        host = arguments["host"] or (variables or {}).get("inventory_hostname", "localhost")
         loader = self._loader or DataLoader()
         try:
-            request = Inputs.of(args).request(str(host), loader.path_dwim)
+            request = Inputs.of(arguments).request(str(host), loader.path_dwim)
             return local_options(request, str(host), terms, loader.get_basedir())
         except ClosureError as error:
             raise AnsibleLookupError(str(error)) from error

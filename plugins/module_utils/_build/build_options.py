@@ -48,18 +48,18 @@ class BuildOptions:
     dry: bool = False
 
 
-def evaluation_options(args: Args) -> EvaluationOptions:
+def evaluation_options(arguments: Args) -> EvaluationOptions:
     """Take them from the validated arguments of nix_build_system.
 
     :raises ClosureError: one has a value that makes no sense
     """
     return EvaluationOptions(
-        settings=nix_config(args),
-        lease=args["build_lease"],
-        timeout=args["timeout"],
-        memory=args["eval_memory_mb"] * 1000**2,
-        workers=_workers(args["eval_workers"]),
-        program=args["evaluator"],
+        settings=nix_config(arguments),
+        lease=arguments["build_lease"],
+        timeout=arguments["timeout"],
+        memory=arguments["eval_memory_mb"] * 1000**2,
+        workers=_workers(arguments["eval_workers"]),
+        program=arguments["evaluator"],
     )
 
 
@@ -69,13 +69,13 @@ def _workers(text: str) -> str:
     raise ClosureError(f"eval_workers has to be auto or a number from 1 on, and is {text!r}.")
 
 
-def nix_config(args: Args) -> str:
+def nix_config(arguments: Args) -> str:
     """Write the options that go on to Nix as lines of nix.conf.
 
     :raises ClosureError: a value would not stay in its line
     """
     named = ("max_jobs", "cores", "builders", "substituters", "keep_going")
-    settings = {name.replace("_", "-"): args[name] for name in named} | args["nix_options"]
+    settings = {name.replace("_", "-"): arguments[name] for name in named} | arguments["nix_options"]
     return "".join(
         f"{name} = {_setting(name, value)}\n"
         for name, value in settings.items()

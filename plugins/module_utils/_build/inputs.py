@@ -38,9 +38,9 @@ class Inputs:
     args: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, args: Mapping[str, t.Any]) -> Inputs:
+    def of(cls, arguments: Mapping[str, t.Any]) -> Inputs:
         """Take them from a task's validated arguments."""
-        return cls(**{name: args[name] for name in NAMES})
+        return cls(**{name: arguments[name] for name in NAMES})
 
     def request(self, host: str, absolute: Absolute) -> Request:
         """Return what to ask Nix for one host.
@@ -83,17 +83,17 @@ class Asked:
     all_or_none: bool = False
 
     @classmethod
-    def of(cls, args: Mapping[str, t.Any]) -> Asked:
+    def of(cls, arguments: Mapping[str, t.Any]) -> Asked:
         """Take it from a task's validated arguments."""
         return cls(
-            Inputs.of(args),
-            args["systems"] or {},
-            tuple(args["hosts"] or ()),
-            args["build_host"],
-            args["source"],
-            args["bring_source"],
-            args["args_may_be_public"],
-            args.get("require") == "all",
+            Inputs.of(arguments),
+            arguments["systems"] or {},
+            tuple(arguments["hosts"] or ()),
+            arguments["build_host"],
+            arguments["source"],
+            arguments["bring_source"],
+            arguments["args_may_be_public"],
+            arguments.get("require") == "all",
         )
 
 

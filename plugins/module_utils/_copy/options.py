@@ -43,22 +43,28 @@ class CopyOptions:
     timeout: int
 
     @classmethod
-    def of(cls, args: dict[str, t.Any], find: t.Callable[[str], str]) -> CopyOptions:
+    def of(cls, arguments: dict[str, t.Any], find: t.Callable[[str], str]) -> CopyOptions:
         """Return validated arguments as options.
 
         :param find: gives the whole path of a file on the controller
         :raises ClosureError: a value has no meaning
         """
-        if args["bwlimit"] < 0:
-            raise ClosureError(f"bwlimit is {args['bwlimit']}: set KiB a second, or 0 for no limit")
+        if arguments["bwlimit"] < 0:
+            raise ClosureError(
+                f"bwlimit is {arguments['bwlimit']}: set KiB a second, or 0 for no limit"
+            )
         files = {
-            name: pathlib.Path(find(args[name])) if args[name] else None
+            name: pathlib.Path(find(arguments[name])) if arguments[name] else None
             for name in ("src_archive", "dest_archive")
         }
-        values = args | files | {"path": args["path"] or "", "exclude": tuple(args["exclude"])}
-        values["dest_is_cache"] = (args["dest_archive"] or "").endswith("/")
-        values["cache"] = args["cache"] or ""
-        values["cache_upload"] = args["cache_upload"] or values["cache"]
+        values = (
+            arguments
+            | files
+            | {"path": arguments["path"] or "", "exclude": tuple(arguments["exclude"])}
+        )
+        values["dest_is_cache"] = (arguments["dest_archive"] or "").endswith("/")
+        values["cache"] = arguments["cache"] or ""
+        values["cache_upload"] = arguments["cache_upload"] or values["cache"]
         return cls(**values)
 
     @property

@@ -101,14 +101,14 @@ class File:
         return self.path.rpartition("/")[0]
 
 
-def parse_secrets(args: Mapping[str, t.Any]) -> tuple[Secret, ...]:
+def parse_secrets(arguments: Mapping[str, t.Any]) -> tuple[Secret, ...]:
     """Return the secrets of a task.
 
-    :param args: the module's arguments
+    :param arguments: the module's arguments
     :raises ClosureError: one cannot be what it is to be; the message has its name
     """
-    _absolute("persistent_directory", args["persistent_directory"])
-    secrets = tuple(_secret(name, given, args) for name, given in args["secrets"].items())
+    _absolute("persistent_directory", arguments["persistent_directory"])
+    secrets = tuple(_secret(name, given, arguments) for name, given in arguments["secrets"].items())
     owners: dict[str, str] = {}
     for secret in secrets:
         for path in filter(None, (secret.path, secret.copy)):
@@ -118,7 +118,7 @@ def parse_secrets(args: Mapping[str, t.Any]) -> tuple[Secret, ...]:
     return secrets
 
 
-def _secret(name: object, given: object, args: Mapping[str, t.Any]) -> Secret:
+def _secret(name: object, given: object, arguments: Mapping[str, t.Any]) -> Secret:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ClosureError(
             f"{name!r} cannot be a secret's name. Use up to 200 letters, digits and any of "
@@ -132,8 +132,8 @@ def _secret(name: object, given: object, args: Mapping[str, t.Any]) -> Secret:
         raise _refused(name, ". ".join(checked.error_messages))
     own = checked.validated_parameters
     if own["credstore"] is None and own["persistent"] is None:
-        own |= {key: args[key] for key in ("credstore", "persistent")}
-    own |= {key: args[key] for key in ("with_key", "key_unit") if own[key] is None}
+        own |= {key: arguments[key] for key in ("credstore", "persistent")}
+    own |= {key: arguments[key] for key in ("with_key", "key_unit") if own[key] is None}
     if own["credstore"] and own["persistent"]:
         raise _refused(name, "has both credstore and persistent. Choose one of them.")
     if own["credstore"]:
@@ -146,7 +146,7 @@ def _secret(name: object, given: object, args: Mapping[str, t.Any]) -> Secret:
         owner=_account(name, "owner", own["owner"]),
         group=_account(name, "group", own["group"]),
         mode=_mode(name, own["mode"]),
-        copy=args["persistent_directory"] + path if own["persistent"] else "",
+        copy=arguments["persistent_directory"] + path if own["persistent"] else "",
         key=(own["with_key"] or "auto") if own["credstore"] == "encrypted" else "",
         tell=(*_tell(name, "restart", own), *_tell(name, "reload", own)),
         unit=_unit(name, path, own),

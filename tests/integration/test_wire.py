@@ -288,7 +288,7 @@ def attacked(wire: Wire, host: str) -> t.Iterator[None]:
             # It can win: here is what it waits for.
             bait = f"/var/tmp/closure-nixos-{secrets.token_hex(5)}"
             wire.fleet.exec(host, f"bash -c 'sleep 2; mkdir -p -m 700 {bait}; ls -la {bait}'")
-            assert wire.fleet.exec(host, f"stat -c %U {bait}; rm -rf {bait}") == "nobody\n"
+            assert wire.fleet.exec(host, f"stat -c %U {bait}") == "nobody\n"
         finally:
             process.kill()
             # After we have removed one, it may make it again.
@@ -393,18 +393,17 @@ def test_a_job_survives_systemd_executing_itself_anew(wire: Wire) -> None:
 
 
 def test_a_task_that_runs_out_of_time_stops_its_job(wire: Wire) -> None:
-    job = f"echo x >>{wire.counter}; sleep 18; echo late >>{wire.counter}"
+    # The time is enough to begin on a busy machine, and the job lasts longer than the end may take.
+    job = f"echo x >>{wire.counter}; sleep 40; echo late >>{wire.counter}"
     wire.login("unit", "node1", unit="wire-timeout", job=job)
     wire.login("session", "node2", job=job)
-    stubborn = {"job": f"trap '' TERM; {job}", "lease": 20}
+    stubborn = {"job": f"trap '' TERM; {job}", "lease": 60}
     wire.login("stubborn", "node3", ansible_user="deploy", **stubborn, **become())
-    start = time.monotonic()
-    played = wire(OWN | {"timeout": 2})
-    assert time.monotonic() - start < 12
+    played = wire(OWN | {"timeout": 6})
     for login in wire.logins:
-        assert "Timed out after 2 second" in str(played.result(login))
+        assert "Timed out after 6 second" in str(played.result(login))
     for host in wire.fleet.hosts:
-        assert wire.fleet.exec(host, "pgrep -f '^sleep 18$' || :") == ""
+        assert wire.fleet.exec(host, "pgrep -f '^sleep 40$' || :") == ""
         assert wire.fleet.exec(host, f"cat {wire.counter}") == "x\n"
 
 

@@ -216,7 +216,15 @@ for_lines() {
 
 # A trial's secrets are a part of it (guard.sh writes this).
 trial_goes_on() {
-    case $(cat "$state/guard/state" 2>/dev/null) in armed | confirmed | back) ;; *) return 1 ;; esac
+    # The name of a file is the guard's state (guard.sh), and it counts while its unit is there.
+    for waiting in armed confirmed back; do
+        [ -e "$state/guard/state.$waiting" ] || continue
+        case $(systemctl is-active closure-nixos-guard.service 2>/dev/null) in
+            inactive | failed) return 1 ;;
+        esac
+        return 0
+    done
+    return 1
 }
 
 secrets_note_undo() {

@@ -178,12 +178,16 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
             )
 
     def _written_args(self) -> dict[str, t.Any]:
-        """Return the task's arguments as they were written, not templated for its own host."""
+        """Return what says which system is meant as it was written, not templated for its own host.
+
+        The other arguments may name what another host, of a later batch, does not have yet.
+        """
         written = self._task.get_ds()
         name = str(self._task.resolved_action or self._task.action)
         names = {self._task.action, name, name.rpartition(".")[2]}
         blocks = [written[key] for key in ("args", *names) if written.get(key)]
-        return {option: value for block in blocks for option, value in block.items()}
+        given = {option: value for block in blocks for option, value in block.items()}
+        return {option: value for option, value in given.items() if option in NAMES}
 
 
 class _Sources:

@@ -57,7 +57,9 @@ def test_old_generations_go_with_their_boot_entries(
 
     # Once in check mode, once for real, and both again.
     would = result(play(collect(keep=1), "--check", "--diff"))
-    assert difference(before, trace(fleet, "node1")) == []
+    # Nix forgets roots whose link is gone whenever it is asked what is alive.
+    new = difference(before, trace(fleet, "node1"))
+    assert [it for it in new if "/gcroots/auto/" not in it] == []
     assert fleet.exec("node1", f"test -e {rubbish} && echo there") == "there\n"
     done = result(play(collect(keep=1)))
     again = [result(play(collect(keep=1), *words)) for words in (["--check"], [])]

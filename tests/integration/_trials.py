@@ -46,13 +46,13 @@ def on(**values: object) -> str:
     return f"{{{{ {json.dumps(values)}[inventory_hostname] | default({values['default']!r}) }}}}"
 
 
-def at(fleet: Fleet) -> dict[str, str]:
+def at(fleet: Fleet, hosts: t.Collection[str] = HOSTS) -> dict[str, str]:
     """The one system that each host runs, has recorded and boots."""
     found = {
         host: {running(fleet, host), recorded(fleet, host), booted_next(fleet, host)}
-        for host in HOSTS
+        for host in hosts
     }
-    assert {host: len(systems) for host, systems in found.items()} == dict.fromkeys(HOSTS, 1)
+    assert {host: len(systems) for host, systems in found.items()} == dict.fromkeys(hosts, 1)
     return {host: systems.pop() for host, systems in found.items()}
 
 

@@ -181,9 +181,6 @@ def count_evaluations(directory: pathlib.Path) -> tuple[dict[str, str], pathlib.
     return {"PATH": f"{programs}:{python}:{os.environ['PATH']}"}, log
 
 
-BUILD = "closure.nixos.nix_build_system"
-
-
 @pytest.mark.parametrize("keywords", [{}, {"serial": 1}, {"strategy": "free"}], ids=str)
 def test_one_evaluation_serves_all_hosts(
     play: Play, tmp_path: pathlib.Path, keywords: dict[str, object]
@@ -191,7 +188,9 @@ def test_one_evaluation_serves_all_hosts(
     env, log = count_evaluations(tmp_path)
     file = write_systems(tmp_path)
     # Else there would be as many as there are cores, each of a share.
-    keywords = keywords | {"module_defaults": {BUILD: {"eval_workers": "1"}}}
+    keywords = keywords | {
+        "module_defaults": {"closure.nixos.nix_build_system": {"eval_workers": "1"}}
+    }
     played = play(role(**keywords), "-e", f"nixos_file={file}", "--check", env=env)
     assert played.rc == 0
     assert len(set(paths(played).values())) == 3

@@ -49,12 +49,12 @@ def test_a_unit_that_fails_at_boot_is_not_confirmed(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     assert deploy(play, write_systems(tmp_path)).rc == 0
-    old = at(fleet)["node1"]
+    old = at(fleet, ["node1"])["node1"]
     unit = 'wantedBy = [ "multi-user.target" ]; script = "exit 1";'
     file = write_systems(tmp_path, node1=f"{{ systemd.services.ill = {{ {unit} }}; }}")
     played = deploy(play, file, *REBOOT, "--limit", "node1")
     assert played.rc != 0
-    assert at(fleet)["node1"] == old
+    assert at(fleet, ["node1"])["node1"] == old
     assert "ill.service" in played.result("node1", FAILED)["msg"]
 
     tried = played.result("node1", "Have the host boot the system")["path"]
@@ -65,7 +65,7 @@ def test_a_unit_that_fails_at_boot_is_not_confirmed(
     play(playbook(module("nixos_rollback", {"to": "unconfirmed"}), hosts="node1"))
     # What was never confirmed is no generation, and not in the boot menu.
     assert tried not in fleet.exec("node1", kept)
-    assert at(fleet)["node1"] == old
+    assert at(fleet, ["node1"])["node1"] == old
 
 
 def test_a_reboot_waits_for_the_host(fleet: Fleet, play: Play) -> None:

@@ -29,6 +29,11 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the facts; nothing changes."""
         facts = all_facts(self.target(), profile_path())
+        if facts.user != "root":
+            self.progress().warn(
+                f"Only root sees a system on trial, what became of the last deployment and all of "
+                f"what boots, and the hosts were asked by {facts.user}. Set become: true."
+            )
         return {"changed": False, "ansible_facts": {"nixos": _result(facts)}}
 
 

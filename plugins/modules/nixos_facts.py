@@ -34,7 +34,9 @@ attributes:
       - It changes nothing.
   become:
     details:
-      - Not needed.
+      - Not needed. But only root sees C(trial) and C(deployment), a process as C(switcher), and in
+        C(boots) what M(closure.nixos.nixos_switch) has recorded. For others they are V(null), and a
+        warning says so.
   facts:
     description: Returns C(ansible_facts) that are added to the host's variables.
     support: full
@@ -97,7 +99,7 @@ ansible_facts:
           description:
             - System that the host will boot, by the files of systemd-boot, GRUB or extlinux where
               the login may read them, or else what M(closure.nixos.nixos_switch) has made the boot
-              default. V(null) when neither says so.
+              default, which only root sees. V(null) when neither says so.
           returned: success
           type: str
           sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
@@ -296,7 +298,7 @@ ansible_facts:
         deployment:
           description:
             - What the host remembers of its last deployment by this collection, also across
-              reboots, or V(null).
+              reboots, or V(null). Only root sees it, because C(why) may hold what a check has said.
           returned: success
           type: dict
           contains:

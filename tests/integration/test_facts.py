@@ -43,6 +43,12 @@ def test_the_facts_are_the_hosts_own(fleet: Fleet, play: Play, tmp_path: pathlib
     for options in (["--check"], ["-e", "ansible_user=deploy"], []):
         played = play(playbook(FACTS), *options)
         assert played.stats["node1"]["changed"] == 0
+        root = facts(played, "node1")["user"] == "root"
+        assert (facts(played, "node1")["deployment"] is not None) == root
+        assert ("Only root sees a system on trial" in played.text) != root
+    private = "find /var/lib/closure-nixos ! -type l -printf '%U %m %y\\n' | sort -u"
+    for host in HOSTS:
+        assert fleet.exec(host, private) == "0 600 f\n0 700 d\n"
     assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
     for host in HOSTS:
         said = facts(played, host)

@@ -54,9 +54,9 @@ RELEASE = f"""systemd-run -q --setenv=since=@$(date +%s) sh -c 'until
 journalctl -u closure-nixos-guard --since $since | grep -q {WAITS}; do sleep 1; done
 pkill -u nobody sleep'""".replace("\n", " ").replace("done ", "done; ")
 
-# Old systems: they count their activations, and one of them has a snippet that fails.
-COUNT = '{ system.activationScripts.count = "echo x >>/run/t-count"; }'
-ILL = '{ system.activationScripts = { count = "echo x >>/run/t-count"; ill = "false"; }; }'
+# Old systems: a line for each activation, and one of them has a snippet that fails.
+COUNT = '{ system.activationScripts.count = "umask >>/run/t-count"; }'
+ILL = '{ system.activationScripts = { count = "umask >>/run/t-count"; ill = "false"; }; }'
 
 LOOPS = '{ system.activationScripts.loops = "yes | head -c 40000000"; }'
 FILLS = '{ system.activationScripts.fills = "head -c 99000000 /dev/zero >/run/t-fill || :"; }'
@@ -179,7 +179,10 @@ def test_what_was_not_activated_is_not_rolled_back(
     counted = {host: played.results(host, "Count") for host in HOSTS}
     more = [len(counted[host][1]["stdout"]) - len(counted[host][0]["stdout"]) for host in HOSTS]
     # The switch that was refused, and the one that was shut out, have left nothing to repair.
-    assert more == [0, 0, len("x\r\n")]
+    assert more == [0, 0, len("0022\r\n")]
+    # Forward and on the way back.
+    for host in HOSTS:
+        assert {*counted[host][1]["stdout"].split()} == {"0022"}
     assert played.result("node2", "nixos_switch")["outcome"] == "locked"
     assert [outcome(fleet, host)[0] for host in HOSTS] == ["rolled-back", "failed", "rolled-back"]
 

@@ -45,6 +45,7 @@ def facts(**changes: t.Any) -> dict[str, t.Any]:
         "deployment": {"outcome": "confirmed", "to": NEW, "from": OLD, "who": "ann@ci, today"},
         "nix_free": 3 << 30,
         "boot_free": None,
+        "user": "root",
     } | changes
 
 
@@ -78,6 +79,12 @@ CASES: dict[str, tuple[dict[str, t.Any], str | None, str, tuple[str, ...]]] = {
     ),
     "boots another": ({"boots": OLD}, None, "drift", ("boots generation 1",)),
     "boots what nobody knows": ({"boots": None}, None, "drift", ("boots what nobody",)),
+    "asked by a login that may not look": (
+        {"boots": None, "deployment": None, "user": "deploy"},
+        None,
+        "ok",
+        ("was asked by deploy, and only root sees",),
+    ),
     "rolled back": ({"deployment": ROLLED_BACK}, None, "ok", ()),
     "never deployed by us": ({"deployment": None}, None, "ok", ()),
     "waits for a reboot": (

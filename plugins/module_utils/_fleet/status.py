@@ -118,6 +118,8 @@ def _drift(facts: Facts) -> t.Iterator[str]:
             yield "was rebooted into another system than the one that was deployed"
     if running != profile:
         yield f"runs {_named(facts, running)}, and its profile holds {_named(facts, profile)}"
+    if boots is None and facts["user"] != "root":
+        return
     if boots is None:
         yield "boots what nobody here has recorded"
     elif boots != running:
@@ -147,6 +149,8 @@ def on_trial(facts: Facts) -> bool:
 
 
 def _notes(facts: Facts, drifted: Sequence[str], behind: bool | None) -> t.Iterator[str]:
+    if facts["user"] != "root":
+        yield f"was asked by {facts['user']}, and only root sees its deployments: set become"
     if facts["failed_units"]:
         yield f"failed: {', '.join(facts['failed_units'])}"
     if facts["system_state"] == "maintenance":

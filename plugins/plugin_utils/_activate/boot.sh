@@ -8,7 +8,6 @@
 
 # boot_once PROFILE PATH: has the next boot start PATH, and those after it what boots now.
 boot_once() {
-    umask 022
     recorded=$(readlink -f "$1") number=$(generation_of "$1")
     [ -n "$recorded" ] ||
         die "$1 holds no system to boot afterwards: deploy one without a confirmation first" 66
@@ -23,7 +22,7 @@ boot_once() {
         {
             printf '%s %s %s\n' "$(boot_id)" "$2" "$made"
             failed_units
-        } | remember boot-once && "$recorded/bin/switch-to-configuration" boot && (next_boot "$2")
+        } | remember boot-once && for_all "$recorded/bin/switch-to-configuration" boot && (next_boot "$2")
     } || boot_end=$?
     if [ "$boot_end" -ne 0 ]; then
         [ "$made" -eq 0 ] || generation_forget "$1" "$made"
@@ -45,7 +44,7 @@ tried_forget() {
         generation_forget "$1" "$made"
         default=$(loader_boots)
         [ -n "$default" ] || default=$(cat "$record/loader-default" 2>/dev/null) || default=$(readlink -f "$1")
-        "$default/bin/switch-to-configuration" boot || return
+        for_all "$default/bin/switch-to-configuration" boot || return
     fi
     remove "$record/boot-once"
 }
@@ -54,9 +53,9 @@ tried_forget() {
 next_boot() {
     entry=$(grep -ls "init=$1/init" /boot/loader/entries/*.conf | head -n 1)
     if [ -n "$entry" ]; then
-        bootctl set-oneshot "${entry##*/}"
+        for_all bootctl set-oneshot "${entry##*/}"
     elif [ -e /boot/grub/grub.cfg ]; then
-        title=$(grub_title "$1" </boot/grub/grub.cfg) && grub-reboot --boot-directory=/boot "$title"
+        title=$(grub_title "$1" </boot/grub/grub.cfg) && for_all grub-reboot --boot-directory=/boot "$title"
     else
         die 'only systemd-boot and GRUB can boot a system once: deploy with the action boot instead' 69
     fi

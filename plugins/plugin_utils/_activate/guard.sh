@@ -355,7 +355,7 @@ back_step() {
     begun_at=$(uptime)
     while :; do
         step_end=0
-        (umask 022 && exec timeout "$patience" "$1/bin/switch-to-configuration" "$2") || step_end=$?
+        for_all timeout "$patience" "$1/bin/switch-to-configuration" "$2" || step_end=$?
         [ "$step_end" -eq 11 ] || return "$step_end"
         holder=$(lock_holder)
         if [ $(($(uptime) - begun_at)) -ge "$patience" ]; then
@@ -409,7 +409,7 @@ restore_boot() {
 
 # generation_forget PROFILE NUMBER: deletes a generation that nobody wants to roll back to.
 generation_forget() {
-    nix-env --profile "$1" --delete-generations "$2" || remove "$1-$2-link"
+    for_all nix-env --profile "$1" --delete-generations "$2" || remove "$1-$2-link"
 }
 
 # guarded FUNCTION ARGUMENT...: has the function bring what the guard watches over. The request for
@@ -464,7 +464,6 @@ boot_other() {
 
 # commit INSTALL PROFILE PATH: makes a system the one that boots, or leaves what was.
 commit() {
-    umask 022
     before=$guard/set
     if [ "$(guard_at)" != confirmed ]; then
         before=$state/boot-before

@@ -5,7 +5,7 @@
 # What a target is and what it does: facts, and the activation itself.
 
 unit=nixos-rebuild-switch-to-configuration.service
-# Where the loader's default is remembered across reboots, for all to read.
+# What is remembered across reboots, for root only: why a deployment failed is for whoever deployed.
 record=/var/lib/closure-nixos
 
 # system_facts PROFILE [PATH [SPECIALISATION]]: prints "name=value" lines and the blocks of
@@ -251,8 +251,6 @@ activation can be planned: systemd ended it with exit status $ended" 69 ;; esac
 # activate INSTALL BEFORE [ACTION PATH]...: runs each action until one fails. BEFORE is for who finds
 # this call in the job's command: what the host was.
 activate() {
-    # Ours is for what we write; a system's files are for all.
-    umask 022
     units_picture >"$pictured" || rm -f "$pictured"
     export NIXOS_INSTALL_BOOTLOADER="$1"
     shift 2
@@ -265,7 +263,7 @@ activate() {
 # step ACTION PATH: runs the action and remembers the loader's default, which the action has
 # written unless it ended before (1, 11) or died.
 step() {
-    "$2/bin/switch-to-configuration" "$1"
+    for_all "$2/bin/switch-to-configuration" "$1"
     ended=$?
     case $1:$ended in
         boot:0 | switch:[0234] | switch:100)
@@ -276,9 +274,9 @@ step() {
     return "$ended"
 }
 
-# remember NAME: writes standard input to that file of the record, for all to read.
+# remember NAME: writes standard input to that file of the record.
 remember() {
-    { mkdir -p "$record" && chmod a+rx "$record" && (umask 022 && write "$record/$1"); } || {
+    { mkdir -p "$record" && chmod 700 "$record" && write "$record/$1"; } || {
         printf 'cannot write %s on this host: make room there\n' "$record/$1" >&2
         return 74
     }

@@ -30,6 +30,12 @@ write() {
     cat >"$1.new" && mv -f "$1.new" "$1"
 }
 
+# for_all COMMAND...: runs it with the umask of what all may read: a system's files, its profile, its
+# boot menu. Ours is for what we write ourselves.
+for_all() {
+    (umask 022 && exec "$@")
+}
+
 # quote WORD: as the shell reads it.
 quote() {
     printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"

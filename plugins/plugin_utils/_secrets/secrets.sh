@@ -241,7 +241,7 @@ secrets_move() {
 }
 
 secrets_record() {
-    [ -d "${secrets_list%/*}" ] || (umask 022 && mkdir -p "${secrets_list%/*}") || return
+    mkdir -p "${secrets_list%/*}" || return
     {
         [ ! -e "$secrets_list" ] || while IFS= read -r line; do
             case "$newline$written$gone" in

@@ -24,7 +24,7 @@ delete_generations() {
         shift 2
     done
     # shellcheck disable=SC2086 # one word for each
-    [ -z "$numbers" ] || nix-env --profile "$profile" --delete-generations $numbers
+    [ -z "$numbers" ] || for_all nix-env --profile "$profile" --delete-generations $numbers
 }
 
 # profile_set PROFILE PATH [NUMBER]: points the profile at the path, unless it does: `nix-env --set`
@@ -33,12 +33,11 @@ delete_generations() {
 # numbers are given anew once their generation was deleted.
 profile_set() {
     [ "$(readlink -f "$1")" != "$2" ] || return 0
-    umask 022
-    mkdir -p "$(dirname "$1")"
+    for_all mkdir -p "$(dirname "$1")"
     if [ -n "${3-}" ] && [ "$(readlink "$1-$3-link")" = "$2" ]; then
-        nix-env --profile "$1" --switch-generation "$3" || return
+        for_all nix-env --profile "$1" --switch-generation "$3" || return
     else
-        nix-env --profile "$1" --set "$2" || return
+        for_all nix-env --profile "$1" --set "$2" || return
     fi
     incoming=/nix/var/nix/gcroots/closure-nixos/incoming
     # The profile holds it now.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 import typing as t
@@ -27,6 +28,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.files import
     find,
     require_tasks,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.origin import origin_of
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
 
@@ -45,6 +47,8 @@ class ActionModule(ClosureAction):
             check_store_path(options["path"])
         if options["archive"]:
             options["archive"] = find(options["archive"], "deploy_path", self.task_vars)
+        built = bool(options["path"] or options["archive"])
+        origin = origin_of(self.task_run, "" if built else args["configuration"] or "")
         checks = [find(name, "deploy_checks", self.task_vars) for name in options["checks"]]
         for path in checks:
             require_tasks(self, path, "deploy_checks")
@@ -61,6 +65,7 @@ class ActionModule(ClosureAction):
             "left": options["rollback_scope"] == "run" and self._has_failed(),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
+            "origin": dataclasses.asdict(origin),
         }
 
     def _has_failed(self) -> bool:

@@ -28,7 +28,8 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the facts; nothing changes."""
-        facts = all_facts(self.target(), profile_path())
+        history = args["history_directory"], args["history"]
+        facts = all_facts(self.target(), profile_path(), history)
         if facts.user != "root":
             self.progress().warn(
                 f"Only root sees a system on trial, what became of the last deployment and all of "
@@ -48,6 +49,8 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "profile": facts.profile,
         "boots": boots if boots and boots.startswith(STORE_DIR) else None,
         "version": running.nixos_version if running else None,
+        "configuration_revision": looked and looked.revisions.get("configurationRevision"),
+        "nixpkgs_revision": looked and looked.revisions.get("nixpkgsRevision"),
         "platform": facts.platform,
         "systems": {name: _system(facts.toplevels.get(link)) for name, link in systems.items()},
         "generations": [_generation(facts, entry) for entry in facts.generations],
@@ -60,6 +63,7 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "switcher": facts.switcher,
         "trial": facts.guard and dataclasses.asdict(facts.guard),
         "deployment": facts.deployment,
+        "history": list(looked.history) if looked else [],
         "kernel": looked and looked.kernel,
         "nix_version": looked and looked.nix,
         "nix_trusted": looked and looked.trusted,

@@ -133,7 +133,12 @@ NIX_COLLECT_GARBAGE: Spec = {
     },
 }
 
-NIXOS_FACTS: Spec = {"argument_spec": {}}
+# Where a host keeps the records of its deployments.
+_HISTORY: Spec = {"type": "str", "default": "/var/lib/closure-nixos"}
+
+NIXOS_FACTS: Spec = {
+    "argument_spec": {"history": {"type": "int", "default": 0}, "history_directory": _HISTORY}
+}
 
 NIXOS_SWITCH: Spec = {
     "argument_spec": {
@@ -234,8 +239,10 @@ SECRET: Spec = {
     "required_one_of": [("content", "content_base64", "file", "command")],
 }
 
-# The role's own argument spec says what it takes.
-DEPLOY_OPTIONS: Spec = {"argument_spec": {}}
+# The role's own argument spec says what else it takes.
+DEPLOY_OPTIONS: Spec = {"argument_spec": {"configuration": {"type": "str"}}}
+
+DEPLOY_RECORD: Spec = {"argument_spec": {"cause": {"type": "str"}}}
 
 DEPLOY_OUTCOME: Spec = {
     "argument_spec": {

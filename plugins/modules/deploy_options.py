@@ -32,6 +32,11 @@ attributes:
     support: none
     details:
       - Asks nothing of the host.
+options:
+  configuration:
+    description:
+      - The file or flake with the configuration, which is looked for in Git.
+    type: str
 seealso:
   - module: closure.nixos.deploy_outcome
 """
@@ -89,6 +94,14 @@ batch:
   type: list
   elements: str
   sample: [web1, web2]
+origin:
+  description: >-
+    Where the configuration is from: C(source), its file or flake; C(revision), C(subject) and
+    C(dirty), as Git on the controller says; C(nixpkgs), the commit in C(nixpkgs.json) or
+    C(flake.lock) beside it. V(null) is what is not known.
+  returned: success
+  type: dict
+  sample: {"source": "/infra/nixos.nix", "revision": "8a2b1c0d", "dirty": false}
 started:
   description: When the deployment of the host began, in seconds since 1970.
   returned: success

@@ -40,7 +40,19 @@ attributes:
   facts:
     description: Returns C(ansible_facts) that are added to the host's variables.
     support: full
-options: {}
+options:
+  history:
+    description:
+      - How many records of the last deployments to read, as the role
+        P(closure.nixos.deploy#role) leaves them. They are for root alone.
+    type: int
+    default: 0
+  history_directory:
+    description:
+      - The directory on the host where these records are, as in
+        O(closure.nixos.deploy#role:main:deploy_history_directory).
+    type: str
+    default: /var/lib/closure-nixos
 notes:
   - Needs systemd on the host for the failed units and for whether a switch runs. Without it there
     are none.
@@ -108,6 +120,18 @@ ansible_facts:
           returned: success
           type: str
           sample: 26.05.standin
+        configuration_revision:
+          description: >-
+            The Git commit of the configuration, where that sets
+            C(system.configurationRevision), else V(null).
+          returned: success
+          type: str
+          sample: 8a2b1c0d
+        nixpkgs_revision:
+          description: The Git commit of nixpkgs, where the running system knows it, else V(null).
+          returned: success
+          type: str
+          sample: 6ea1f4ea
         platform:
           description: Platform of the host, in Nix's words.
           returned: success
@@ -295,6 +319,14 @@ ansible_facts:
               type: list
               elements: str
               sample: []
+        history:
+          description: >-
+            The records of the last deployments, the newest last, as
+            RV(closure.nixos.deploy_record#module:record) has them.
+          returned: success
+          type: list
+          elements: dict
+          sample: [{"time": "2026-11-27T08:00:00Z", "user": "ann", "what": "switched 41 -> 42"}]
         deployment:
           description:
             - What the host remembers of its last deployment by this collection, also across

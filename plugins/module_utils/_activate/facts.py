@@ -133,6 +133,8 @@ class Looked:
     :param trusted: whether the login is one of Nix's trusted users
     :param trusted_keys: the public keys whose signatures Nix accepts
     :param nix_free: bytes that are free for the store
+    :param revisions: what ``nixos-version --json`` says of the running system
+    :param history: the records of the last deployments, the newest last
     """
 
     kernel: str
@@ -140,6 +142,8 @@ class Looked:
     trusted: bool | None
     trusted_keys: tuple[str, ...]
     nix_free: int | None
+    revisions: dict[str, t.Any]
+    history: tuple[dict[str, t.Any], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -364,7 +368,7 @@ def parse_facts(text: str, profile: str) -> Facts:
         toplevels=parse_toplevels(text),
         guard=guard,
         deployment=parse_deployment(one),
-        looked=_parse_looked(one) if "kernel_release" in one else None,
+        looked=_parse_looked(one, lines) if "kernel_release" in one else None,
         unit_changes=parse_changes(lines),
         specialisation=one["runs_specialisation"] or None,
     )
@@ -404,12 +408,23 @@ def _parse_begun(words: str, end: str) -> Begun | None:
     return Begun(taken, json.loads(before), end or None)
 
 
-def _parse_looked(one: Mapping[str, str]) -> Looked:
+def _parse_looked(one: Mapping[str, str], lines: Iterable[tuple[str, str]]) -> Looked:
     # Nix says 1, and true since 2.30. One too old to say it says nothing.
     trusted = {"1": True, "true": True, "0": False, "false": False}.get(one["nix_trusted"])
     nix = one["nix"].split()[-1] if one["nix"] else None
     keys = tuple(one["nix_keys"].split())
-    return Looked(one["kernel_release"], nix, trusted, keys, _number(one, "nix_free"))
+    free, revisions = _number(one, "nix_free"), _object(one["revisions"])
+    history = tuple(filter(None, map(_object, _all(lines, "history"))))
+    return Looked(one["kernel_release"], nix, trusted, keys, free, revisions, history)
+
+
+def _object(text: str) -> dict[str, t.Any]:
+    """Read a JSON object; what anybody else wrote there is none."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _number(one: Mapping[str, str], name: str) -> int | None:

@@ -27,6 +27,7 @@ _LEAST = {
     "confirm_port": 1,
     "keep": 1,
     "bwlimit": 0,
+    "history": 0,
 }
 
 

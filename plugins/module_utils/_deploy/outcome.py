@@ -60,8 +60,7 @@ def outcome_of(
         return Outcome(host, "failed", "FAILED", _why(variables, cause), seconds=seconds)
     if status := _without_activation(variables, taken["options"]["stop_after"]):
         return Outcome(host, status, f"would be {status}" if check else status, seconds=seconds)
-    switch = _activation(variables)
-    report = switch.get("units") or switch.get("report") or switch.get("plan") or {}
+    report = report_of(variables)
     kinds = ("started", "stopped", "restarted", "reloaded")
     units = {kind: len(_units(report, kind)) for kind in kinds}
     return Outcome(
@@ -76,7 +75,7 @@ def outcome_of(
 def was_deployed(variables: Vars) -> bool:
     """Whether a host got what it was to get, by what its own tasks said."""
     taken = _result(variables, "taken")
-    if not taken or _failure(variables) or not (path := _path(variables)):
+    if not taken or _failure(variables) or not (path := system_of(variables)):
         return False
     if _is_true(variables, "change", "skipped"):
         return True
@@ -114,7 +113,7 @@ def sentence(outcome: Outcome) -> str:
     return f"{outcome.host}: {outcome.why or outcome.what}"
 
 
-def _path(variables: Vars) -> str | None:
+def system_of(variables: Vars) -> str | None:
     """Return the system that a host is to get, if that is known."""
     options = _result(variables, "taken")["options"]
     if options["path"]:
@@ -162,25 +161,28 @@ def _what(variables: Vars, check: bool) -> str:
         return f"would {'reboot' if rebooted else action}"
     if action == "auto" and "boot" in (switch.get("actions") or ()):
         verb = _VERBS["boot"]
-    old, new = _generation_before(variables), _generation_after(variables)
+    old, new = generations_of(variables)
     if action == "test":
         return f"{verb} beside {old}" if old else verb
     return f"{verb} {old or 'none'} -> {new}" if new else verb
+
+
+def report_of(variables: Vars) -> dict[str, t.Any]:
+    """Return which units an activation has started, stopped and so on, or would."""
+    switch = _activation(variables)
+    return switch.get("units") or switch.get("report") or switch.get("plan") or {}
 
 
 def _activation(variables: Vars) -> dict[str, t.Any]:
     return _result(variables, "switch") or _result(variables, "done")
 
 
-def _generation_before(variables: Vars) -> int | None:
+def generations_of(variables: Vars) -> tuple[int | None, int | None]:
+    """Return the generation before the deployment, and the one that it made."""
     facts = _result(variables, "host").get("ansible_facts", {}).get("nixos", {})
-    numbers = [entry["number"] for entry in facts.get("generations", ()) if entry["current"]]
-    return numbers[0] if numbers else None
-
-
-def _generation_after(variables: Vars) -> int | None:
-    generation = _result(variables, "done").get("generation") or {}
-    return generation.get("number")
+    before = [entry["number"] for entry in facts.get("generations", ()) if entry["current"]]
+    after = _result(variables, "done").get("generation") or {}
+    return (before[0] if before else None), after.get("number")
 
 
 def _units(report: Vars, kind: str) -> t.Sequence[str]:

@@ -40,7 +40,8 @@ system_facts() {
     [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
 }
 
-# host_facts PROFILE: the system_facts, and what only those ask who look at a host.
+# host_facts PROFILE DIRECTORY COUNT: the system_facts, and what only those ask who look at a host: also
+# its last COUNT deployments.
 host_facts() {
     printf 'kernel_release=%s\n' "$(uname -r)"
     printf 'nix=%s\n' "$(nix-store --version 2>/dev/null)"
@@ -48,6 +49,8 @@ host_facts() {
     printf 'nix_keys=%s\n' "$(settings 2>/dev/null | sed -n 's/^trusted-public-keys = //p')"
     printf 'nix_free=%s\n' "$(room /nix/store)"
     printf 'boot_free=%s\n' "$(room /boot)"
+    printf 'revisions=%s\n' "$(/run/current-system/sw/bin/nixos-version --json 2>/dev/null | tr -d '\n')"
+    history_facts "$2" "$3"
     system_facts "$1"
 }
 

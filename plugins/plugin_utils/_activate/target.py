@@ -65,9 +65,13 @@ def read_facts(
     return parse_facts(reply.text, profile)
 
 
-def all_facts(host: Host, profile: str) -> Facts:
-    """Ask a host all that it says of itself, in one round trip."""
-    reply = host.run(script("host_facts", profile))
+def all_facts(host: Host, profile: str, history: tuple[str, int]) -> Facts:
+    """Ask a host all that it says of itself, in one round trip.
+
+    :param history: the directory of the records of its deployments, and how many to read
+    """
+    directory, count = history
+    reply = host.run(script("host_facts", profile, directory, str(count)))
     require_success(host, reply, "does not say what it is")
     return parse_facts(reply.text, profile)
 

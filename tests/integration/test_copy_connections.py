@@ -61,6 +61,7 @@ WAYS = {
     "two-hops-ssh": ("web-1", {"ansible_ssh_common_args": "-F @config@ -J hop-2,hop-1"}, "ssh"),
     "in-the-file": ("behind", {"ansible_ssh_common_args": "-F @relative@"}, "ssh-ng"),
     "as-spelled": ("Web_1", {"ansible_ssh_common_args": "-F @config@"}, "ssh-ng"),
+    "terminal": ("@node1@", {"ansible_ssh_args": "-F @config@ -tt -o RequestTTY=force"}, "ssh-ng"),
     "command": (
         "@node1@",
         {"ansible_ssh_common_args": "-F @config@ -o 'ProxyCommand=\"@program@\" -W [%h]:%p hop-1'"},

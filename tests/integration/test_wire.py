@@ -308,6 +308,76 @@ def test_an_attacker_takes_no_directory_of_ours(wire: Wire) -> None:
     assert wire.fleet.exec("node1", "ls /tmp /var/tmp | grep closure-nixos- || :") == ""
 
 
+# What polkit asks before run0 starts anything.
+POLKIT = """polkit.addRule(function(action, subject) {
+  if (action.id == "org.freedesktop.systemd1.manage-units" && subject.user == "deploy")
+    return polkit.Result.YES; });"""
+POLKIT_RULES = "/etc/polkit-1/rules.d/60-t.rules"
+# With these, Ansible's plugin for sudo gives the commands of community.general's for the two.
+DOAS = {"ansible_become_exe": "doas", "ansible_become_flags": "-n"}
+RUN0 = {"ansible_become_exe": "run0", "ansible_become_flags": ""}
+
+
+def test_doas_and_run0_carry_scripts_jobs_and_files(wire: Wire) -> None:
+    """Also where people ask ssh for a terminal, as Ansible demands of them for run0."""
+    deploy = {"ansible_user": "deploy", "ansible_ssh_args": "-tt -o ControlPersist=60s"}
+    for name, exe in {"doas": DOAS, "run0": RUN0}.items():
+        wire.login(name, "node1", own=name, **deploy, **become(**exe))
+    made = f"mkdir -p {POLKIT_RULES.rpartition('/')[0]}; echo '{POLKIT}' >{POLKIT_RULES}"
+    wire.fleet.exec("node1", f"echo 'permit nopass deploy as root' >/etc/doas.conf; {made}")
+    try:
+        played = wire(
+            {"name": "read", "wire": {"read": "tty; id -un; cat; echo err >&2; exit 3"}},
+            {"name": "job", "wire": {"job": "id -un", "unit": "w-{{ own }}", "name": "{{ own }}"}},
+            {"name": "bring", "wire": {"bring": "good\n"}},
+        )
+    finally:
+        wire.fleet.exec("node1", f"rm /etc/doas.conf {POLKIT_RULES}")
+    for login in wire.logins:
+        said = said_by(played, login, "read")
+        assert (said["rc"], said["stdout"]) == (3, "not a tty\nroot\n"), said
+        assert said["stderr"].endswith("err\n")
+        assert said_by(played, login, "job")["stdout"] == "root\n"
+        assert played.result(login, "bring")["found"] == ["root 700\ndeploy 700\ngood\n"]
+
+
+def test_a_login_that_may_not_become_root_hears_what_helps(wire: Wire) -> None:
+    deploy = {"ansible_user": "deploy", "read": "id"}
+    here = {"read": "id", "ansible_connection": "local"} | become(
+        ansible_become_exe="/nowhere/sudo"
+    )
+    expected = {
+        "requiretty": "you must have a tty to run sudo. Scripts travel without a terminal: put",
+        "asks": "Missing sudo password. Set ansible_become_password, or give its sudo",
+        "narrow": "Missing sudo password. Set ansible_become_password, or give its sudo",
+        "doas": "doas is not enabled, /etc/doas.conf: No such file or directory. Check the",
+        "run0": "Interactive authentication required. Its polkit has to allow this login",
+        "su": "waiting for privilege escalation prompt. Set ansible_become_password, or",
+        "here": "This is the controller: where ansible_become is set for all hosts",
+    }
+    wire.login("requiretty", "node2", **deploy, **become())
+    wire.login("asks", "node3", **deploy, **become(ansible_become_password=""))
+    wire.login("narrow", "node2", **deploy | {"ansible_user": "narrow"}, **become())
+    wire.login("doas", "node1", **deploy, **become(**DOAS))
+    wire.login("run0", "node1", **deploy, **become(**RUN0))
+    wire.login("su", "node1", **deploy, **become(ansible_become_method="su", ansible_timeout=2))
+    wire.login("here", "node1", **here)
+    rule = "narrow ALL=(root) NOPASSWD: /usr/bin/nix-env"
+    wire.fleet.exec(
+        "node2",
+        "echo 'Defaults:deploy requiretty' >/etc/sudoers.d/t-tty &&"
+        "useradd -m -s /bin/bash narrow && cp -r /home/deploy/.ssh /home/narrow/ &&"
+        f"chown -R narrow: /home/narrow/.ssh && echo '{rule}' >/etc/sudoers.d/t-narrow",
+    )
+    try:
+        played = wire(OWN)
+    finally:
+        wire.fleet.exec("node2", "rm /etc/sudoers.d/t-*; userdel -f -r narrow 2>/dev/null || :")
+    for login, words in expected.items():
+        assert words in played.result(login)["msg"], played.result(login)["msg"]
+        assert played.stats[login]["failed"] == 1
+
+
 def test_a_wrong_become_password_is_said_clearly(wire: Wire) -> None:
     wrong = become(ansible_become_password="wrong")
     wire.login("sudo", "node3", read="id", ansible_user="deploy", **wrong)

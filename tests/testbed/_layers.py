@@ -24,6 +24,8 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = [
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "procps", "sudo"),
     *("nix-bin", "nix-setup-systemd"),
+    # Other ways to become root (run0 asks polkit), and what decrypts secrets on a host.
+    *("opendoas", "polkitd", "age"),
 ]
 # Mounts and processes of a build vanish with it, and it dies with the testbed (even by kill -9).
 ISOLATED = [

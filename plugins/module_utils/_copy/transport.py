@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import without_password
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._host.become import SUDO_ASKS
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
     format_bytes,
@@ -30,12 +31,6 @@ IMPORT_BYTES = 64 * 1024 * 1024
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _UNSIGNED = re.compile("lacks a (?:signature by a trusted key|valid signature)")
-# sudo -n, of sudo and of sudo-rs, when it would have to ask.
-_ASKS = re.compile(
-    "^sudo: (?:a password is required|a terminal is required to read the password"
-    "|interactive authentication is required)",
-    re.MULTILINE,
-)
 # Characters that are kept of why a transport does not carry.
 REASON = 300
 _KEY_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
@@ -277,7 +272,7 @@ def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
             "What comes from a cache is checked for root and trusted-users too, without "
             "check_sigs: false."
         )
-    if _ASKS.search(said):
+    if SUDO_ASKS.search(said):
         return (
             f"{what}: sudo asks for a password there, and Nix cannot give one. "
             f"Set transport: archive.\n{said}"

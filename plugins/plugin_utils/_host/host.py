@@ -31,6 +31,7 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 from ansible.utils.path import unfrackpath
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._host.become import cure, is_unanswered
 from ansible_collections.closure.nixos.plugins.module_utils._text import printable
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline import (
     TooMuchError,
@@ -378,6 +379,10 @@ class Host:
                 f"{self.name} answers without an end: more than {LIMIT // 1024**2} MiB. Look at "
                 f"{self._shells[0]} there, and at what a login prints."
             ) from error
+        except AnsibleError as error:
+            if self._is_refused(error):
+                raise self._refusal(str(error.message)) from error
+            raise
         chatter, begun, rest = stdout.partition(f"{nonce} begin ".encode())
         if not begun:
             return self._not_begun(text, deadline, rc, chatter, stderr)
@@ -397,10 +402,22 @@ class Host:
         if rc == 0 and self._takes_stdin:  # the shell read an empty script
             self._takes_stdin = False
             return self._attempt(text, deadline)
-        said = (stderr + stdout).decode(errors="replace").strip()
-        raise ClosureError(
-            f"{self.name} does not run {self._shells[0]} for us (exit status {rc}): {said}. "
-            "Check the login's shell and become settings for this host.",
+        raise self._refusal((stderr + stdout).decode(errors="replace"), rc)
+
+    def _is_refused(self, error: AnsibleError) -> bool:
+        """Whether a connection plugin says that the login may not become another user."""
+        if not self._becomes():
+            return False
+        # A host that has let it before may be busy.
+        waited = is_unanswered(str(error.message)) and not self.heard
+        return waited or not isinstance(error, AnsibleConnectionFailure)
+
+    def _refusal(self, said: str, rc: int = 1) -> ClosureError:
+        said = said.strip()
+        here = self.is_here and bool(self._becomes())
+        return ClosureError(
+            f"{self.name} does not run {self._shells[0]} for us (exit status {rc}): "
+            f"{said.rstrip('.:')}. {cure(said, here)}",
             rc=rc,
             stderr=said,
         )

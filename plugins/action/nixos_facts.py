@@ -29,7 +29,7 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the facts; nothing changes."""
         history = args["history_directory"], args["history"]
-        facts = all_facts(self.target(), profile_path(), history)
+        facts = all_facts(self.target(), profile_path(args["profile"]), history)
         if facts.user != "root":
             self.progress().warn(
                 f"Only root sees a system on trial, what became of the last deployment and all of "
@@ -57,6 +57,7 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "reboot_required": bool(facts.reboot_reasons),
         "reboot_reasons": list(facts.reboot_reasons),
         "failed_units": list(facts.failed_units),
+        "left_failed_units": list(facts.left_failed),
         "specialisation": facts.specialisation,
         "system_state": facts.state,
         "switching": facts.switcher is not None,

@@ -137,7 +137,11 @@ NIX_COLLECT_GARBAGE: Spec = {
 _HISTORY: Spec = {"type": "str", "default": "/var/lib/closure-nixos"}
 
 NIXOS_FACTS: Spec = {
-    "argument_spec": {"history": {"type": "int", "default": 0}, "history_directory": _HISTORY}
+    "argument_spec": {
+        "profile": _PROFILE,
+        "history": {"type": "int", "default": 0},
+        "history_directory": _HISTORY,
+    }
 }
 
 NIXOS_SWITCH: Spec = {
@@ -156,6 +160,7 @@ NIXOS_SWITCH: Spec = {
         "lost_units": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
         "ignore_units": {"type": "list", "elements": "str", "default": []},
         "install_bootloader": {"type": "bool", "default": False},
+        "skip_checks": {"type": "bool", "default": False},
         "confirm_timeout": {"type": "int", "default": 0},
         "check_timeout": {"type": "int", "default": 900},
         "on_rollback_failure": {

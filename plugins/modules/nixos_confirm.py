@@ -75,7 +75,7 @@ options:
     default: new
   ignore_units:
     description:
-      - Units that may have failed, by their full names.
+      - Units that may have failed, as O(closure.nixos.nixos_switch#module:ignore_units) names them.
     type: list
     elements: str
     default: []

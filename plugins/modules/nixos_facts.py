@@ -53,6 +53,12 @@ options:
         O(closure.nixos.deploy#role:main:deploy_history_directory).
     type: str
     default: /var/lib/closure-nixos
+  profile:
+    description:
+      - Name of the system profile whose generations to list, as in
+        M(closure.nixos.nix_profile_set).
+    type: str
+    default: system
 notes:
   - Needs systemd on the host for the failed units and for whether a switch runs. Without it there
     are none.
@@ -228,7 +234,16 @@ ansible_facts:
           elements: str
           sample: [kernel, kernel-modules]
         failed_units:
-          description: Units of systemd that have failed.
+          description:
+            - Units of systemd that have failed. Root also sees those of users who are logged in, as
+              V(alice/sync.service).
+          returned: success
+          type: list
+          elements: str
+          sample: []
+        left_failed_units:
+          description:
+            - Those of them that the activation of the running system has left failed.
           returned: success
           type: list
           elements: str

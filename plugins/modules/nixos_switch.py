@@ -104,6 +104,8 @@ options:
         fails, with V(warn) it warns, and with V(ignore) it says so in RV(newly_failed_units) only.
       - Units that had failed before do not count. A unit that systemd is about to start again is
         looked at five seconds later, and does not count when it runs then.
+      - A later task that finds nothing left to do says the same of those that the activation of the
+        running system has left failed, as long as they are.
     type: str
     choices: [fail, warn, ignore]
     default: fail
@@ -119,8 +121,9 @@ options:
     default: fail
   ignore_units:
     description:
-      - Names of units that may fail or be lost, of the system or of users, with wildcards as in
-        C(systemctl).
+      - Names of units that may fail or be lost, with wildcards as in C(systemctl).
+      - A name is that of the system's unit and of all users' units. V(alice/sync.service) is the
+        unit of that user only.
     type: list
     elements: str
     default: []
@@ -129,6 +132,14 @@ options:
       - Whether to install the boot loader itself anew, as with
         C(nixos-rebuild --install-bootloader).
       - Only counts when there is something left to do that concerns the boot default.
+    type: bool
+    default: false
+  skip_checks:
+    description:
+      - Whether to activate the system though its pre-switch checks or its switch inhibitors refuse
+        it, as with C(NIXOS_NO_CHECK=1). They guard what a running host cannot change safely, such
+        as the implementation of D-Bus, so the host may need a reboot afterwards.
+      - A change of the init interface is refused all the same.
     type: bool
     default: false
   confirm_timeout:
@@ -409,7 +420,7 @@ plan:
       returned: always
       type: list
       elements: str
-      sample: [Not checking switch inhibitors (action = dry-activate)]
+      sample: ["would update /etc/hosts"]
     raw:
       description: All of the output.
       returned: always
@@ -476,7 +487,9 @@ report:
       elements: list
       sample: []
     user_units:
-      description: What was done to the units of logged in users. NixOS 26.05 or newer says that.
+      description:
+        - What was done to the units of logged in users, each named as V(alice/sync.service). NixOS
+          26.05 or newer says that.
       returned: always
       type: dict
       contains:
@@ -520,8 +533,22 @@ report:
           returned: always
           type: list
           elements: str
+    refused:
+      description:
+        - Units that C(switch-to-configuration) says it stopped and that systemd did not, because
+          they have C(RefuseManualStop). They are not among RV(report.stopped).
+      returned: always
+      type: list
+      elements: str
+      sample: []
     swap:
       description: Swap devices that were switched off.
+      returned: always
+      type: list
+      elements: str
+      sample: []
+    failed_swap:
+      description: Swap devices that could not be switched off.
       returned: always
       type: list
       elements: str
@@ -581,15 +608,14 @@ report:
       returned: always
       type: list
       elements: str
-      sample:
-        - Checking switch inhibitors... done
-        - setting up /etc...
+      sample: [setting up /etc...]
 units:
   description:
     - What became of systemd's units in the activation, by pictures of all units before and after
       it. It has more than RV(report), because systemd starts, stops and restarts units by itself.
-    - Only units with a file count, no sessions, devices and transient units. V(null) when nothing
-      was activated.
+    - Only units with a file count, no sessions, devices and transient units. The units of users who
+      are logged in are named as V(alice/sync.service).
+    - V(null) when nothing was activated.
   returned: success, and when the activation failed
   type: dict
   contains:
@@ -680,14 +706,15 @@ generation:
       sample: true
 failed_units_before:
   description:
-    - Units of systemd that had failed before the task.
+    - Units that had failed before the task, of the system and, as V(alice/sync.service), of users.
   returned: success, and when the activation failed
   type: list
   elements: str
   sample: []
 newly_failed_units:
   description:
-    - Units that failed in this activation and count, see O(failed_units) and O(ignore_units).
+    - Units that failed in this activation and count, see O(failed_units) and O(ignore_units). Where
+      nothing was left to do, those that the activation of the running system has left failed.
   returned: success, and when the activation failed
   type: list
   elements: str

@@ -76,6 +76,18 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         without("done") | {"__deploy_failure": WHY, "__deploy_back": BACK},
         "web1  FAILED  Check the health: HTTP 502 (rolled back to generation 41)",
     ),
+    "a failure that says it": (
+        without("done", "switch")
+        | {"__deploy_failure": WHY, "__deploy_back": BACK}
+        | {"__deploy_switch": {"failed": True, "rolled_back": True}},
+        "web1  FAILED  Check the health: HTTP 502\n",
+    ),
+    "refused on trial": (
+        without("done", "switch")
+        | {"__deploy_failure": WHY, "__deploy_back": BACK}
+        | {"__deploy_switch": {"failed": True, "system_before": OLD, "system_after": OLD}},
+        "web1  FAILED  Check the health: HTTP 502\n",
+    ),
     "went back with others": (DEPLOYED | {"__deploy_failure": WHY}, "web1  FAILED  Check the"),
     "an earlier failure": (
         DEPLOYED | {"__deploy_failure": WHY | {"started": 1.0}},
@@ -104,7 +116,7 @@ def test_an_outcome_and_its_line(case: str) -> None:
     variables, expected = CASES[case]
     outcome = outcome_of("web1", variables, check=False, now=1012.4)
     shown = line(outcome, 4)
-    assert shown.startswith(expected), shown
+    assert f"{shown}\n".startswith(expected), shown
     assert all(len(it) <= 80 for it in shown.splitlines())
     assert outcome.failed == ("FAILED" in expected or "unreachable" in expected)
     assert was_deployed(variables) != outcome.failed

@@ -197,7 +197,7 @@ profile_inodes=12
 
 def test_what_an_activation_began_with_stands_in_its_command() -> None:
     old = dataclasses.replace(facts(NEW), failed_units=("it's.service", "b.service"))
-    words = ["noted", "activate", "0", remember(old), "boot", NEW.path, "test", SPECIAL.path]
+    words = ["noted", "activate", "0", "0", remember(old), "boot", NEW.path, "test", SPECIAL.path]
     found = parse_facts(ANSWER % shlex.join(words), PROFILE)
     assert (found.room.profile, found.room.inodes) == (4096, 12)
     assert found.activation

@@ -132,7 +132,6 @@ would reload the following units: nginx.service
                 "would restart sops-nix.service",
                 "WARN: restarting or reloading systemd units from the activation script is "
                 "deprecated and will be removed in NixOS 26.11.",
-                "Not checking switch inhibitors (action = dry-activate)",
                 "would add secret: token",
             ),
         ),
@@ -402,9 +401,9 @@ warning: user activation for bob failed
             user_units=UserUnits(failed_users=("bob",)),
             activation_began=True,
             activation_failed=True,
+            failed_swap=("/dev/sdb1",),
             messages=(
                 "restarting sysinit-reactivation.target",
-                "Failed to stop swapping to /dev/sdb1: EPERM",
                 "× nginx.service - Nginx Web Server",
                 "Nov 22 16:31:38 web1 systemd[1]: Failed to start nginx.service",
             ),
@@ -502,7 +501,7 @@ switch:       make the configuration the boot default and activate now
         "rust-26.05, boot",
         0,
         "",
-        Report(messages=("Not checking switch inhibitors (action = boot)",)),
+        Report(),
         "ok",
         False,
         "switch-to-configuration succeeded, and activated nothing.",
@@ -525,7 +524,6 @@ restarting the following units: nginx.service
                 "removing user \u2018bob\u2019",
                 "WARN: restarting or reloading systemd units from the activation script is "
                 "deprecated and will be removed in NixOS 26.11.",
-                "Checking switch inhibitors... done",
             ),
         ),
         "ok",
@@ -573,7 +571,7 @@ restarting the following units: nginx.service
         "warning: user activation for alice failed\n",
         Report(
             user_units=UserUnits(
-                failed_jobs=(FailedJob("restart", "nixos-activation.service", "timed out"),),
+                failed_jobs=(FailedJob("restart", "alice/nixos-activation.service", "timed out"),),
                 failed_users=("alice",),
             ),
             activation_began=True,
@@ -581,7 +579,8 @@ restarting the following units: nginx.service
         ),
         "failed-units",
         True,
-        "the units of these users failed: alice.",
+        "but these units of users failed: alice/nixos-activation.service. Look at "
+        "`systemctl --user --machine=alice@ status nixos-activation.service` on the host.",
     ),
     Run(
         "any, systemd-boot was never installed",
@@ -801,7 +800,6 @@ won't take effect until you reboot the system.
             inhibited=(Inhibitor("dbus-implementation", "dbus", "broker"),),
             messages=(
                 "Pre-switch checks failed",
-                "Checking switch inhibitors...",
                 "There are changes to critical components of the system:",
                 "Switching into this system is not recommended.",
                 "You probably want to run 'nixos-rebuild boot' and reboot your system instead.",
@@ -895,15 +893,19 @@ restarting the following units: nix-daemon.service
         Report(
             restarted=("nix-daemon.service",),
             user_units=UserUnits(
-                stopped=("sync.service",),
-                not_restarted=("shell.service", "hm-a.service"),
-                reloaded=("bar.service", "hm-b.service"),
-                restarted=("foo.service", "nixos-activation.service", "hm-c.service"),
-                started=("sync.service", "hm-d.service"),
-                failed_units=("foo.service", "sync.service"),
+                stopped=("alice/sync.service",),
+                not_restarted=("alice/shell.service", "alice/hm-a.service"),
+                reloaded=("alice/bar.service", "alice/hm-b.service"),
+                restarted=(
+                    "alice/foo.service",
+                    "alice/nixos-activation.service",
+                    "alice/hm-c.service",
+                ),
+                started=("alice/sync.service", "alice/hm-d.service"),
+                failed_units=("alice/foo.service", "alice/sync.service"),
                 failed_jobs=(
-                    FailedJob("restart", "foo.service", "timed out"),
-                    FailedJob("start", "sync.service", ""),
+                    FailedJob("restart", "alice/foo.service", "timed out"),
+                    FailedJob("start", "alice/sync.service", ""),
                 ),
                 failed_users=("alice",),
             ),
@@ -916,7 +918,30 @@ restarting the following units: nix-daemon.service
         ),
         "failed-units",
         True,
-        "the units of these users failed: alice. The output tells more.",
+        "these units of users failed: alice/foo.service, alice/sync.service. Look at "
+        "`systemctl --user --machine=alice@ status foo.service sync.service` on the host.",
+    ),
+    Run(
+        "rust-26.05, one of two swap devices stays",
+        0,
+        "stopping swap device: /dev/sda2\nstopping swap device: /dev/sdb2\n"
+        "Failed to stop swapping to /dev/sdb2: Cannot allocate memory (os error 12)\n"
+        "activating the configuration...\n",
+        Report(swap=("/dev/sda2",), failed_swap=("/dev/sdb2",), activation_began=True),
+        "ok",
+        True,
+        "The configuration was activated.",
+    ),
+    Run(
+        "perl-23.11, swap stays",
+        0,
+        "stopping swap device: /dev/sdb2\n"
+        "swapoff: /dev/sdb2: swapoff failed: Cannot allocate memory\n"
+        "activating the configuration...\n",
+        Report(failed_swap=("/dev/sdb2",), activation_began=True),
+        "ok",
+        True,
+        "The configuration was activated.",
     ),
 )
 
@@ -1001,9 +1026,22 @@ def test_excused_units_are_no_failures() -> None:
     assert failed_units(excuse(report, ignored)) == ("a.service",)
 
 
+def test_units_of_users_are_matched_with_and_without_the_user() -> None:
+    units = ("alice/own.service", "bob/own.service", "own.service")
+    assert matching(units, ["own.*"]) == units
+    assert matching(units, ["alice/*"]) == ("alice/own.service",)
+
+
+def test_a_user_whose_units_are_excused_did_not_fail() -> None:
+    users = ("alice", "bob", "carol")
+    failed = ("alice/a.service", "bob/b.service")
+    report = Report(user_units=UserUnits(failed_units=failed, failed_users=users))
+    assert excuse(report, failed[:1]).user_units.failed_users == ("bob", "carol")
+
+
 USERS = UserUnits(failed_users=("alice",))
 # A user's unit that fails makes the activation of the user's units fail.
-OWN = UserUnits(failed_units=("own.service",), failed_users=("alice",))
+OWN = UserUnits(failed_units=("alice/own.service",), failed_users=("alice",))
 
 
 @pytest.mark.parametrize(
@@ -1013,8 +1051,8 @@ OWN = UserUnits(failed_units=("own.service",), failed_users=("alice",))
         (Report(failed_units=("a.service", "b.service")), ["a.service"], []),
         (Report(failed_units=("a.service",), user_units=USERS), ["a.service"], []),
         (Report(), [], []),
-        (Report(user_units=OWN), ["own.service"], [4]),
-        (Report(user_units=OWN), ["other.service"], []),
+        (Report(user_units=OWN), ["alice/own.service"], [4]),
+        (Report(user_units=OWN), ["own.service"], []),
         (Report(activation_failed=True, failed_snippets=("x",)), ["x"], [2]),
         (Report(failed_snippets=("x",)), ["x"], [2]),
         (Report(failed_snippets=("x", "y")), ["x"], []),
@@ -1033,7 +1071,7 @@ def test_a_run_is_excused_when_all_its_failures_are(
 
 def test_a_users_unit_is_named() -> None:
     said = outcome(4, Report(activation_began=True, user_units=OWN)).sentence
-    assert "these units of users failed: own.service and the units of these users failed" in said
+    assert "these units of users failed: alice/own.service. Look at" in said
 
 
 def test_a_unit_that_failed_twice_is_named_once() -> None:

@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_stat
     parse_guard,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
+from ansible_collections.closure.nixos.plugins.module_utils._activate.report import matching
 from ansible_collections.closure.nixos.plugins.module_utils._activate.units import (
     UnitChanges,
     parse_changes,
@@ -158,6 +159,8 @@ class Facts:
     :param guard: what watches over a system on trial, or did since the host booted
     :param deployment: what the host remembers of its last deployment
     :param looked: what else ``host_facts`` says
+    :param failed_units: USER/UNIT for those of users
+    :param left_failed: those that the activation of what runs has left so
     :param unit_changes: what became of units in our last activation, for who has heard its end
     """
 
@@ -179,6 +182,7 @@ class Facts:
     deployment: dict[str, str] | None = None
     looked: Looked | None = None
     unit_changes: UnitChanges | None = None
+    left_failed: tuple[str, ...] = ()
     specialisation: str | None = None
 
     @property
@@ -281,13 +285,17 @@ def remembered(begun: Begun, facts: Facts) -> Facts:
 
 
 def failed_on_trial(facts: Facts, ignored: Collection[str] = ()) -> tuple[str, ...]:
-    """The units that failed since the trial of what runs began, without those to ignore."""
+    """The units that failed since the trial of what runs began.
+
+    :param ignored: patterns of those that do not count
+    """
     before = facts.failed_units
     if facts.guard and facts.guard.waits:
         before = facts.guard.failed_before
     elif facts.boot.tried:
         before = facts.boot.failed_before
-    return tuple(unit for unit in facts.failed_units if unit not in {*before, *ignored})
+    known = {*before, *matching(facts.failed_units, ignored)}
+    return tuple(unit for unit in facts.failed_units if unit not in known)
 
 
 def check_specialisation(facts: Facts) -> None:
@@ -351,6 +359,7 @@ def parse_facts(text: str, profile: str) -> Facts:
     # The host's own facts stand before the blocks of its systems: the first of a name counts.
     one: dict[str, str] = dict(reversed(lines))
     guard = parse_guard(lines)
+    failed = _all(lines, "failed_unit")
     return Facts(
         user=one["user"],
         platform=one["platform"],
@@ -363,13 +372,14 @@ def parse_facts(text: str, profile: str) -> Facts:
         room=_parse_room(one),
         switcher=one["switching"] or (guard.claim if guard and guard.waits else None),
         activation=_parse_begun(one["activation"], one["activation_end"]),
-        failed_units=_all(lines, "failed_unit"),
+        failed_units=failed,
         generations=parse_generations(text, profile),
         toplevels=parse_toplevels(text),
         guard=guard,
         deployment=parse_deployment(one),
         looked=_parse_looked(one, lines) if "kernel_release" in one else None,
         unit_changes=parse_changes(lines),
+        left_failed=tuple(unit for unit in _all(lines, "left_failed") if unit in failed),
         specialisation=one["runs_specialisation"] or None,
     )
 
@@ -396,14 +406,14 @@ def _parse_room(one: Mapping[str, str]) -> Room:
 
 
 def _parse_begun(words: str, end: str) -> Begun | None:
-    """Read the call of ``activate`` in ``system.sh``: INSTALL, BEFORE, actions and paths.
+    """Read the call of ``activate`` in ``system.sh``: INSTALL, SKIP, BEFORE, actions and paths.
 
     Before it stands who watches it. Other jobs of its name say nothing here.
     """
     _how, function, *rest = shlex.split(words) or ("", "")
     if function != "activate":
         return None
-    _install, before, *steps = rest
+    _install, _skip, before, *steps = rest
     taken = tuple(map(Step, map(Action, steps[::2]), steps[1::2]))
     return Begun(taken, json.loads(before), end or None)
 

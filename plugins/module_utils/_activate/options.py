@@ -90,6 +90,7 @@ class SwitchOptions:
     :param lost_units: the same of units that do not run any more
     :param ignore_units: patterns of units whose failure does not count
     :param install_bootloader: whether to install the boot loader anew
+    :param skip_checks: whether the system's pre-switch checks are not asked
     """
 
     action: Action
@@ -102,6 +103,7 @@ class SwitchOptions:
     lost_units: str = "fail"
     ignore_units: tuple[str, ...] = ()
     install_bootloader: bool = False
+    skip_checks: bool = False
     timeout: int = 3600
 
     def __post_init__(self) -> None:

@@ -70,7 +70,7 @@ class FailedJob(NamedTuple):
 
 @dataclass(frozen=True)
 class UserUnits:
-    """What was done to the units of logged in users (NixOS 26.05 and newer)."""
+    """What was done to the units of logged in users (NixOS 26.05 and newer), named USER/UNIT."""
 
     stopped: tuple[str, ...] = ()
     not_restarted: tuple[str, ...] = ()
@@ -84,7 +84,10 @@ class UserUnits:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run of switch-to-configuration says it did."""
+    """What a run of switch-to-configuration says it did.
+
+    `refused` are units that it says it stopped, and that systemd did not stop: no text tells that.
+    """
 
     stopped: tuple[str, ...] = ()
     not_restarted: tuple[str, ...] = ()
@@ -95,7 +98,9 @@ class Report:
     failed_units: tuple[str, ...] = ()
     failed_jobs: tuple[FailedJob, ...] = ()
     user_units: UserUnits = UserUnits()
+    refused: tuple[str, ...] = ()
     swap: tuple[str, ...] = ()
+    failed_swap: tuple[str, ...] = ()
     activation_began: bool = False
     activation_failed: bool = False
     failed_snippets: tuple[str, ...] = ()
@@ -131,6 +136,10 @@ def _seen(match: _Match) -> list[Any]:
     return [True]
 
 
+def _nothing(match: _Match) -> list[Any]:
+    return []
+
+
 def _job(match: _Match) -> list[Any]:
     return [FailedJob(match[1], match[2], match[3] or "")]
 
@@ -145,7 +154,10 @@ def _rules(*rows: tuple[str, str, Callable[[_Match], list[Any]]]) -> tuple[_Rule
 
 # nixpkgs: switch-to-configuration.pl of 2018 to 24.05, switch-to-configuration-ng main.rs of 24.11
 # to 26.05. Some Perl versions turn swap off in a dry run, and say so.
+_NOISE = (r"(?:C|Not c)hecking switch inhibitors.*", "messages", _nothing)
+
 _PLAN_RULES = _rules(
+    _NOISE,
     (r"would stop the following units: (.+)", "stop", _units),
     (r"would NOT stop the following changed units: (.+)", "not_stop", _units),
     (r"would restart the following units: (.+)", "restart", _units),
@@ -173,6 +185,7 @@ _OF_USERS = r"nixos-activation\.service"
 _POST = r"(?: \(post-activation\))?"
 
 _REPORT_RULES = _rules(
+    _NOISE,
     (r"stopping the following units: (.+)", "stopped", _units),
     (r"NOT restarting the following changed units: (.+)", "not_restarted", _units),
     (r"reloading the following units: (.+)", "reloaded", _units),
@@ -182,6 +195,9 @@ _REPORT_RULES = _rules(
     (r"warning: the following units failed: (.+)", "failed_units", _units),
     (rf"{_FAILED} (?!{_OF_USERS})({_UNIT}){_REASON}", "failed_jobs", _job),
     (r"stopping swap device: (.+)", "swap", _name),
+    # The first is ng's, the other that of swapoff, which Perl calls.
+    (r"Failed to stop swapping to (.+?): .+", "failed_swap", _name),
+    (r"swapoff: (.+?): swapoff failed: .+", "failed_swap", _name),
     (r"activating the configuration\.\.\.", "activation_began", _seen),
     (r"Failed to run activate script", "activation_failed", _seen),
     (r"Activation script snippet '(.+)' failed \(\d+\)", "failed_snippets", _name),
@@ -220,16 +236,29 @@ class _Found(defaultdict[str, list[Any]]):
     def __init__(self) -> None:
         super().__init__(list)
 
-    def take(self, line: str, rules: tuple[_Rule, ...]) -> bool:
-        """Add what the first rule that knows `line` makes of it; say whether there is one."""
+    def take(self, line: str, rules: tuple[_Rule, ...], user: str = "") -> bool:
+        """Add what the first rule that knows `line` makes of it; say whether there is one.
+
+        :param user: whose units the line names, "" for the system's
+        """
         for rule in rules:
             if match := rule.pattern.fullmatch(line):
-                self[rule.field] += rule.values(match)
+                values = rule.values(match)
+                whose = user if rule.field != "failed_users" else ""
+                self[rule.field] += [_of(whose, value) for value in values] if whose else values
                 return True
         return False
 
     def fields(self) -> dict[str, Any]:
-        return {name: True if values[0] is True else tuple(values) for name, values in self.items()}
+        found = {name: values for name, values in self.items() if values}
+        return {n: True if values[0] is True else tuple(values) for n, values in found.items()}
+
+
+def _of(user: str, value: Any) -> Any:
+    """Name whose unit it is."""
+    if isinstance(value, FailedJob):
+        return value._replace(unit=f"{user}/{value.unit}")
+    return f"{user}/{value}"
 
 
 def _plain(text: str) -> str:
@@ -284,12 +313,19 @@ def parse_report(stderr: str, stdout: str) -> Report:
     """
     own, users = _Found(), _Found()
     for stream in (stderr, stdout):
-        rules = _REPORT_RULES
+        rules, user = _REPORT_RULES, ""
         for line in _lines(stream):
-            rules = _rules_after(line, rules)
-            if not own.take(line, rules) and not users.take(line, _USER_RULES):
+            rules, user = _rules_after(line, rules), _user_after(line, user)
+            if not own.take(line, rules) and not users.take(line, _USER_RULES, user):
                 own["messages"].append(line)
+    own["swap"] = [device for device in own["swap"] if device not in own["failed_swap"]]
     return Report(**own.fields(), user_units=UserUnits(**users.fields()))
+
+
+def _user_after(line: str, user: str) -> str:
+    """Whose units the lines after this one are about, until another user's turn comes."""
+    match = re.fullmatch(r"reloading user units for (\S+)\.\.\.", line)
+    return match[1] if match else user
 
 
 def _rules_after(line: str, rules: tuple[_Rule, ...]) -> tuple[_Rule, ...]:
@@ -372,7 +408,8 @@ def _failures(exit_code: int | None, report: Report) -> Iterator[str]:
         yield f"these units failed: {', '.join(units)}"
     if of_users := failed_user_units(report):
         yield f"these units of users failed: {', '.join(of_users)}"
-    if users := report.user_units.failed_users:
+    named = {_user(unit) for unit in of_users}
+    if users := [user for user in report.user_units.failed_users if user not in named]:
         yield f"the units of these users failed: {', '.join(users)}"
     elif exit_code == 4 and not units and not of_users:
         yield "systemd could not start, stop, restart or reload something"
@@ -386,6 +423,11 @@ def failed_units(report: Report | UserUnits) -> tuple[str, ...]:
 def failed_user_units(report: Report) -> tuple[str, ...]:
     """The same of users' units."""
     return failed_units(report.user_units)
+
+
+def all_failed(report: Report) -> tuple[str, ...]:
+    """The failed units of the system, then those of users."""
+    return (*failed_units(report), *failed_user_units(report))
 
 
 @dataclass(frozen=True)
@@ -427,12 +469,17 @@ def last_lines(logs: Mapping[str, list[str]]) -> str:
 def excuse(report: Report, units: Collection[str]) -> Report:
     """The report without the failures of these units, of the system or of users.
 
-    Where nothing else of users failed, no user's activation did.
+    Where nothing else of a user failed, that user's activation did not either.
     """
     users = _without(report.user_units, units)
-    if failed_user_units(report) and not failed_user_units(replace(report, user_units=users)):
-        users = replace(users, failed_users=())
-    return replace(_without(report, units), user_units=users)
+    had, left = ({*map(_user, failed_units(of))} for of in (report.user_units, users))
+    failed = tuple(user for user in users.failed_users if user in left or user not in had)
+    return replace(_without(report, units), user_units=replace(users, failed_users=failed))
+
+
+def _user(unit: str) -> str:
+    """Whose unit it is, "" for the system's."""
+    return unit.rpartition("/")[0]
 
 
 _Failing = TypeVar("_Failing", Report, UserUnits)
@@ -458,16 +505,21 @@ def excuse_snippets(report: Report, names: Collection[str]) -> Report:
 
 def is_excused(exit_code: int | None, report: Report, counted: Report) -> bool:
     """Whether what failed explains an exit code of 2 or 4, and none of it counts."""
-    of_users = (*failed_user_units(counted), *counted.user_units.failed_users)
-    units = (*failed_units(report), *failed_user_units(report))
-    explained = {2: report.failed_snippets, 4: units}.get(exit_code or 0)
-    counts = failed_units(counted) or of_users or _script_failed(counted)
+    explained = {2: report.failed_snippets, 4: all_failed(report)}.get(exit_code or 0)
+    counts = all_failed(counted) or counted.user_units.failed_users or _script_failed(counted)
     return bool(explained and not counts)
 
 
 def matching(units: Collection[str], patterns: Collection[str]) -> tuple[str, ...]:
-    """The units whose names fit a pattern, with the wildcards that systemctl takes."""
-    return tuple(unit for unit in units if any(fnmatchcase(unit, each) for each in patterns))
+    """The units whose names fit a pattern, with the wildcards that systemctl takes.
+
+    A user's unit fits by its own name, and by USER/UNIT.
+    """
+    return tuple(unit for unit in units if any(_fits(unit, each) for each in patterns))
+
+
+def _fits(unit: str, pattern: str) -> bool:
+    return fnmatchcase(unit, pattern) or fnmatchcase(unit.rpartition("/")[2], pattern)
 
 
 def recovered(report: Report, looks: Collection[Mapping[str, UnitState]]) -> tuple[str, ...]:
@@ -475,8 +527,9 @@ def recovered(report: Report, looks: Collection[Mapping[str, UnitState]]) -> tup
 
     A unit that could not be stopped or reloaded has not recovered because it runs.
     """
-    stuck = {job.unit for job in report.failed_jobs if job.verb in ("stop", "reload")}
-    return tuple(unit for unit in failed_units(report) if unit not in stuck and _runs(unit, looks))
+    jobs = (*report.failed_jobs, *report.user_units.failed_jobs)
+    stuck = {job.unit for job in jobs if job.verb in ("stop", "reload")}
+    return tuple(unit for unit in all_failed(report) if unit not in stuck and _runs(unit, looks))
 
 
 def _runs(unit: str, looks: Collection[Mapping[str, UnitState]]) -> bool:
@@ -485,9 +538,17 @@ def _runs(unit: str, looks: Collection[Mapping[str, UnitState]]) -> bool:
 
 
 def _look(report: Report) -> str:
-    if units := failed_units(report):
-        return f"Look at `systemctl status {' '.join(units)}` on the host."
-    return "The output tells more."
+    by_user: dict[str, list[str]] = {}
+    for unit in all_failed(report):
+        by_user.setdefault(_user(unit), []).append(unit.rpartition("/")[2])
+    commands = [f"`{_status_of(user)} {' '.join(units)}`" for user, units in by_user.items()]
+    return (
+        f"Look at {' and '.join(commands)} on the host." if commands else "The output tells more."
+    )
+
+
+def _status_of(user: str) -> str:
+    return f"systemctl --user --machine={user}@ status" if user else "systemctl status"
 
 
 def _refused(exit_code: int | None, report: Report) -> Outcome | None:

@@ -82,6 +82,11 @@ class UnitChanges:
     failed: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 
+    @property
+    def acted(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(unit for units in vars(self).values() for unit in units)
+
 
 def parse_changes(lines: Iterable[tuple[str, str]]) -> UnitChanges | None:
     """Read the lines ``unit_before=`` and ``unit_after=`` of ``units_changed``.

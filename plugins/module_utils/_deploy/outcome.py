@@ -211,10 +211,21 @@ def _unseen(variables: Vars) -> str:
 
 
 def _way_back(variables: Vars) -> str:
-    """Say how the host was rolled back, in the words of who did it; empty when nobody did."""
-    results = [_result(variables, name) for name in ("back", "old_boot")]
+    """Say how the host was rolled back, in the words of who did it; empty when nobody did.
+
+    The failure itself may say that the host was rolled back, or that nothing was activated.
+    """
+    told = any(_is_back(_result(variables, name)) for name in ("switch", "done"))
+    results = [_result(variables, name) for name in ([] if told else ["back"]) + ["old_boot"]]
     said = [it["msg"] for it in results if it.get("msg") and not it.get("skipped")]
     return f" ({'. '.join(said)})" if said else ""
+
+
+def _is_back(result: Vars) -> bool:
+    """Whether a result says that the host is where it was."""
+    stayed = result.get("failed") and not result.get("unconfirmed") and "system_before" in result
+    same = result.get("system_before") == result.get("system_after")
+    return bool(result.get("rolled_back") or (stayed and same))
 
 
 def _result(variables: Vars, name: str) -> dict[str, t.Any]:

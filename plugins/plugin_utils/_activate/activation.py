@@ -39,6 +39,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
     closure_diff,
     render_diff,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import left_failed
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     follow,
     plan,
@@ -119,7 +120,11 @@ class Activation:
         elif not steps:
             # A trial of the system that another run has begun.
             trial = {"unconfirmed": True} if facts.on_trial else {}
-            result = {"msg": nothing_left(facts)} | trial
+            result = {
+                "msg": nothing_left(facts),
+                **trial,
+                **left_failed(self.host, self.options, facts),
+            }
         elif self._looks:
             result = self._plan(facts, steps, self._difference(facts, steps))
         else:
@@ -175,7 +180,7 @@ class Activation:
         if last.action is Action.BOOT:
             message = f"would boot {booting(facts)} from now on"
             return {"changed": True, "diff": {"prepared": difference}, "msg": message}
-        units = plan(self.host, last.path)
+        units = plan(self.host, last.path, self.options.skip_checks)
         if units is None:
             return locked()
         verb = "activate" if self.options.action is Action.TEST else "switch to"
@@ -191,7 +196,7 @@ class Activation:
         require_root(self.host, facts)
         require_system(self.host, facts)
         self.procedure.require_ready(facts, steps)
-        if steps[-1].action.activates:
+        if steps[-1].action.activates and not self.options.skip_checks:
             _require_no_inhibitors(self.host, facts)
         if facts.in_maintenance:
             self.progress.warn(f"{self.host.name} {standing(facts)}")

@@ -15,7 +15,11 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
     failed_on_trial,
     standing,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._activate.options import ConfirmOptions
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    Action,
+    ConfirmOptions,
+    SwitchOptions,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     name_system,
@@ -121,7 +125,7 @@ class Confirmation:
             asked = before if self.options.path else read_facts(self.host, profile, path)
             require_system(self.host, asked)
             require_room(self.host, asked, profile)
-            start_commit(self.host, profile, path, install=False)
+            start_commit(self.host, SwitchOptions(Action.BOOT, path, profile), path)
         if _boots(before):
             ended = follow(self.host, self.options.timeout, self.progress)
         after = read_facts(self.host, profile, path, acknowledged=True)

@@ -21,7 +21,8 @@ guard_roots=/nix/var/nix/gcroots/closure-nixos
 
 # guard_arm WORD...: starts the guard over a switch. Each word is NAME=VALUE. The names are profile; to,
 # the system that is switched to, and runs, what of it is activated, itself or its specialisation;
-# install for the boot loader once it is confirmed, empty when it is not to boot; confirm, check and
+# install for the boot loader once it is confirmed, empty when it is not to boot; skip, 1 to ask no
+# pre-switch checks then; confirm, check and
 # limit, in seconds; on_failure; attended, who looks after it; command, the guard itself.
 guard_arm() {
     [ -d /run/systemd/system ] ||
@@ -193,10 +194,31 @@ guard_look() {
     other=$(guard_other)
     if [ -n "$other" ]; then
         guard_overtaken "$other"
-        return
+    elif guard_refused; then
+        guard_void
+    else
+        why=$(guard_reason)
+        [ -z "$why" ] || guard_back "$why"
     fi
-    why=$(guard_reason)
-    [ -z "$why" ] || guard_back "$why"
+}
+
+# guard_void: ends a trial of which nothing was activated. Secrets may have come before it.
+guard_void() {
+    [ -e "$guard/state.armed" ] || return 0
+    (undo_run) || :
+    (due_run) || :
+    guard_move armed void || return 0
+    guard_note failed task 'the switch was refused, and nothing was activated'
+    guard_release
+}
+
+# guard_heard: gives the guard the moment that it needs to see that nothing was activated.
+guard_heard() {
+    left=50
+    while [ "$left" -gt 0 ] && [ "$(guard_state)" = armed ] && guard_refused; do
+        sleep 0.2
+        left=$((left - 1))
+    done
 }
 
 # guard_other: prints the system that somebody else has switched the host to, if somebody has.
@@ -253,6 +275,10 @@ guard_due() {
 
 # guard_back WHY: rolls the host back, with or without room to say so.
 guard_back() {
+    if guard_refused; then
+        guard_void
+        return
+    fi
     remove "$guard/reserve"
     guard_mark why "${1:-it was interrupted}"
     guard_move armed back || guard_move confirmed back || guard_move back back || return 0
@@ -292,16 +318,13 @@ not_booted=1 not_whole=2 theirs=3
 # restore: boot default, profile and running system, each as it was, if it is not somebody else's.
 restore() {
     stop_activation
-    refused=0
-    guard_refused || refused=$?
     guard_spare
     systemctl reset-failed || :
     booted=0 ran=0
     restore_boot "$guard/set" || booted=$?
     # Secrets roll back before the old units start, and what cannot must not stop the rest.
     (undo_run) || :
-    # What the switch refused has not been touched.
-    [ ! -e "$guard/begun" ] || [ "$refused" -eq 0 ] || restore_running || ran=$?
+    [ ! -e "$guard/begun" ] || restore_running || ran=$?
     (due_run) || :
     # A failed mount has brought the host to emergency.target. The switch starts a part of what that
     # stopped, which ends the maintenance, and leaves the rest, sshd among it.
@@ -318,7 +341,8 @@ stop_activation() {
 
 # guard_refused: has the switch ended before it did anything?
 guard_refused() {
-    [ "$(readlink -f /run/current-system)" = "$(guard_set old)" ] &&
+    [ -e "$guard/begun" ] && [ -e "$guard/state.armed" ] &&
+        [ "$(readlink -f /run/current-system)" = "$(guard_set old)" ] &&
         grep -Eqs ' exited (1|11|100)$' "$state/jobs/activation/status" &&
         ! grep -Eqs '^(stopping|activating|restarting|reloading|starting) ' "$state/jobs/activation/err"
 }
@@ -342,12 +366,12 @@ restore_running() {
     # have done before.
     case $stopped in
         0 | 4) ;;
-        2 | 3) ! failed_units | grep -qvxFf "$guard/failed" || return "$not_whole" ;;
+        2 | 3) ! failed_of '*' | grep -qvxFf "$guard/failed" || return "$not_whole" ;;
         *) return "$not_whole" ;;
     esac
 }
 
-# back_step SYSTEM ACTION: has a system do it; waits for a switch that shuts it out, for as long as it
+# back_step SYSTEM ACTION: has a system do it, whatever its checks say: it has run before. It waits for a switch that shuts it out, for as long as it
 # may take, and that is longer than the new one was given.
 back_step() {
     patience=$(guard_set limit)
@@ -355,7 +379,7 @@ back_step() {
     begun_at=$(uptime)
     while :; do
         step_end=0
-        for_all timeout "$patience" "$1/bin/switch-to-configuration" "$2" || step_end=$?
+        for_all env NIXOS_NO_CHECK=1 timeout "$patience" "$1/bin/switch-to-configuration" "$2" || step_end=$?
         [ "$step_end" -eq 11 ] || return "$step_end"
         holder=$(lock_holder)
         if [ $(($(uptime) - begun_at)) -ge "$patience" ]; then
@@ -462,16 +486,19 @@ boot_other() {
     done
 }
 
-# commit INSTALL PROFILE PATH: makes a system the one that boots, or leaves what was.
+# commit INSTALL SKIP PROFILE PATH: makes a system the one that boots, or leaves what was. For one that
+# was on trial, the guard knows the first two.
 commit() {
-    before=$guard/set
-    if [ "$(guard_at)" != confirmed ]; then
-        before=$state/boot-before
-        boot_before "$before" "$2" "$3" || die "cannot write $before on this host: make room there" 75
+    if [ "$(guard_at)" = confirmed ]; then
+        before=$guard/set
+        NIXOS_INSTALL_BOOTLOADER=$(guard_set install) NIXOS_NO_CHECK=$(guard_set skip)
+    else
+        before=$state/boot-before NIXOS_INSTALL_BOOTLOADER=$1 NIXOS_NO_CHECK=$2
+        boot_before "$before" "$3" "$4" || die "cannot write $before on this host: make room there" 75
     fi
-    tried_forget "$2" || :
-    export NIXOS_INSTALL_BOOTLOADER="$1"
-    if printf '%s\n' "$3" | remember boot-pending && profile_set "$2" "$3" && step boot "$3"; then
+    export NIXOS_INSTALL_BOOTLOADER NIXOS_NO_CHECK
+    tried_forget "$3" || :
+    if printf '%s\n' "$4" | remember boot-pending && profile_set "$3" "$4" && step boot "$4"; then
         remove "$record/boot-pending" "$record/boot-once"
         guard_done
         return

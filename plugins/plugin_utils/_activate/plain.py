@@ -16,10 +16,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
 from ansible_collections.closure.nixos.plugins.module_utils._activate.options import SwitchOptions
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
     Report,
+    all_failed,
     excuse,
     excuse_snippets,
-    failed_units,
-    failed_user_units,
     is_excused,
     last_lines,
     matching,
@@ -107,7 +106,7 @@ def judge(
 
     :param last: the step that was the last
     """
-    report = parse_report(ended.stderr, ended.stdout)
+    report, warnings = _refusals(host, after, parse_report(ended.stderr, ended.stdout))
     path = str(before.asked.path)
     result = {
         **standing_keys(after),
@@ -122,7 +121,27 @@ def judge(
         "logs": LOGS,
         "msg": done(last, before, after),
     }
-    return result | _verdict(host, options, report, before, after, ended)
+    return _joined(result | warnings, _verdict(host, options, report, before, after, ended))
+
+
+def _refusals(host: Host, after: Facts, report: Report) -> tuple[Report, Result]:
+    """Return the report with the units that systemd did not stop, and a warning that names them.
+
+    systemd refuses to stop what has RefuseManualStop, and switch-to-configuration passes that over.
+    """
+    changes = after.unit_changes
+    quiet = tuple(it for it in report.stopped if changes and it not in changes.acted)
+    looks = look_at(host, quiet) if quiet else ()
+    kept = tuple(it for it in quiet if all(look[it].active == "active" for look in looks))
+    if not kept:
+        return report, {}
+    stopped = tuple(unit for unit in report.stopped if unit not in kept)
+    sentence = (
+        f"{host.name}: systemd refused to stop these units, as their RefuseManualStop says, so "
+        f"that they go on as they were until the host reboots: {', '.join(kept)}."
+    )
+    report = dataclasses.replace(report, stopped=stopped, refused=kept)
+    return report, {"warnings": [sentence]}
 
 
 def _verdict(
@@ -136,7 +155,7 @@ def _verdict(
     """Tell whether what was done is a failure of the task."""
     counted = _counted(host, before, after, report, options.ignore_units)
     verdict = outcome(ended.exit_code, counted)
-    result: Result = {"newly_failed_units": list(failed_units(counted))}
+    result: Result = {"newly_failed_units": list(all_failed(counted))}
     # Where nobody saw the end, the links decide.
     unseen = ended.how == "gone" and not needed_steps(options.action, after)
     fell = after.in_maintenance and not before.in_maintenance
@@ -148,9 +167,30 @@ def _verdict(
         warns = options.failed_units == "warn"
         warning = {"warnings": [f"{host.name}: {verdict.sentence}"]} if warns else {}
         return _joined(result, warning, _lost(host, options, after))
-    logs = logs_of(host, failed_units(counted))
+    logs = logs_of(host, all_failed(counted))
     message = f"{verdict.sentence}{last_lines(logs)} {_truth(host, after)}"
     return result | {"failed": True, "unit_logs": logs, "msg": message}
+
+
+def left_failed(host: Host, options: SwitchOptions, facts: Facts) -> Result:
+    """Tell what it means that an earlier switch to what runs has left units failed."""
+    units = tuple(
+        it
+        for it in facts.left_failed
+        if it not in matching(facts.left_failed, options.ignore_units)
+    )
+    if not units or options.failed_units == "ignore":
+        return {}
+    logs = logs_of(host, units)
+    sentence = (
+        f"The switch to {facts.running} has left these units failed, and they still are: "
+        f"{', '.join(units)}.{last_lines(logs)} Mend and start them, or set failed_units or "
+        "ignore_units."
+    )
+    found: Result = {"newly_failed_units": list(units), "unit_logs": logs}
+    if options.failed_units == "warn":
+        return found | {"warnings": [f"{host.name}: {sentence}"]}
+    return found | {"failed": True, "msg": f"{sentence} {_truth(host, facts)}"}
 
 
 def _joined(*results: Result) -> Result:
@@ -193,13 +233,12 @@ def _counted(
     host: Host, before: Facts, after: Facts, report: Report, ignored: tuple[str, ...]
 ) -> Report:
     """Return the report without the failures that are not for this task to answer for."""
-    failed = (*failed_units(report), *failed_user_units(report))
-    known = excuse(report, (*before.failed_units, *matching(failed, ignored)))
+    known = excuse(report, (*before.failed_units, *matching(all_failed(report), ignored)))
     if known.failed_snippets and before.running and after.running:
         # The old system's activation does the same, so that rolling back would not help.
         systems = (before.running, after.running)
         known = excuse_snippets(known, same_snippets(host, *systems, known.failed_snippets))
-    units = failed_units(known)
+    units = all_failed(known)
     return excuse(known, recovered(known, look_at(host, units))) if units else known
 
 

@@ -32,6 +32,7 @@ system_facts() {
     guard_facts
     boot_facts
     failed_units
+    left_failed
     generations "$1"
     toplevel_facts /run/current-system
     toplevel_facts /run/booted-system
@@ -163,45 +164,12 @@ unacknowledged_activation() {
 acknowledged_facts() {
     activation="$state/jobs/activation"
     [ ! -d "$activation" ] || grep -Eqs ' (killed|dumped) ' "$activation/status" || : >"$activation/acknowledged"
+    guard_heard
+    units_left
     system_facts "$@"
     units_changed
 }
 
-# Those that wait for their next try have failed as well, and systemd says it in their sub-state.
-failed_units() {
-    systemctl list-units --state=failed,auto-restart --plain --no-legend --full 2>/dev/null |
-        while read -r name _; do printf 'failed_unit=%s\n' "$name"; done
-}
-
-# settled_units UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each and an empty line. While one is
-# about to be restarted it waits, and looks twice, because a unit that keeps failing is active too
-# now and then.
-settled_units() {
-    looked=$(unit_states "$@")
-    case $looked in
-        *' activating '*)
-            sleep 5
-            unit_states "$@"
-            echo
-            sleep 1
-            looked=$(unit_states "$@")
-            ;;
-    esac
-    printf '%s\n\n' "$looked"
-}
-
-# unit_states UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each.
-unit_states() {
-    for name in "$@"; do
-        printf '%s' "$name"
-        for property in ActiveState SubState NRestarts; do
-            printf ' %s' "$(systemctl show -p "$property" -- "$name" | cut -d = -f 2)"
-        done
-        echo
-    done
-}
-
-# path_facts PATH: what is known of a path that may be activated.
 # same_snippets OLD NEW NAME...: prints the names of those parts of the activation script that are
 # the same in both systems.
 same_snippets() {
@@ -221,13 +189,14 @@ snippet() {
         wanted'
 }
 
+# path_facts PATH: what is known of a path that may be activated.
 path_facts() {
     if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
     boot_room "$1"
     toplevel_facts "$1"
 }
 
-# dry_activate PATH: what activating it would do, asked where nothing can be changed: some NixOS
+# dry_activate PATH SKIP: what activating it would do, asked where nothing can be changed: some NixOS
 # versions switch swap off in a dry run, and activation scripts do what they like. Needs root: as
 # anyone else it ends with 0 and a plan that is wrong.
 dry_activate() {
@@ -237,7 +206,7 @@ dry_activate() {
     mkdir -p /run/nixos
     ended=0
     systemd-run --quiet --pipe --wait --collect --no-ask-password \
-        --setenv=PATH="$PATH" --setenv=LC_ALL=C --property=RuntimeMaxSec=170 \
+        --setenv=PATH="$PATH" --setenv=LC_ALL=C --setenv=NIXOS_NO_CHECK="$2" --property=RuntimeMaxSec=170 \
         --property=ProtectSystem=strict --property=ReadOnlyPaths='/run -/dev/shm' \
         --property=ReadWritePaths=/run/nixos --property=ProtectHome=read-only \
         --property=PrivateTmp=yes --property=ProtectKernelTunables=yes \
@@ -251,12 +220,12 @@ activation can be planned: systemd ended it with exit status $ended" 69 ;; esac
     return "$ended"
 }
 
-# activate INSTALL BEFORE [ACTION PATH]...: runs each action until one fails. BEFORE is for who finds
-# this call in the job's command: what the host was.
+# activate INSTALL SKIP BEFORE [ACTION PATH]...: runs each action until one fails. SKIP is 1 to ask no
+# pre-switch checks. BEFORE is for who finds this call in the job's command: what the host was.
 activate() {
     units_picture >"$pictured" || rm -f "$pictured"
-    export NIXOS_INSTALL_BOOTLOADER="$1"
-    shift 2
+    export NIXOS_INSTALL_BOOTLOADER="$1" NIXOS_NO_CHECK="$2"
+    shift 3
     while [ $# -gt 0 ]; do
         step "$1" "$2" || exit
         shift 2

@@ -147,13 +147,18 @@ def start_reboot(host: Host, boot_id: str) -> None:
     require_success(host, reply, "does not reboot")
 
 
-def plan(host: Host, path: str) -> UnitPlan | None:
+def boot_words(options: SwitchOptions) -> tuple[str, str]:
+    """Return the words INSTALL and SKIP of ``activate`` and ``commit``."""
+    return str(int(options.install_bootloader)), str(int(options.skip_checks))
+
+
+def plan(host: Host, path: str, skip_checks: bool) -> UnitPlan | None:
     """Ask what activating a system would do. Changes nothing on the host.
 
     :returns: ``None`` when another switch has the lock, which planning needs as well
     :raises ClosureError: the host cannot be switched to it, or cannot plan
     """
-    reply = host.run(script("dry_activate", path), deadline=180)
+    reply = host.run(script("dry_activate", path, str(int(skip_checks))), deadline=180)
     report = parse_report(reply.text, "")
     if report.lock_busy:
         return None
@@ -186,11 +191,10 @@ def activate(
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
     taken = [word for step in steps for word in (step.action.value, step.path)]
-    install = str(int(options.install_bootloader))
     how = "guarded" if guarded else "noted"
     job = Job(host, JOB, UNIT)
     try:
-        job.start(script(how, "activate", install, remember(facts), *taken))
+        job.start(script(how, "activate", *boot_words(options), remember(facts), *taken))
     except ClosureError as error:
         said = str(error.details.get("stderr"))
         if not parse_report(said, "").lock_busy:

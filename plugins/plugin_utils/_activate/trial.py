@@ -40,6 +40,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     JOB,
     UNIT,
     activate,
+    boot_words,
     follow,
     look_again,
     read_facts,
@@ -138,7 +139,7 @@ class Trial:
             words = ("boot_once", self.options.profile, path)
             Job(self.host, JOB, UNIT).start(script(*words))
         else:
-            start_commit(self.host, self.options.profile, path, self.options.install_bootloader)
+            start_commit(self.host, self.options, path)
         return follow(self.host, self.options.timeout, self.progress)
 
     def _arm(self, facts: Facts, runs: str) -> None:
@@ -149,6 +150,7 @@ class Trial:
             "to": facts.asked.path,
             "runs": runs,
             "install": int(options.install_bootloader) if boots else "",
+            "skip": int(options.skip_checks),
             "confirm": trial.confirm_timeout,
             "check": trial.check_timeout,
             "limit": options.timeout,
@@ -222,10 +224,10 @@ def confirm(host: Host, profile: str, path: str) -> None:
     demand(host, "guard_confirm", path, _commit(profile, path).text, request="guard-confirm")
 
 
-def start_commit(host: Host, profile: str, path: str, install: bool) -> None:
+def start_commit(host: Host, options: SwitchOptions, path: str) -> None:
     """Start to make a system the one that boots, the profile first."""
-    Job(host, JOB, UNIT).start(_commit(profile, path, install))
+    Job(host, JOB, UNIT).start(_commit(options.profile, path, *boot_words(options)))
 
 
-def _commit(profile: str, path: str, install: bool = False) -> Script:
-    return script("noted", "commit", str(int(install)), profile, path)
+def _commit(profile: str, path: str, install: str = "0", skip: str = "0") -> Script:
+    return script("noted", "commit", install, skip, profile, path)

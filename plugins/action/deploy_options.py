@@ -11,16 +11,26 @@ import pathlib
 import time
 import typing as t
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
     Options,
     check_play,
+    end,
+    finish,
     read_options,
     steps,
     with_reboot,
     without_reboot,
     without_secrets,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_OPTIONS
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
+    RetentionOptions,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._specs import (
+    DEPLOY_OPTIONS,
+    NIX_COLLECT_GARBAGE,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
 )
@@ -43,6 +53,8 @@ class ActionModule(ClosureAction):
         options = self._options()
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
+        if options["retention"]:
+            _check_retention(options["retention"])
         if options["path"]:
             check_store_path(options["path"])
         if options["archive"]:
@@ -62,6 +74,8 @@ class ActionModule(ClosureAction):
             "tried": tried,
             "with_reboot": with_reboot(options, tried),
             "without_reboot": without_reboot(options, tried),
+            "end": end(options),
+            "finish": finish(options),
             "left": options["rollback_scope"] == "run" and self._has_failed(),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
@@ -85,3 +99,19 @@ class ActionModule(ClosureAction):
     def _has_secrets(self) -> bool:
         added = any(name.startswith("deploy_secrets__") for name in self.task_vars)
         return added or bool(self.task_vars.get("deploy_secrets"))
+
+
+def _check_retention(given: dict[str, t.Any]) -> None:
+    """Refuse what nix_collect_garbage would refuse when the host has its system.
+
+    :raises ClosureError: what is wrong with it
+    """
+    checked = ArgumentSpecValidator(**NIX_COLLECT_GARBAGE).validate(given)
+    problem = ". ".join(checked.error_messages)
+    try:
+        if not problem:
+            RetentionOptions.of(checked.validated_parameters)
+    except ClosureError as error:
+        problem = error.message
+    if problem:
+        raise ClosureError(f"deploy_retention: {problem.rstrip('.')}. No host was changed.")

@@ -40,6 +40,8 @@ class ActionModule(ClosureAction):
             own = {**own, "__deploy_failure": failure}
             return failure | _stats(outcome_of(name, own, self.check, time.time()))
         found = outcome_of(name, own, self.check, time.time(), args["cause"])
+        if not args["show"]:
+            return {"changed": False, "outcome": _data(found), "msg": sentence(found)}
         self._show(found)
         result = {"changed": False, "failed": found.failed, "msg": sentence(found)}
         return result if found.failed else result | _stats(found)
@@ -66,9 +68,13 @@ def _stats(outcome: Outcome) -> dict[str, t.Any]:
 
     Ansible takes no stats from a task that fails.
     """
-    data = {outcome.host: dataclasses.asdict(outcome) | {"failed": outcome.failed}}
+    data = {outcome.host: _data(outcome)}
     stats = {"data": {"closure_nixos": data}, "per_host": False, "aggregate": True}
     return {"changed": False, "ansible_stats": stats}
+
+
+def _data(outcome: Outcome) -> dict[str, t.Any]:
+    return dataclasses.asdict(outcome) | {"failed": outcome.failed}
 
 
 def _color(outcome: Outcome) -> str:

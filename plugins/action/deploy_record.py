@@ -34,7 +34,7 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Leave the record, unless nothing was done to the host."""
         options = self.task_vars["__deploy_taken"]["options"]
-        if self.check or not options["history"] or not has_acted(self.task_vars):
+        if self.check or not has_acted(self.task_vars):
             return {"changed": False, "skipped": True, "msg": "nothing was done to the host"}
         name, run = self.task_vars["inventory_hostname"], self.task_run.id
         who = {"user": getpass.getuser(), "controller": platform.node(), "run": run}

@@ -17,7 +17,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
     Freed,
     RetentionOptions,
-    parse_age,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COLLECT_GARBAGE
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import profile_path
@@ -42,7 +41,7 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return what went, or in check mode what would go."""
-        options = _options(args)
+        options = RetentionOptions.of(args)
         host, system = self.target(), profile_path()
         facts = read_facts(host, system)
         require_root(host, facts)
@@ -75,18 +74,6 @@ class ActionModule(ClosureAction):
         )
 
 
-def _options(args: dict[str, t.Any]) -> RetentionOptions:
-    return RetentionOptions(
-        keep=args["keep"],
-        since=parse_age(args["keep_since"]),
-        profiles=tuple(it if it.startswith("/") else profile_path(it) for it in args["profiles"]),
-        collect=args["collect"],
-        optimise=args["optimise"],
-        max_freed=args["max_freed"],
-        timeout=args["timeout"],
-    )
-
-
 def _needed(facts: Facts) -> set[str | None]:
     """Return what runs, boots, or is the way back of a trial."""
     guard = facts.guard
@@ -94,7 +81,7 @@ def _needed(facts: Facts) -> set[str | None]:
         *(facts.running, facts.booted, facts.profile),
         *(facts.loader.recorded, facts.loader.boots, facts.loader.pending),
         *(facts.boot.once, facts.boot.tried),
-        *((guard.old, guard.to, guard.runs) if guard else ()),
+        *((guard.old, guard.to, guard.runs) if guard and guard.waits else ()),
     }
 
 

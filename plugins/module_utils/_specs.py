@@ -254,6 +254,7 @@ DEPLOY_OUTCOME: Spec = {
         "hosts": {"type": "list", "elements": "str"},
         "why": {"type": "str"},
         "cause": {"type": "str"},
+        "show": {"type": "bool", "default": True},
     },
     "mutually_exclusive": [("hosts", "why", "cause")],
 }

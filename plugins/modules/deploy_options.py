@@ -81,6 +81,18 @@ tried:
   type: list
   elements: str
   sample: [/home/me/infra/health.yml, confirm.yml]
+end:
+  description: Those for the end of the host's deployment, however it went.
+  returned: success
+  type: list
+  elements: str
+  sample: [leave_record.yml]
+finish:
+  description: Those of them that wait until nothing rolls back any more.
+  returned: success
+  type: list
+  elements: str
+  sample: [leave_record.yml]
 left:
   description: >-
     Whether the host is left as it is, because all hosts of the run roll back together and one of an

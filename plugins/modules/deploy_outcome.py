@@ -46,6 +46,12 @@ options:
     description:
       - Why the host was not deployed, if it was not and that was not kept.
     type: str
+  show:
+    description:
+      - Whether to show a line for the host, and to fail for one that was not deployed. V(false)
+        only returns what became of it.
+    type: bool
+    default: true
 seealso:
   - module: closure.nixos.deploy_options
 """
@@ -83,6 +89,11 @@ ansible_stats:
       returned: always
       type: bool
       sample: true
+outcome:
+  description: What became of the host, as in RV(ansible_stats).
+  returned: without O(show)
+  type: dict
+  sample: {"status": "deployed", "failed": false, "what": "switched 41 -> 42"}
 why:
   description: Why the host was not deployed.
   returned: with O(why)

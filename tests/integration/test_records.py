@@ -43,7 +43,15 @@ def test_a_deployment_leaves_a_record_that_the_log_shows(
     fleet.exec("node1", f"rm -rf {PLACE}")
     common = ("--limit", "node1", "-e", f"deploy_history_directory={PLACE}")
     old = running(fleet, "node1")
-    first = play(DEPLOY, *common, "-e", f"nixos_file={file}")
+    keep = ("-e", json.dumps({"deploy_retention": {"keep": 1, "collect": False}}))
+    wrong = play(DEPLOY, *common, "-e", '{"deploy_retention": {"keep_since": "soon"}}')
+    assert "deploy_retention: keep_since: 'soon' is no age" in wrong.text
+    assert running(fleet, "node1") == old
+
+    first = play(DEPLOY, *common, *keep, "-e", f"nixos_file={file}")
+    # Beside what runs, what has booted stays.
+    kept = fleet.exec("node1", "nix-env -p /nix/var/nix/profiles/system --list-generations")
+    assert len(kept.splitlines()) == 2
     again = play(DEPLOY, *common, "-e", f"nixos_file={file}")
     assert (first.rc, again.rc) == (0, 0), first.text
 
@@ -52,9 +60,12 @@ def test_a_deployment_leaves_a_record_that_the_log_shows(
     check = tmp_path / "check.yml"
     check.write_text(json.dumps([{"name": "Check", "ansible.builtin.fail": {"msg": "HTTP 502"}}]))
     failed = play(
-        DEPLOY, *common, "-e", f"nixos_file={file} deploy_checks={check} deploy_history=2"
+        DEPLOY, *common, *keep, "-e", f"nixos_file={file} deploy_checks={check} deploy_history=2"
     )
     assert failed.rc == 2
+    assert not failed.results("node1", "Delete old generations and collect garbage")[-1].get(
+        "deleted"
+    )
     assert fleet.exec("node1", f"stat -c '%a %U' {PLACE}/history") == "600 root\n"
     good, bad = map(json.loads, fleet.exec("node1", f"cat {PLACE}/history").splitlines())
     assert (good["from"], good["to"]) == (old, running(fleet, "node1"))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
     check_play,
+    end,
+    finish,
     read_options,
     steps,
     without_secrets,
@@ -44,12 +47,15 @@ def values(name: str) -> list[t.Any]:
         "int": [7, 90],
         "str": ["a b"],
         "list": [["a.yml", "b.yml"]],
+        "dict": [{"keep": 5, "keep_since": "30d"}],
     }
     return some[spec["type"]]
 
 
 def as_text(value: t.Any) -> str:
     """A value as ``-e``, INI and surveys have it."""
+    if isinstance(value, dict):
+        return json.dumps(value)
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
@@ -133,6 +139,28 @@ def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str])
     assert found == expected
     for step in found:
         assert step in TRIED or (ROLE / "tasks" / step).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "at_the_end", "later"),
+    [
+        ({}, ["leave_record.yml"], ["leave_record.yml"]),
+        ({"deploy_history": 0}, [], []),
+        ({"deploy_finish_later": True}, [], ["leave_record.yml"]),
+        ({"deploy_retention": {"keep": 5}}, ["leave_record.yml", "retain.yml"], None),
+        (
+            {"deploy_retention": {"keep": 5}, "deploy_finish_later": True},
+            [],
+            ["leave_record.yml", "retain.yml"],
+        ),
+    ],
+)
+def test_what_waits_until_nothing_rolls_back(
+    given: dict[str, t.Any], at_the_end: list[str], later: list[str] | None
+) -> None:
+    assert end(options(**given)) == at_the_end
+    assert finish(options(**given)) == (at_the_end if later is None else later)
+    assert all((ROLE / "tasks" / step).exists() for step in finish(options(**given)))
 
 
 @pytest.mark.parametrize("action", ["boot", "auto", "reboot"])

@@ -74,6 +74,17 @@ def steps(options: Options, tried: list[str]) -> list[str]:
     return ["copy.yml", *prepare, *_way(options, tried), *together, *keep]
 
 
+def end(options: Options) -> list[str]:
+    """Return the files of tasks for the end of a host's deployment, however it went."""
+    return [] if options["finish_later"] else finish(options)
+
+
+def finish(options: Options) -> list[str]:
+    """Return those of them that wait until nothing rolls back any more."""
+    retain = ["retain.yml"] if options["retention"] else []
+    return [*(["leave_record.yml"] if options["history"] else []), *retain]
+
+
 def with_reboot(options: Options, tried: list[str]) -> list[str]:
     """Return how a host comes to run a system by a reboot."""
     return [*([] if options["confirm"] else ["record.yml"]), "reboot.yml", *tried]

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+import typing as t
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._store.generations import Generation
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
+    Generation,
+    profile_path,
+)
 
 _AGE = re.compile(r"(\d+)\s*([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -45,6 +49,20 @@ class RetentionOptions:
         """Refuse to keep nothing; raises ClosureError."""
         if self.keep is not None and self.keep < 1:
             raise ClosureError(f"keep: {self.keep} would delete all generations. Keep at least 1.")
+
+    @classmethod
+    def of(cls, args: Mapping[str, t.Any]) -> RetentionOptions:
+        """Take them from the arguments of nix_collect_garbage; raises ClosureError."""
+        named = (it if it.startswith("/") else profile_path(it) for it in args["profiles"])
+        return cls(
+            keep=args["keep"],
+            since=parse_age(args["keep_since"]),
+            profiles=tuple(named),
+            collect=args["collect"],
+            optimise=args["optimise"],
+            max_freed=args["max_freed"],
+            timeout=args["timeout"],
+        )
 
     @property
     def deletes(self) -> bool:

@@ -311,6 +311,50 @@ def test_the_file_beside_the_inventory_is_the_default_then_that_beside_the_playb
     (infra / "nixos.nix").unlink()
     by_playbook = play(plays / "site.yml", *options, "-e", "only=web2")
     assert "-nixos-system-web2-" in paths(by_playbook)["web2"]
+    # A host that comes with add_host has no inventory beside which to look.
+    web9 = {"name": "web9", "groups": "testbed"} | names["web1"]
+    comes = {"hosts": "web1", "gather_facts": False, "tasks": [{"ansible.builtin.add_host": web9}]}
+    write_systems(plays, hosts=["web9"]).rename(plays / "nixos.nix")
+    (plays / "site.yml").write_text(json.dumps([comes, *json.loads(role(hosts="web9"))]))
+    added = play(plays / "site.yml", *options)
+    assert "-nixos-system-web9-" in added.result("web9", BUILD)["path"]
+
+
+def least_rules() -> str:
+    """The sudoers that the documentation has."""
+    text = (COLLECTION / "docs/security.md").read_text()
+    return text.partition("<!-- least rules of sudo -->\n```sudoers\n")[2].partition("```")[0]
+
+
+def test_the_least_rules_of_sudo_are_enough_and_the_controller_needs_none(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    file = write_systems(tmp_path, hosts=["node1"])
+    host = {"ansible_user": "deploy", "ansible_become_exe": "sudo"}
+    # Who cannot become root on the controller, and has this for all hosts.
+    everywhere = {"ansible_become": True, "ansible_become_exe": "/nowhere/sudo"}
+    groups = {"all": {"vars": everywhere}, "testbed": {"hosts": {"node1": host}}}
+    (tmp_path / "sudo.json").write_text(json.dumps(groups))
+    inventory, systems = str(tmp_path / "sudo.json"), f"nixos_file={file}"
+    options = ("-i", inventory, "-e", systems, "--limit", "node1")
+    fleet.exec(
+        "node1",
+        f"mv /etc/sudoers.d /root/; mkdir /etc/sudoers.d; echo '{least_rules()}' >"
+        "/etc/sudoers.d/deploy",
+    )
+    try:
+        refused = play(DEPLOY, *options)
+        (tmp_path / "host_vars").mkdir()
+        (tmp_path / "host_vars/localhost.yml").write_text("ansible_become: false\n")
+        deployed = play(DEPLOY, *options)
+    finally:
+        fleet.exec("node1", "rm -r /etc/sudoers.d && mv /root/sudoers.d /etc/")
+    message = refused.result("node1", "Say what happened")["msg"]
+    assert "localhost does not run /bin/sh for us" in message
+    assert "set ansible_become: false for this one, as in host_vars/localhost.yml" in message
+    assert deployed.rc == 0, deployed.text
+    assert deployed.result("node1", "Copy what the host does not have")["transport"] == "archive"
+    assert_deployed(fleet, paths(deployed))
 
 
 def test_the_built_collection_deploys_as_the_checkout_does(

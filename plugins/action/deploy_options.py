@@ -18,7 +18,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     end,
     finish,
     read_options,
+    scope_of,
     steps,
+    steps_there,
     with_reboot,
     without_reboot,
     without_secrets,
@@ -55,6 +57,7 @@ class ActionModule(ClosureAction):
         check_play(options, str(play.strategy), bool(self._task.run_once))
         if options["retention"]:
             _check_retention(options["retention"])
+        options["rollback_scope"] = scope_of(options, self._is_one_batch())
         if options["path"]:
             check_store_path(options["path"])
         if options["archive"]:
@@ -71,6 +74,7 @@ class ActionModule(ClosureAction):
             "changed": False,
             "options": options | {"checks": checks},
             "steps": steps(options, tried),
+            "steps_there": steps_there(options),
             "tried": tried,
             "with_reboot": with_reboot(options, tried),
             "without_reboot": without_reboot(options, tried),
@@ -81,6 +85,11 @@ class ActionModule(ClosureAction):
             "started": time.time(),
             "origin": dataclasses.asdict(origin),
         }
+
+    def _is_one_batch(self) -> bool:
+        """Whether the play deploys all its hosts at once; those that have left it do not count."""
+        hosts, batch = (self.task_vars[f"ansible_play_{name}"] for name in ("hosts", "batch"))
+        return len(hosts) == len(batch)
 
     def _has_failed(self) -> bool:
         """Whether a host of an earlier batch has failed."""

@@ -63,6 +63,12 @@ steps:
   type: list
   elements: str
   sample: [copy.yml, trial.yml, /home/me/infra/health.yml, confirm.yml]
+steps_there:
+  description: Those for a host that has its system already.
+  returned: success
+  type: list
+  elements: str
+  sample: [put_secrets.yml]
 with_reboot:
   description: Those of a host that is rebooted.
   returned: success

@@ -157,6 +157,9 @@ def test_the_newest_core_without_injected_facts_warns_of_nothing(
     reboot = play(pathlib.Path("closure.nixos.reboot"), "--limit", "node1", env=env)
     for played in (first, again, rolled_back, reboot):
         assert "WARNING" not in played.text, played.text
+    # Nothing is shown that is skipped, nor a play with nothing to do.
+    assert "skipping" not in first.text and "PLAY [Finish" not in first.text
+    assert again.text.count("skipping: [") == 1  # to bring the host a system that it has
     assert (first.rc, again.rc, reboot.rc) == (0, 0, 0)
     assert "it is sick (" in rolled_back.result("node1", "Say what happened")["msg"]
     assert changed(again) == {"node1": 0}

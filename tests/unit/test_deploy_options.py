@@ -17,7 +17,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     end,
     finish,
     read_options,
+    scope_of,
     steps,
+    steps_there,
     without_secrets,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -186,6 +188,24 @@ def test_secrets_stand_around_the_activation(given: dict[str, t.Any], expected: 
     found = steps(options(**given) | {"secrets": True}, TRIED)
     assert found == expected
     assert all(step in TRIED or (ROLE / "tasks" / step).exists() for step in found)
+
+
+@pytest.mark.parametrize("stop", [None, "build", "copy"])
+def test_a_host_with_its_system_gets_its_secrets_unless_nothing_shall_change(
+    stop: str | None,
+) -> None:
+    given = options(deploy_stop_after=stop)
+    assert steps_there(given) == []
+    assert steps_there(given | {"secrets": True}) == ([] if stop else ["put_secrets.yml"])
+
+
+def test_a_run_of_one_batch_rolls_back_as_a_batch() -> None:
+    run = options(deploy_rollback_scope="run")
+    assert scope_of(run, at_once=True) == "batch"
+    assert scope_of(run | {"finish_later": True}, at_once=False) == "run"
+    assert scope_of(options(), at_once=False) == "host"
+    with pytest.raises(ClosureError, match=r"a second play .* -e deploy_serial"):
+        scope_of(run, at_once=False)
 
 
 def test_secrets_are_not_among_the_options() -> None:

@@ -28,7 +28,7 @@ DEPLOYED: dict[str, t.Any] = {
     "__deploy_taken": TAKEN,
     "__deploy_host": {"ansible_facts": {"nixos": FACTS}},
     "__deploy_build": {"path": NEW},
-    "__deploy_change": {"results": []},
+    "__deploy_change": {"results": [{"__deploy_step": "copy.yml"}]},
     "__deploy_copy": {"path": NEW},
     "__deploy_switch": {"path": NEW, "actions": ["test"], "report": REPORT, "unconfirmed": True},
     "__deploy_done": {"path": NEW, "generation": {"number": 42}},
@@ -50,6 +50,10 @@ UNCHANGED = without("switch", "done", "copy") | {"__deploy_change": SKIPPED}
 LATER = {"__deploy_switch": {"path": NEW, "actions": ["boot"]}}
 CASES: dict[str, tuple[dict[str, t.Any], str]] = {
     "unchanged": (UNCHANGED, "web1  unchanged"),
+    "unchanged with secrets": (
+        UNCHANGED | {"__deploy_change": {"results": [{"__deploy_step": "put_secrets.yml"}]}},
+        "web1  unchanged",
+    ),
     "deployed": (
         DEPLOYED,
         "web1  switched 41 -> 42     3 restarted, 1 reloaded                12 s",

@@ -85,6 +85,11 @@ def finish(options: Options) -> list[str]:
     return [*(["leave_record.yml"] if options["history"] else []), *retain]
 
 
+def steps_there(options: Options) -> list[str]:
+    """Return the files of tasks for a host that has its system already."""
+    return ["put_secrets.yml"] if options["secrets"] and not options["stop_after"] else []
+
+
 def with_reboot(options: Options, tried: list[str]) -> list[str]:
     """Return how a host comes to run a system by a reboot."""
     return [*([] if options["confirm"] else ["record.yml"]), "reboot.yml", *tried]
@@ -126,6 +131,24 @@ def check_play(options: Options, strategy: str, run_once: bool) -> None:
             f"{strategy}: its hosts do not wait for each other, so that one is done before another "
             "fails. Set strategy: linear, or deploy_rollback_scope: host. No host was changed."
         )
+
+
+def scope_of(options: Options, at_once: bool) -> str:
+    """Return who rolls back together; with one batch, that is the run.
+
+    :param at_once: whether the play has no other batch
+    :raises ClosureError: nobody would roll back the hosts of other batches
+    """
+    scope = str(options["rollback_scope"])
+    if scope != "run" or options["finish_later"]:
+        return scope
+    if at_once:
+        return "batch"
+    raise ClosureError(
+        "deploy_rollback_scope: run needs a second play when there are batches, because a play "
+        "knows nothing of its batches any more. Use the playbook closure.nixos.deploy with "
+        "-e deploy_serial, which has it, or deploy_rollback_scope: batch. No host was changed."
+    )
 
 
 def _too_small(options: Options) -> t.Iterator[str]:

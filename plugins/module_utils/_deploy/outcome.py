@@ -77,7 +77,7 @@ def was_deployed(variables: Vars) -> bool:
     taken = _result(variables, "taken")
     if not taken or _failure(variables) or not (path := system_of(variables)):
         return False
-    if _is_true(variables, "change", "skipped"):
+    if _was_there(variables):
         return True
     if taken["options"]["stop_after"] == "copy":
         return _succeeded(_result(variables, "copy"))
@@ -147,9 +147,16 @@ def on_trial_until(moment: float) -> str:
 def _without_activation(variables: Vars, stop_after: str | None) -> str:
     if stop_after == "build":
         return "built"
-    if _is_true(variables, "change", "skipped"):
+    if _was_there(variables):
         return "unchanged"
     return "copied" if stop_after == "copy" else ""
+
+
+def _was_there(variables: Vars) -> bool:
+    """Say whether a host had its system, so that there was nothing to bring but secrets."""
+    change = _result(variables, "change")
+    steps = {it.get("__deploy_step") for it in change.get("results", ())}
+    return bool(change) and steps <= {"put_secrets.yml"}
 
 
 def _what(variables: Vars, check: bool) -> str:
@@ -236,7 +243,3 @@ def _succeeded(result: Vars) -> bool:
     return bool(result) and not any(
         result.get(word) for word in ("failed", "unreachable", "skipped")
     )
-
-
-def _is_true(variables: Vars, name: str, word: str) -> bool:
-    return bool(_result(variables, name).get(word))

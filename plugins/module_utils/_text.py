@@ -4,7 +4,8 @@
 
 """Text of hosts for people. Private to the collection.
 
-What a host says may hold control characters, which a terminal obeys: they are shown instead.
+What a host says may hold control characters, which a terminal obeys: they are shown instead. And
+what a program says may hold a URL with its password.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/]*@")
+# In a result, what programs have said and what is said of it.
+_SAID = {"msg", "cmd", "stdout", "stderr", "trace", "exception"}
+
 
 def printable(text: str) -> str:
     """Return a text in which control characters are shown as a Python string would: ``\\x1b``."""
@@ -29,13 +34,25 @@ def _shown(character: str) -> str:
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
-def printable_all(value: t.Any) -> t.Any:
-    """Return a task's result in which all texts are printable, also the keys."""
+def without_password(text: str) -> str:
+    """Return a text with ``***`` in the place of passwords in URLs."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def shown_result(value: t.Any, said: bool = False) -> t.Any:
+    """Return a task's result in which all texts are printable, also the keys.
+
+    :param said: whether it is what a program has said, without passwords in URLs
+    """
     if isinstance(value, str):
+        if said and _PASSWORD.search(value):
+            return printable(without_password(value))
         # Of another type when Ansible has marked it, as what must not be templated.
         return value if not _CONTROL.search(value) else printable(value)
     if isinstance(value, dict):
-        return {printable_all(key): printable_all(it) for key, it in value.items()}
+        return {
+            shown_result(key): shown_result(it, said or key in _SAID) for key, it in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [printable_all(it) for it in value]
+        return [shown_result(it, said) for it in value]
     return value

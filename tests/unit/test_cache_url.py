@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import (
-    cache_url,
-    without_password,
-)
+from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import cache_url
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._text import without_password
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._text import printable, printable_all
+from ansible_collections.closure.nixos.plugins.module_utils._text import printable, shown_result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,4 +44,15 @@ def test_nothing_is_left_that_a_terminal_obeys(text: str) -> None:
 def test_all_of_a_result_is_printable() -> None:
     result = {"msg": "\x1b", "rc": 1, "diff": {"prepared": "\x1b"}, "\x1b": [("\x1b", None, True)]}
     shown = {"msg": "\\x1b", "rc": 1, "diff": {"prepared": "\\x1b"}}
-    assert printable_all(result) == shown | {"\\x1b": [["\\x1b", None, True]]}
+    assert shown_result(result) == shown | {"\\x1b": [["\\x1b", None, True]]}
+
+
+def test_a_password_in_a_url_is_in_nothing_that_is_said() -> None:
+    """But a value that somebody asked for, such as that of an option, stays what it is."""
+    url, shown = "https://me:pw@a.org/x", "https://me:***@a.org/x"
+    failed = {"msg": url, "trace": f"a\n{url}\n", "stderr": url, "results": [{"stdout": url}]}
+    systems = {"web1": {"failed": True, "msg": url, "cmd": ["curl", url]}}
+    result = failed | {"systems": systems, "option_values": {"url": url}}
+    assert str(shown_result(result)) == str(result | {"option_values": 0}).replace(
+        url, shown
+    ).replace("'option_values': 0", f"'option_values': {{'url': '{url}'}}")

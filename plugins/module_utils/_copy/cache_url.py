@@ -11,8 +11,7 @@ import re
 import urllib.parse
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-
-_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/]*@")
+from ansible_collections.closure.nixos.plugins.module_utils._text import without_password
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +44,3 @@ def cache_url(url: str) -> CacheUrl:
         )
     bare = urllib.parse.urlunsplit(parts._replace(netloc=place))
     return CacheUrl(bare, f"machine {parts.hostname} login {words[0]} password {words[1]}\n")
-
-
-def without_password(text: str) -> str:
-    """Return a text with ``***`` in the place of passwords in URLs."""
-    return _PASSWORD.sub(r"\1:***@", text)

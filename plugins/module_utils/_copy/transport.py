@@ -14,13 +14,13 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 
-from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import without_password
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._host.become import SUDO_ASKS
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
     format_bytes,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._text import without_password
 
 # What travels as one file, so that a retry has little to repeat and a host needs room for little
 # more than the closure.

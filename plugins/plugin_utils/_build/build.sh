@@ -10,11 +10,22 @@
 configured() {
     case $0 in */jobs/*/command) rm -f "$0" ;; esac
     NIX_CONFIG="${NIX_CONFIG-}
-extra-experimental-features = nix-command flakes
-$1"
+extra-experimental-features = nix-command flakes"
+    [ -z "$1" ] || include "$1"
     export NIX_CONFIG
     shift
     "$@"
+}
+
+# include SETTINGS: adds them to NIX_CONFIG by a file until the end, because all that a command starts
+# has its environment.
+include() {
+    case $state in *[[:space:]]*) die "$state has a blank, and Nix includes no such file: set XDG_STATE_HOME" ;; esac
+    secret=$(secret_file) || exit
+    until_exit "$secret"
+    printf '%s' "$1" >"$secret" || exit
+    NIX_CONFIG="$NIX_CONFIG
+include $secret"
 }
 
 # add_source FILE CHECKSUM: adds the tree in a tar file to the store, roots it until the next one, and

@@ -13,12 +13,12 @@ import hashlib
 import pathlib
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterable
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.temporary import temporary_file
 
 # Nix code is small. What takes longer is more than was meant.
 _LIMIT = 600
@@ -64,7 +64,7 @@ def bring_source(host: Host, directory: pathlib.Path) -> str:
 
     :raises ClosureError: there is no such directory, or the host does not take it
     """
-    with tempfile.NamedTemporaryFile(suffix=".tar") as archive, host.directory() as place:
+    with temporary_file() as archive, host.directory() as place:
         _pack(directory, source_files(directory), archive.name)
         digest = hashlib.sha256(pathlib.Path(archive.name).read_bytes()).hexdigest()
         host.send(archive.name, f"{place}/source.tar", _LIMIT)

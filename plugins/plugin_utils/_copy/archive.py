@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 import typing as t
 from collections.abc import Mapping
 
@@ -30,6 +29,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive_files 
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.monitor import Monitor
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.temporary import (
+    temporary_directory,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,16 +89,12 @@ class Archive:
 
     @contextlib.contextmanager
     def _here(self, source: Host, file: str) -> t.Iterator[str]:
-        # Not Ansible's own directory, which may be in memory with /tmp.
-        directory = tempfile.TemporaryDirectory(prefix="closure-nixos-", dir="/var/tmp")
-        try:
-            if source.is_here:
-                yield file
-            else:
-                source.fetch(file, f"{directory.name}/archive", self.monitor.limits.total)
-                yield f"{directory.name}/archive"
-        finally:
-            directory.cleanup()
+        if source.is_here:
+            yield file
+            return
+        with temporary_directory() as directory:
+            source.fetch(file, f"{directory}/archive", self.monitor.limits.total)
+            yield f"{directory}/archive"
 
     def _run(self, host: Host, what: str, paths: Mapping[str, int], *words: str) -> str:
         ended = self.monitor.run(host, what, script(*words), paths)

@@ -10,6 +10,7 @@ pack() {
     shift 2
     place=$(make_directory) || exit
     until_exit "$place"
+    when_stopped "${file%/*}"
     watched nix-store --export "$@" >"$place/archive" || exit
     wrap "$place/archive" "$compress" "$file"
 }
@@ -19,6 +20,7 @@ pack() {
 pack_large() {
     place=$(make_directory) || exit
     until_exit "$place"
+    when_stopped "${1%/*}"
     watched nix-store --dump "$3" >"$place/archive" || exit
     wrap "$place/archive" "$2" "$1"
     printf 'StorePath: %s\nNarHash: %s\n' "$3" "$(nix-store --query --hash "$3")"
@@ -32,6 +34,7 @@ pack_large() {
 pack_cache() {
     place=$(make_directory) || exit
     until_exit "$place"
+    when_stopped "${1%/*}"
     file=$1 cache=$place/cache compression=${2:+zstd}
     shift 2
     mkdir "$cache" || exit
@@ -61,6 +64,7 @@ wrap() {
 
 # unpack FILE CHECKSUM COMPRESS: adds what pack wrote to the store.
 unpack() {
+    when_stopped "${1%/*}"
     place=$(receive "$1" "$2") || exit
     until_exit "$place"
     if [ -n "$3" ]; then gzip -dc "$place/file"; else cat "$place/file"; fi |
@@ -70,6 +74,7 @@ unpack() {
 # unpack_large FILE CHECKSUM COMPRESS PATH INFO: adds what pack_large wrote to the store. Nix reads
 # it as a binary cache, since it holds what it imports in memory.
 unpack_large() {
+    when_stopped "${1%/*}"
     place=$(receive "$1" "$2") || exit
     until_exit "$place"
     cache=$place/cache name=${4#/nix/store/}
@@ -83,6 +88,7 @@ unpack_large() {
 # unpack_cache FILE CHECKSUM CHECK PATH...: adds what pack_cache wrote to the store. With CHECK, its
 # signatures are checked for root too.
 unpack_cache() {
+    when_stopped "${1%/*}"
     place=$(receive "$1" "$2") || exit
     until_exit "$place"
     cache=$place/cache trusting=--no-check-sigs

@@ -17,7 +17,6 @@ import pathlib
 import shutil
 import stat
 import tarfile
-import tempfile
 import typing as t
 from collections.abc import Iterable, Mapping
 
@@ -30,6 +29,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest impor
 )
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import batches
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.temporary import temporary_file
 
 # A manifest is about 1 KiB for a path, and a description in a binary cache is less.
 MANIFEST_BYTES = 256 * 1024 * 1024
@@ -170,7 +170,7 @@ def read_parts(place: pathlib.Path, manifest: Manifest, missing: Mapping[str, in
 def _parts_of_file(file: pathlib.Path, manifest: Manifest) -> Parts:
     with _open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
         for part in manifest.parts:
-            with _temporary() as local:
+            with temporary_file() as local:
                 shutil.copyfileobj(_member(tar, part.name), local)
                 local.flush()
                 yield part, local.name
@@ -181,18 +181,13 @@ def _parts_of_cache(
 ) -> Parts:
     names = {part.paths[0]: part.name for part in manifest.parts}
     for batch in batches(missing):
-        with _temporary() as local:
+        with temporary_file() as local:
             with tarfile.open(fileobj=local, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for name in ("nix-cache-info", *map(_narinfo, batch), *map(names.get, batch)):
                     tar.add(directory / str(name), str(name))
             local.flush()
             checksum = _digest(pathlib.Path(local.name))
             yield Part("cache", checksum, "", tuple(batch), cache=True), local.name
-
-
-def _temporary() -> t.IO[bytes]:
-    # Not in /tmp, which may be in memory.
-    return tempfile.NamedTemporaryFile(prefix="closure-nixos-", dir="/var/tmp")
 
 
 def _digest(file: pathlib.Path) -> str:

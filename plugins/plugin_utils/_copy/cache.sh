@@ -21,9 +21,9 @@ pull() {
 # with_netrc NETRC: gives Nix these logins, if there are any, by a file until the end.
 with_netrc() {
     [ -n "$1" ] || return 0
-    mkdir -p "$state" && netrc=$(mktemp "$state/netrc-XXXXXXXX") || exit
-    until_exit "$netrc"
-    printf '%s' "$1" >"$netrc" || exit
-    NIX_CONFIG=$(printf '%s\nnetrc-file = %s' "${NIX_CONFIG-}" "$netrc")
+    secret=$(secret_file) || exit
+    until_exit "$secret"
+    printf '%s' "$1" >"$secret" || exit
+    NIX_CONFIG=$(printf '%s\nnetrc-file = %s' "${NIX_CONFIG-}" "$secret")
     export NIX_CONFIG
 }

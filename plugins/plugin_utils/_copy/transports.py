@@ -12,10 +12,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.plugins.connection import ConnectionBase
-from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import (
-    cache_url,
-    without_password,
-)
+from ansible_collections.closure.nixos.plugins.module_utils._copy.cache_url import cache_url
 from ansible_collections.closure.nixos.plugins.module_utils._copy.options import CopyOptions
 from ansible_collections.closure.nixos.plugins.module_utils._copy.ssh_config import (
     SshOptions,
@@ -35,6 +32,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
     require_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._text import without_password
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.commands import (
     Copy,

@@ -16,7 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import (
     as_result,
     unreadable,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._text import printable_all
+from ansible_collections.closure.nixos.plugins.module_utils._text import shown_result
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
     build_connection,
 )
@@ -57,7 +57,7 @@ class ClosureAction(ActionBase, abc.ABC):
             if not (host := self._last_heard()):
                 raise
             result |= as_result(unreadable(host.name, error))
-        return t.cast(Result, printable_all(result))
+        return t.cast(Result, shown_result(result))
 
     def _last_heard(self) -> Host | None:
         """Return the host that has answered last, if one has."""

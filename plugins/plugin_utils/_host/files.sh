@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, closure.nixos contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Files on their way, where other users can write too. Everybody reads the names in our command
 # lines, so nothing here rests on a name: a directory is made new by mktemp or it is checked, and
 # what root reads from a directory of a login it copies first. docs/security.md has all places.
@@ -18,12 +18,35 @@ make_directory() {
     mktemp -d /var/tmp/closure-nixos-XXXXXXXXXX
 }
 
-# until_exit DIRECTORY: removes it when this shell ends.
+# until_exit PATH: removes it when this shell ends.
 until_exit() {
-    # A shell that a signal ends forgets EXIT.
-    trap 'exit 143' TERM HUP
-    # shellcheck disable=SC2064 # which directory is known now
-    trap "rm -rf $(quote "$1")" EXIT
+    until_exit="${until_exit-} $(quote "$1")"
+    clean_up
+}
+
+# when_stopped DIRECTORY: removes it when this shell is stopped, as when its lease ends: nobody comes for
+# it then.
+when_stopped() {
+    when_stopped="${when_stopped-} $(quote "$1")"
+    clean_up
+}
+
+# clean_up: sets that up. A shell that a signal ends forgets EXIT.
+clean_up() {
+    # shellcheck disable=SC2064 # which paths is known now
+    trap "rm -rf ${when_stopped-}; exit 143" TERM HUP
+    # shellcheck disable=SC2064
+    trap "rm -rf ${until_exit-}" EXIT
+}
+
+# secret_file: makes a file that only we can read, and prints its name. A job's ends with the job, also
+# when it is killed.
+secret_file() {
+    case $0 in
+        */jobs/*/command) holder=${0%/*} ;;
+        *) holder=$state && mkdir -p "$state" && sweep "$state" 'secret-*' ;;
+    esac
+    mktemp "$holder/secret-XXXXXXXXXX"
 }
 
 # sweep DIRECTORY PATTERN: removes what is ours in it, of these names, and older than a day: runs that
@@ -42,14 +65,12 @@ ours() {
 # then only our copy counts.
 receive() {
     received=$(make_directory) || exit
-    if ours "${1%/*}"; then ln "$1" "$received/file"; else cat "$1" >"$received/file"; fi || {
-        remove "$received"
+    trap 'rm -rf "$received"' EXIT
+    if ours "${1%/*}"; then ln "$1" "$received/file"; else cat "$1" >"$received/file"; fi ||
         die "$1 on this host cannot be read" 66
-    }
-    [ "$(checksum "$received/file")" = "$2" ] || {
-        remove "$received"
+    [ "$(checksum "$received/file")" = "$2" ] ||
         die "the archive was cut or altered: its checksum is wrong" 65
-    }
+    trap - EXIT
     printf '%s\n' "$received"
 }
 

@@ -20,7 +20,6 @@ import pathlib
 import re
 import secrets
 import shlex
-import tempfile
 import time
 import typing as t
 from collections.abc import Mapping
@@ -39,6 +38,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline impor
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.temporary import temporary_file
 
 display = Display()
 
@@ -448,8 +448,9 @@ class Host:
         directory = _directory_in(made[1].decode(errors="replace")) if made[0] == 0 else None
         if directory is None:
             return made
-        with tempfile.NamedTemporaryFile() as local:
-            local.write(framed)
+        with temporary_file() as local:
+            # It may hold secrets, and is gone once the shell has it.
+            local.write(f"rm -rf {directory}\n".encode() + framed)
             local.flush()
             self._connection.put_file(local.name, f"{directory}/script")
         try:

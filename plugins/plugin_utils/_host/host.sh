@@ -46,6 +46,17 @@ remove() {
     rm -rf "$@"
 }
 
+# How much is kept of runs, of their requests and of their jobs: more than there are at a time.
+kept=200
+
+# keep_newest DIRECTORY: keeps so many of what is in it.
+keep_newest() {
+    # Our own names, without blanks. The activation is of no run alone.
+    # shellcheck disable=SC2012
+    ls -t "$1" | grep -vx activation | tail -n "+$((kept + 1))" |
+        while read -r surplus; do rm -rf "${1:?}/$surplus"; done
+}
+
 # login_age: prints for how many hundredths of a second the ssh connection that carries us has been there;
 # nothing where no server of ssh is among our parents. All sessions of one connection have one server.
 login_age() {
@@ -83,6 +94,7 @@ claim() {
     } || die "cannot write below $state on this host: make room there and run the task again" 75
     # Workers of a killed run end at once, so none is left of what is a week old.
     find "$state/runs" -type f -mtime +6 -exec rm -f {} +
+    keep_newest "$state/runs"
 }
 
 # request RUN WHO ID BOOT FUNCTION [ARGUMENT...]: runs the function in the name of RUN, and only once:
@@ -104,7 +116,8 @@ request() {
         [ ! -d "$answer" ] || die "this request was interrupted before: see $answer on this host" 75
         { mkdir -p "$answer" && true >"$answer/out"; } ||
             die "cannot write $answer on this host: make room there and run the task again" 75
-        find "$state/requests" -mindepth 1 -maxdepth 1 -mtime +0 -exec rm -rf {} +
+        sweep "$state/requests" '*'
+        keep_newest "$state/requests"
         trap '' HUP PIPE
         rc=0
         # What the function leaves running must not keep the lock.

@@ -17,9 +17,11 @@ job_start() {
     { [ -d /run/systemd/system ] && [ "$(id -u)" -eq 0 ]; } || unit=
     if job_runs "$job"; then die "$1 is already running on this host" 75; fi
     rm -rf "$job"
-    # Runs that were killed have left them. Each poll of a job that goes on changes its directory.
-    [ ! -d "$state/jobs" ] ||
+    # Machines that went down have left them. Each poll of a job that goes on changes its directory.
+    if [ -d "$state/jobs" ]; then
         find "$state/jobs" -mindepth 1 -maxdepth 1 ! -name activation -mtime +0 -exec rm -rf {} +
+        keep_newest "$state/jobs"
+    fi
     limit=$(job_limit "$3") || exit
     job_files "$job" "$4" "$unit" || {
         rm -rf "$job"
@@ -31,7 +33,7 @@ job_start() {
 # job_files JOB COMMAND UNIT: writes what a job consists of. /bin/sh may be broken or about to change.
 # Named sh, the shell that runs us behaves as one.
 job_files() {
-    mkdir -p "$1" && printf '%s\n' "$2" >"$1/command" && printf '%s\n' "$3" >"$1/unit" &&
+    mkdir -p "$1" && printf '%s\n' "$2" | write "$1/command" && printf '%s\n' "$3" >"$1/unit" &&
         printf 'start\n' >"$1/lease" && job_wrapper "$1" >"$1/wrapper" &&
         mkfifo "$1/out.pipe" "$1/err.pipe" && ln -s "$(readlink -f "/proc/$$/exe")" "$1/sh"
 }
@@ -83,8 +85,10 @@ job_wrapper() {
     printf 'job=%s\n' "$(quote "$1")"
     cat <<'WRAPPER'
 if [ "$1" = ended ]; then
+    # Nobody comes for it.
+    [ ! -e "$job/left" ] || exec rm -rf "$job"
     # The next run reads what an activation was. In the words of others there may be a token.
-    case $job in */activation) ;; *) rm -f "$job/command" ;; esac
+    case $job in */activation) ;; *) rm -f "$job/command" "$job"/secret-* ;; esac
     # A shell says 128 + N of what signal N killed.
     if [ "$EXIT_CODE" = exited ] && [ "$EXIT_STATUS" -gt 128 ]; then
         SERVICE_RESULT=signal EXIT_CODE=killed EXIT_STATUS=$((EXIT_STATUS - 128))
@@ -115,8 +119,7 @@ while [ "$3" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
     now=$(cat "$job/lease")
     if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
     if [ "$idle" -ge $(($3 * 5)) ]; then
-        printf 'nobody has asked after this job for %s s: it ends\n' "$3" >>"$job/err"
-        rm -f "$job/command" "$job/out"
+        : >"$job/left"
         trap '' TERM
         kill -TERM 0
         exit 124
@@ -162,7 +165,7 @@ job_runs() {
 # from there on, and those bytes.
 job_poll() {
     job="$state/jobs/$1" left=$4
-    [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot: run the task again" 66
+    [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot, or when nobody has asked after it for long: run the task again" 66
     printf '%s\n' "$5" | write "$job/lease"
     while [ "$left" -gt 0 ] && job_runs "$job"; do
         if [ "$left" -gt 5 ] && [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then

@@ -12,7 +12,7 @@ import time
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
-from ansible_collections.closure.nixos.plugins.module_utils._text import printable
+from ansible_collections.closure.nixos.plugins.module_utils._text import printable, without_password
 
 # Seconds before the first line, and between two of them.
 INTERVAL = 5
@@ -66,14 +66,18 @@ class Progress:
     def show(self, text: str) -> None:
         """Show what people have to know without a wait and without ``-v``."""
         if not self._silent:
-            Display().display(printable(f"{self._host}: {self._task}{text}"))
+            Display().display(_shown(f"{self._host}: {self._task}{text}"))
 
     def tell(self, text: str) -> None:
         """Show a line to those who asked for more with -v."""
         if not self._silent:
-            Display().v(text, host=self._host)
+            Display().v(_shown(text), host=self._host)
 
     def warn(self, text: str) -> None:
         """Show a warning, once for all hosts."""
         if not self._no_log:
-            Display().warning(printable(text))
+            Display().warning(_shown(text))
+
+
+def _shown(text: str) -> str:
+    return printable(without_password(text))

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private to the collection: files on their way, on the controller.
+
+Not in /tmp, which may be in memory. A run that is killed leaves its own, and the next one that
+needs such a file removes what is older than a day.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+import typing as t
+
+PLACE = "/var/tmp"
+_PREFIX = "closure-nixos-"
+_DAY = 86400
+
+
+def temporary_file() -> t.IO[bytes]:
+    """Return a file that only we can read, and that is gone when it is closed."""
+    sweep(pathlib.Path(PLACE))
+    return tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=PLACE)
+
+
+@contextlib.contextmanager
+def temporary_directory() -> t.Iterator[str]:
+    """Have a directory that only we can enter."""
+    sweep(pathlib.Path(PLACE))
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=PLACE) as directory:
+        yield directory
+
+
+def sweep(place: pathlib.Path) -> None:
+    """Remove what killed runs of ours have left there."""
+    for path in place.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another has removed it
+            state = path.lstat()
+            if state.st_uid != os.getuid() or time.time() - state.st_mtime < _DAY:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -86,6 +86,37 @@ def test_any_json_reaches_nix_byte_for_byte(values: list[t.Any]) -> None:
     assert unit.host == "h"
 
 
+def test_what_may_be_secret_is_in_no_arguments_and_no_environment(tmp_path: pathlib.Path) -> None:
+    """However many processes evaluate: neither the arguments of systems, nor settings of Nix."""
+    witness = tmp_path / "nix-instantiate"
+    real = shutil.which("nix-instantiate")
+    seen = f"{{ echo \"$*\"; tr '\\0' '\\n' </proc/$$/environ; }} >>{tmp_path}/seen"
+    witness.write_text(f'#!/bin/sh\n{seen}\nexec {real} "$@"\n')
+    witness.chmod(0o755)
+    text = "{ token }: { config = 1; options = 1; inherit token; }"
+    requests = {f"h{n}": expression(text, (), token="canary-of-args") for n in range(4)}
+    shares = shares_of(requests, [Unit(host) for host in requests], 2)
+    sizes = {f"size.{n}": str(len(share.units)) for n, share in enumerate(shares)}
+    files = nix_files(data_of(requests, shares), GOALS | sizes)
+    words = ("evaluate", files, "show", "2", "0", *(it.expression for it in shares))
+    settings = "access-tokens = github.com=canary-of-settings\n"
+    command = script("configured", settings, "looking_up", "/", "false", *words).text
+    command = command.replace("state=/run/closure-nixos", f"state={tmp_path}/state")
+    done = subprocess.run(
+        ["/bin/sh", "-s"],
+        input=f'XDG_STATE_HOME={tmp_path} PATH="{tmp_path}:$PATH"\n{command}',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = parse_answers(done.stdout, shares)
+    assert [it.found["it"]["token"] for it in answers.values()] == ["canary-of-args"] * 4
+    seen_text = (tmp_path / "seen").read_text()
+    assert seen_text.count("--argstr program evaluate") == 2
+    assert "include " in seen_text and "canary" not in seen_text
+    assert not list(tmp_path.rglob("secret-*"))
+
+
 TEXT = [
     "${x}",
     "''${x}''",

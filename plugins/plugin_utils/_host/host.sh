@@ -52,7 +52,7 @@ kept=200
 # keep_newest DIRECTORY: keeps so many of what is in it.
 keep_newest() {
     # Our own names, without blanks. The activation is of no run alone.
-    # shellcheck disable=SC2012
+    # shellcheck disable=SC2010,SC2012
     ls -t "$1" | grep -vx activation | tail -n "+$((kept + 1))" |
         while read -r surplus; do rm -rf "${1:?}/$surplus"; done
 }

@@ -206,3 +206,28 @@ def test_a_trial_that_nobody_attends_is_taken_over_or_rolled_back(
     assert replaced["unconfirmed"] and replaced["system_before"] == old["node2"]
     first = left.result("node1", "nixos_switch")["path"]
     assert at(fleet)["node1"] == first and at(fleet)["node2"] == replaced["path"] != first
+
+
+# What a full /run once left, and what nobody ever wrote.
+CUT = {
+    "node1": """cd /run/closure-nixos/jobs/activation && rm -f acknowledged status &&
+        printf "noted activate 0 '{" >command""",
+    "node2": """cd /run/closure-nixos && rm -rf current && mkdir current && rm -rf requests/* &&
+        mkdir -p guard/set && : >guard/set/armed && : >guard/set/to && : >guard/state.armed""",
+    "node3": """cd /var/lib/closure-nixos && printf /nix/sto >loader-default && : >deployment &&
+        printf 'x y z' >boot-once && printf /nix/store/x >boot-pending &&
+        : >/run/closure-nixos/jobs/activation/command""",
+}
+
+
+def test_state_that_was_cut_is_set_aside_and_the_next_run_converges(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
+) -> None:
+    for host, script in CUT.items():
+        fleet.exec(host, script)
+    tasks = quartet(write_systems(tmp_path))
+    first, again = play(playbook(*tasks)), play(playbook(*tasks))
+    assert first.rc == again.rc == 0, first.text + again.text
+    assert "node1: what its last activation was cannot be read" in " ".join(first.text.split())
+    assert at(fleet).items() & old.items() == set()
+    assert [again.stats[host]["changed"] for host in HOSTS] == [0] * 3, again.text

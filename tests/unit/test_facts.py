@@ -226,6 +226,16 @@ def test_a_killed_activation_leaves_a_host_in_between(
     assert host.is_half_switched is half
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["noted", "noted activate", "noted activate 0 '{", "noted activate 0 0 x boot", "a b 'c"],
+)
+def test_the_record_of_an_activation_that_was_cut_leaves_a_host_in_between(words: str) -> None:
+    found = parse_facts(ANSWER % words, PROFILE)
+    assert found.activation and not found.activation.steps
+    assert found.is_half_switched
+
+
 def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
     assert parse_facts(ANSWER % "", PROFILE).activation is None
 

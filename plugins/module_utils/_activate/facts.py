@@ -53,6 +53,7 @@ class Step:
 class Begun:
     """An activation that somebody began.
 
+    :param steps: none where its record was cut, as by a full disk
     :param before: what :func:`remember` wrote of the host then
     :param end: systemd's words for how it ended, None while it runs or when nobody saw its end
     """
@@ -410,12 +411,18 @@ def _parse_begun(words: str, end: str) -> Begun | None:
 
     Before it stands who watches it. Other jobs of its name say nothing here.
     """
-    _how, function, *rest = shlex.split(words) or ("", "")
-    if function != "activate":
+    if not words:
         return None
-    _install, _skip, before, *steps = rest
-    taken = tuple(map(Step, map(Action, steps[::2]), steps[1::2]))
-    return Begun(taken, json.loads(before), end or None)
+    try:
+        _how, function, *rest = shlex.split(words)
+        if function != "activate":
+            return None
+        _install, _skip, before, *steps = rest
+        taken = tuple(map(Step, map(Action, steps[::2]), steps[1::2]))
+        return Begun(taken, json.loads(before), end or None)
+    except ValueError:
+        # Nobody knows what it has left behind.
+        return Begun((), {}, "its record was cut")
 
 
 def _parse_looked(one: Mapping[str, str], lines: Iterable[tuple[str, str]]) -> Looked:
@@ -438,4 +445,6 @@ def _object(text: str) -> dict[str, t.Any]:
 
 
 def _number(one: Mapping[str, str], name: str) -> int | None:
-    return int(one[name]) if one.get(name) else None
+    value = one.get(name, "")
+    # A record that was cut says nothing.
+    return int(value) if value.isascii() and value.isdecimal() else None

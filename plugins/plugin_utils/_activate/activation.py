@@ -112,6 +112,12 @@ class Activation:
         left_behind, begun = self._left_behind(before), before.activation
         if begun and not self._looks:
             facts = self._facts(give_up, acknowledged=True)
+        if begun and not begun.steps:
+            facts = dataclasses.replace(facts, activation=begun)
+            self.progress.warn(
+                f"{self.host.name}: what its last activation was cannot be read, so it counts as "
+                "interrupted, and the host is activated once more."
+            )
         check_specialisation(facts)
         steps = self.procedure.left(facts)
         if left_behind and begun and not steps:
@@ -157,7 +163,7 @@ class Activation:
 
     def _left_behind(self, facts: Facts) -> JobResult | None:
         """Wait for the end of what a run that was cut off has left behind, if it is our system."""
-        if self._looks or not facts.activation:
+        if self._looks or not facts.activation or not facts.activation.steps:
             return None
         self.progress.say("follows the activation that an earlier run has left behind")
         ended = follow(self.host, self.options.timeout, self.progress)

@@ -26,6 +26,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
 
 Result = dict[str, t.Any]
 
+# What reading an answer raises that is not what was asked for. RecursionError: of JSON.
+UNREADABLE = (ValueError, LookupError, ArithmeticError, RecursionError)
+
 
 class ClosureAction(ActionBase, abc.ABC):
     """An action that runs on the controller and sends shell to the task's host."""
@@ -52,8 +55,7 @@ class ClosureAction(ActionBase, abc.ABC):
             result |= self.act(self.validated(self._task.args))
         except ClosureError as error:
             result |= as_result(error)
-        # What reading an answer raises that is not what was asked for. RecursionError: of JSON.
-        except (ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        except UNREADABLE as error:
             if not (host := self._last_heard()):
                 raise
             result |= as_result(unreadable(host.name, error))

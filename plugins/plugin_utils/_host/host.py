@@ -49,6 +49,8 @@ KEEPALIVE = "-o ServerAliveInterval=15 -o ServerAliveCountMax=3"
 LOGIN = 60
 # Bytes of an answer. The longest that there is has a line for each path of a closure.
 LIMIT = 16 * 1024**2
+# Seconds for a sign of life.
+SIGN = 10
 
 # Of directories for files on their way, as mktemp takes it.
 _TEMPLATE = "closure-nixos-XXXXXXXXXX"
@@ -140,19 +142,25 @@ class Host:
         """
         give_up = time.monotonic() + self.retry_for
         lost = 0
+        silent = False
         while True:
             self.task_run.check_alive()
             # It may be of an earlier run, and the host gone since.
             had_master = self._has_master()
             try:
+                if silent:
+                    # A host that says nothing shall not cost another deadline.
+                    self._attempt(":", min(deadline, SIGN))
                 reply = self._attempt(self._exports + sent.text, deadline)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
                 self._answered |= self._has_master() and not had_master
                 self.reconnect()
                 lost += 1
                 # One that says nothing on a new connection either would say nothing again.
-                silent = isinstance(error, TimeoutError) and lost > 1
-                if silent or not (self._may_try_again(give_up) or (had_master and lost == 1)):
+                silent = isinstance(error, TimeoutError)
+                if (silent and lost > 1) or not (
+                    self._may_try_again(give_up) or (had_master and lost == 1)
+                ):
                     raise self._unreachable(error, deadline) from error.__cause__
                 # Once is enough for people.
                 if lost == 1:

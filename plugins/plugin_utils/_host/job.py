@@ -23,6 +23,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import
 PATIENT_POLL = 25
 FIRST_POLL = 5
 
+# Bytes of both outputs, more than job_limit in job.sh allows a job.
+LONGEST = 136 * 1024**2
+
 
 @dataclasses.dataclass(frozen=True)
 class JobResult:
@@ -86,6 +89,11 @@ class Job:
             condition, *new = self._poll(end - time.monotonic())
             for stream, part in zip(self._streams, new, strict=True):
                 stream += part
+            if sum(map(len, self._streams)) > LONGEST:
+                raise ClosureError(
+                    f"{self._host.name} says that {self.name} has printed more than "
+                    f"{LONGEST // 1024**2} MiB, and no job can. Look at the host."
+                )
             hear(*new)
             if condition != "running":
                 return self._ended(condition)

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host costs that says nothing, and one that says of a job what cannot be."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import host as wire
+from ansible_collections.closure.nixos.plugins.plugin_utils._host import job
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script
+
+Attempts = list[tuple[str, float]]
+
+
+def silent(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Reply]) -> tuple[Host, Attempts]:
+    """A host that has answered once, and now answers but some scripts."""
+    host: t.Any = Host.__new__(Host)
+    attempts: Attempts = []
+    host.name, host.retry_for, host._answered, host._exports = "web1", 600, True, ""
+    host._control_socket = None
+    host.task_run = types.SimpleNamespace(check_alive=lambda: None)
+
+    def attempt(text: str, deadline: float) -> Reply:
+        attempts.append((text, deadline))
+        if text not in answers:
+            raise TimeoutError
+        return answers[text]
+
+    monkeypatch.setattr(host, "_attempt", attempt)
+    monkeypatch.setattr(host, "reconnect", lambda: None)
+    monkeypatch.setattr(wire.time, "sleep", lambda _seconds: None)
+    return host, attempts
+
+
+def test_a_silent_host_costs_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, attempts = silent(monkeypatch, {})
+    with pytest.raises(AnsibleConnectionFailure, match="web1 gave no answer in 120 s"):
+        host.run(Script("it"), 120)
+    assert attempts == [("it", 120), (":", wire.SIGN)]
+
+
+def test_a_script_that_hangs_costs_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, attempts = silent(monkeypatch, {":": Reply(0, b"", "")})
+    with pytest.raises(AnsibleConnectionFailure):
+        host.run(Script("it"), 120)
+    assert attempts == [("it", 120), (":", wire.SIGN), ("it", 120)]
+
+
+def lying(text: bytes) -> Host:
+    """A host that says of a job always the same."""
+    said = types.SimpleNamespace(name="web1", run=lambda _script: Reply(0, text, ""))
+    return t.cast(Host, said)
+
+
+def test_a_job_that_prints_for_ever_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "LONGEST", 10_000)
+    followed = job.Job(lying(b"running\n1000 1000\n" + bytes(2000)), "build")
+    with pytest.raises(ClosureError, match="web1 says that build has printed more than"):
+        followed.wait(600)
+    assert sum(map(len, followed._streams)) == 12_000
+
+
+@pytest.mark.parametrize("text", [b"running\n9 9\nx", b"gone", b"a\nb c\n", b"running\n1\nx"])
+def test_a_poll_that_cannot_be_is_no_output(text: bytes) -> None:
+    with pytest.raises((ClosureError, ValueError)):
+        job.Job(lying(text), "build").wait(600)

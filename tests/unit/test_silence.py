@@ -36,7 +36,7 @@ def silent(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Reply]) -> tuple[
 
     monkeypatch.setattr(host, "_attempt", attempt)
     monkeypatch.setattr(host, "reconnect", lambda: None)
-    monkeypatch.setattr(wire.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
     return host, attempts
 
 

@@ -436,7 +436,8 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     assert play(playbook(build(file), COPY, hosts="node1")).rc == 0
     facts = {"name": "nixos_facts", "closure.nixos.nixos_facts": {}}
     tasks = build(file), facts, PROFILE_SET, switch("switch")
-    first, again = (play(playbook(*tasks, hosts="node1"), "-vvv") for _time in range(2))
+    trace = {"CLOSURE_NIXOS_TRACE": str(tmp_path / "trace.json")}
+    first, again = (play(playbook(*tasks, hosts="node1"), "-vvv", env=trace) for _time in range(2))
     address = fleet.hosts["node1"]["ansible_host"]
 
     def trips(played: Played, name: str) -> int:
@@ -445,6 +446,9 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
 
     assert trips(first, "nixos_facts") == trips(again, "nixos_facts") == 1
     assert trips(first, "nix_profile_set") == 2
+    assert re.search(r"<node1> host_facts: \d+ ms, \d+ bytes sent, \d+ received, rc 0", first.text)
+    traced = json.loads((tmp_path / "trace.json").read_text().rstrip(",\n") + "]")
+    assert [it["name"] for it in traced if it["ph"] == "X"].count("host_facts") == 2
     # Facts, the start with a second's patience, the facts again; and what it takes to wait longer.
     assert trips(first, "nixos_switch") >= 3
     assert trips(again, "nix_profile_set") == trips(again, "nixos_switch") == 1

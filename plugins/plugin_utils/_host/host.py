@@ -39,6 +39,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline impor
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.temporary import temporary_file
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.trace import Trip
 
 display = Display()
 
@@ -151,7 +152,10 @@ class Host:
                 if silent:
                     # A host that says nothing shall not cost another deadline.
                     self._attempt(":", min(deadline, SIGN))
-                reply = self._attempt(self._exports + sent.text, deadline)
+                text = self._exports + sent.text
+                with Trip(self.name, sent, len(text)).taken() as answered:
+                    reply = self._attempt(text, deadline)
+                    answered(reply.rc, reply.stdout, reply.stderr)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
                 self._answered |= self._has_master() and not had_master
                 self.reconnect()

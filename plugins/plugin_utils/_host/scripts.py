@@ -35,9 +35,24 @@ _COMMAND = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """Text that a shell runs: another type than the words that a function of it is given."""
+    """Text that a shell runs: another type than the words that a function of it is given.
+
+    :param calls: the functions that it calls, each with its words
+    """
 
     text: str
+    calls: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What it is for: the names of its functions."""
+        names = (name for call in self.calls for name in registry().named(call))
+        return " ".join(names) or "script"
+
+    @property
+    def shown(self) -> str:
+        """Its calls for people, without what may be secret."""
+        return " && ".join(shlex.join(registry().shown(call)) for call in self.calls)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +128,18 @@ class Registry:
             return [name, *self.named(called)]
         # It chooses the words itself.
         return [name, self.function(called[0]).name]
+
+    def shown(self, words: t.Sequence[str]) -> list[str]:
+        """Return the words of a call, with ``***`` for those that may be secret by their usage.
+
+        Where a usage does not say which word is which, all of them are hidden.
+        """
+        name, *given = words
+        usage = list(self.function(name).usage)
+        if "FUNCTION" in usage and "ARGUMENT" in " ".join(usage):
+            own = usage.index("FUNCTION")
+            return [name, *_hidden(usage[:own], given[:own]), *self.shown(given[own:])]
+        return [name, *_hidden(usage, given)]
 
     def function(self, name: str) -> Function:
         """Return a function.
@@ -203,4 +230,18 @@ def script(*words: str, then: tuple[str, ...] = ()) -> Script:
     calls = [call for call in (words, then) if call]
     names = [name for call in calls for name in registry().named(call)]
     text = registry().text(names) + " && ".join(shlex.join(call) for call in calls)
-    return Script(text)
+    return Script(text, tuple(calls))
+
+
+# Words of these names in the usage of a function may be secret.
+_SECRET = {"COMMAND", "CONTENT", "EXPRESSION", "FILES", "NETRC", "SETTINGS", "TEXT", "WHY", "WORD"}
+
+
+def _hidden(usage: t.Sequence[str], given: t.Sequence[str]) -> list[str]:
+    names = [_NAME.findall(word)[0] for word in usage if _NAME.search(word)]
+    if _SECRET.isdisjoint(names):
+        return list(given)
+    if "..." in " ".join(usage):
+        return ["***"]
+    named = zip(names, given, strict=False)
+    return ["***" if name in _SECRET else word for name, word in named]

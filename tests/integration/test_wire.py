@@ -500,6 +500,18 @@ def test_a_reboot_ends_a_job_with_a_sentence(wire: Wire) -> None:
     assert "Traceback" not in played.text
 
 
+def test_a_job_that_fills_the_host_goes_on_and_says_how_it_ended(wire: Wire) -> None:
+    fill = "cat /dev/zero >/run/t-fill 2>&1; echo full; sleep 10; exit 5"
+    wire.login("unit", "node1", unit="wire-fill", lease=8, job=fill)
+    with little_room(wire.fleet, "node1", 2000):
+        try:
+            said = said_by(wire(OWN), "unit")
+        finally:
+            wire.fleet.exec("node1", "rm /run/t-fill")
+    # Its lease is renewed and its end is written without room.
+    assert said["rc"] == 5, said
+
+
 LATE = "sleep 9; echo late"
 
 

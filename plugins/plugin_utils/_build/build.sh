@@ -136,7 +136,7 @@ evaluate_share() {
         {
             cat "$err"
             printf '\n@ended %s %s %s\n' "$share" "$status" "$heap"
-        } >>"$files/said.$share"
+        } >>"$files/said.$share" || return
         rm -f "$err"
         # Nothing was begun: what it said holds for all that is left.
         [ -n "$from" ] || return 0
@@ -149,7 +149,7 @@ evaluate_jobs() {
     command -v nix-eval-jobs >/dev/null || exit 127
     files=$(unpack_files "$1") || exit
     until_exit "$files"
-    mkdir "$files/roots" # it warns when the derivations have no roots while it runs
+    mkdir "$files/roots" || exit # it warns when the derivations have no roots while it runs
     # shellcheck disable=SC2086 # options are words
     nix-eval-jobs --show-trace --gc-roots-dir "$files/roots" $2 \
         --argstr closure "$files" --argstr program jobs \
@@ -184,7 +184,7 @@ build() {
     # Of whoever builds, who need not be who deploys.
     case $roots in \~/*) roots=$HOME/${roots#\~/} ;; esac
     shift
-    mkdir -p "$roots"
+    mkdir -p "$roots" || exit
     derivations=$(each_system derivation "$@")
     each_system plan "$@"
     # shellcheck disable=SC2086 # store paths have no blanks

@@ -39,7 +39,7 @@ pack_cache() {
     shift 2
     mkdir "$cache" || exit
     # Nix adds a path only to a cache that knows what it refers to.
-    printf '%s\n' "$@" >"$cache.paths"
+    printf '%s\n' "$@" >"$cache.paths" || exit
     nix-store --query --references "$@" | sort -u | grep -vxFf "$cache.paths" | pretend "$cache"
     watched nix --extra-experimental-features nix-command copy --no-recursive \
         --to "file://$cache?compression=${compression:-none}" "$@" || exit

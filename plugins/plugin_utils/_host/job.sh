@@ -6,6 +6,7 @@
 #   command  what runs          out, err  what it printed, by way of the pipes out.pipe and err.pipe
 #   unit     its systemd unit, or else: alive, locked while it runs, and group, its processes
 #   lease    changed by who wants the job to go on        status  how it ended
+#   room     what the status takes, so that a full host can say it
 #   sh       the shell that began it
 # The status is three words: systemd's SERVICE_RESULT, EXIT_CODE and EXIT_STATUS.
 
@@ -33,7 +34,8 @@ job_start() {
 # job_files JOB COMMAND UNIT: writes what a job consists of. /bin/sh may be broken or about to change.
 # Named sh, the shell that runs us behaves as one.
 job_files() {
-    mkdir -p "$1" && printf '%s\n' "$2" | write "$1/command" && printf '%s\n' "$3" >"$1/unit" &&
+    mkdir -p "$1" && printf '%256s\n' '' >"$1/room" && printf '%s\n' "$2" | write "$1/command" &&
+        printf '%s\n' "$3" >"$1/unit" &&
         printf 'start\n' >"$1/lease" && job_wrapper "$1" >"$1/wrapper" &&
         mkfifo "$1/out.pipe" "$1/err.pipe" && ln -s "$(readlink -f "/proc/$$/exe")" "$1/sh"
 }
@@ -93,8 +95,11 @@ if [ "$1" = ended ]; then
     if [ "$EXIT_CODE" = exited ] && [ "$EXIT_STATUS" -gt 128 ]; then
         SERVICE_RESULT=signal EXIT_CODE=killed EXIT_STATUS=$((EXIT_STATUS - 128))
     fi
-    printf '%s %s %s\n' "$SERVICE_RESULT" "$EXIT_CODE" "$EXIT_STATUS" >"$job/status.new"
-    exec mv -f "$job/status.new" "$job/status"
+    rm -f "$job/room"
+    # An empty status would be one.
+    printf '%s %s %s\n' "$SERVICE_RESULT" "$EXIT_CODE" "$EXIT_STATUS" >"$job/status.new" &&
+        exec mv -f "$job/status.new" "$job/status"
+    exit 74
 fi
 
 # capped NAME BYTES: keeps that much of an output, and the end of what is more.
@@ -166,7 +171,8 @@ job_runs() {
 job_poll() {
     job="$state/jobs/$1" left=$4
     [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot, or when nobody has asked after it for long: run the task again" 66
-    printf '%s\n' "$5" | write "$job/lease"
+    # In its place, which takes no room: it has to be renewed on a full host, too.
+    printf '%s\n' "$5" 1<>"$job/lease" || die "cannot write $job/lease on this host" 75
     while [ "$left" -gt 0 ] && job_runs "$job"; do
         if [ "$left" -gt 5 ] && [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then
             left=5

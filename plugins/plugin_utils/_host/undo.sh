@@ -29,7 +29,8 @@ undo_note() {
 
 # undo_note_unit TOKEN: remembers whom to tell when the files are put back.
 undo_note_unit() {
-    mkdir -p "$undo" && printf '%s\n' "$1" >>"$undo/units"
+    { mkdir -p "$undo" && printf '%s\n' "$1" >>"$undo/units"; } ||
+        die "${1#*:}: that it is to be told cannot be kept in $undo. Make room there"
 }
 
 # undo_run: puts back what was noted, prints the paths and forgets it. The units that hear of it are
@@ -42,7 +43,7 @@ undo_run() {
     # Some may be units.
     [ ! -d /run/systemd/system ] || systemctl daemon-reload </dev/null || left=1
     if [ -e "$undo/units" ]; then
-        while IFS=: read -r verb name; do due_note "$verb" "$name"; done <"$undo/units"
+        while IFS=: read -r verb name; do due_note "$verb" "$name" || left=1; done <"$undo/units"
     fi
     [ "$left" -ne 0 ] || undo_forget
     return "$left"

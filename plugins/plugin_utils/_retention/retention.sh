@@ -21,7 +21,7 @@ would_free() {
     : >"$links" || die 'there is no room for files in TMPDIR' 75
     nix-store --gc --print-dead 2>/dev/null >"$dead" || die 'Nix does not say what nothing needs'
     while [ $# -gt 0 ]; do
-        printf '%s\n' "$1" >>"$links"
+        printf '%s\n' "$1" >>"$links" || die 'there is no room for files in TMPDIR' 75
         nix-store --query --requisites "$2" >>"$dead" || die "Nix does not say what $2 needs"
         shift 2
     done
@@ -29,8 +29,8 @@ would_free() {
     nix-store --gc --print-roots 2>/dev/null | sed -n 's/^\(.*\) -> \(\/.*\)$/\1 \2/p' |
         awk -v links="$links" 'BEGIN { while ((getline line <links) > 0) gone[line] = 1 }
             !($1 in gone) { print $NF }' | sort -u | xargs -r nix-store --query --requisites |
-        sort -u >"$live"
-    sort -u "$dead" | comm -23 - "$live" >"$links"
+        sort -u >"$live" || die 'there is no room for files in TMPDIR' 75
+    sort -u "$dead" | comm -23 - "$live" >"$links" || die 'there is no room for files in TMPDIR' 75
     printf 'paths=%s\n' "$(wc -l <"$links")"
     printf 'bytes=%s\n' "$(xargs -r nix-store --query --size <"$links" 2>/dev/null |
         awk '{ bytes += $1 } END { printf "%.0f", bytes }')"

@@ -89,12 +89,15 @@ class Archive:
 
     @contextlib.contextmanager
     def _here(self, source: Host, file: str) -> t.Iterator[str]:
-        if source.is_here:
-            yield file
-            return
-        with temporary_directory() as directory:
-            source.fetch(file, f"{directory}/archive", self.monitor.limits.total)
-            yield f"{directory}/archive"
+        directory = temporary_directory()
+        try:
+            if source.is_here:
+                yield file
+            else:
+                source.fetch(file, f"{directory.name}/archive", self.monitor.limits.total)
+                yield f"{directory.name}/archive"
+        finally:
+            directory.cleanup()
 
     def _run(self, host: Host, what: str, paths: Mapping[str, int], *words: str) -> str:
         ended = self.monitor.run(host, what, script(*words), paths)

@@ -29,12 +29,10 @@ def temporary_file() -> t.IO[bytes]:
     return tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=PLACE)
 
 
-@contextlib.contextmanager
-def temporary_directory() -> t.Iterator[str]:
-    """Have a directory that only we can enter."""
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """Return a directory that only we can enter, and that is gone when it is cleaned up."""
     sweep(pathlib.Path(PLACE))
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=PLACE) as directory:
-        yield directory
+    return tempfile.TemporaryDirectory(prefix=_PREFIX, dir=PLACE)
 
 
 def sweep(place: pathlib.Path) -> None:

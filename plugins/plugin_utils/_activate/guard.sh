@@ -371,8 +371,8 @@ restore_running() {
     esac
 }
 
-# back_step SYSTEM ACTION: has a system do it, whatever its checks say: it has run before. It waits for a switch that shuts it out, for as long as it
-# may take, and that is longer than the new one was given.
+# back_step SYSTEM ACTION: has a system do it, whatever its checks say: it has run before. It waits for
+# a switch that shuts it out, for as long as it may take, and that is longer than the new one was given.
 back_step() {
     patience=$(guard_set limit)
     [ "${patience:-0}" -ge 600 ] || patience=600

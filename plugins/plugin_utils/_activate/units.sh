@@ -20,7 +20,7 @@ picture_of() {
     properties=$properties,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic
     properties=$properties,ConditionTimestampMonotonic,ConditionResult,Transient,StopWhenUnneeded
     properties=$properties,BusName,FragmentPath,TriggeredBy
-    case $1 in */*) whose=${1%%/*}/ ;; *) whose= ;; esac
+    whose=$(whose "$1")
     of_unit "$1" show --property="$properties" 2>/dev/null | properties=$properties whose=$whose awk '
         BEGIN { count = split(ENVIRON["properties"], names, ",") }
         function line(i) {
@@ -33,6 +33,11 @@ picture_of() {
         $0 == "" { line() }
         match($0, /=/) { value[substr($0, 1, RSTART - 1)] = substr($0, RSTART + 1) }
         END { line() }'
+}
+
+# whose UNIT: prints USER/ for USER/UNIT, nothing for a unit of the system.
+whose() {
+    case $1 in */*) printf '%s/' "${1%%/*}" ;; esac
 }
 
 # of_unit UNIT WORD...: calls systemctl with the words about a unit, of a user's manager for USER/UNIT. A
@@ -71,7 +76,7 @@ failed_units() {
 
 # failed_of PATTERN: the same of one manager's units.
 failed_of() {
-    case $1 in */*) whose=${1%%/*}/ ;; *) whose= ;; esac
+    whose=$(whose "$1")
     of_unit "$1" list-units --state=failed,auto-restart --plain --no-legend --full 2>/dev/null |
         while read -r name _; do printf 'failed_unit=%s%s\n' "$whose" "$name"; done
 }

@@ -27,9 +27,11 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     control_masters,
     kill,
 )
+from ansible_collections.closure.nixos.tests.integration._systems import PROFILE
 from ansible_runner.interface import init_command_config
 
 COLLECTION = pathlib.Path(__file__).parents[2]
+AS_MADE = f"[ /run/booted-system -ef {PROFILE}-1-link ] && echo yes"
 
 # Fixtures of the tests about copies, for all of their files.
 closure, configure, copies = _copies.closure, _copies.configure, _copies.copies
@@ -37,21 +39,37 @@ key_file, web = _copies.key_file, _copies.web
 
 
 @pytest.fixture(scope="session")
-def fleet() -> t.Iterator[Fleet]:
-    """Three hosts, node1 to node3; the sudo of ``deploy`` on node3 needs a password.
+def fleet_name() -> t.Iterator[str]:
+    """The fleet of this run. Workers of pytest-xdist have one each.
 
-    A fleet that runs already, of that name, is used and left running: TESTBED_FLEET names one, and
-    saves its boot between runs. Workers of pytest-xdist have a fleet each.
+    TESTBED_FLEET names one. If it runs already, it is left running, which saves its boot.
     """
     name = os.environ.get("TESTBED_FLEET", "itest") + os.environ.get("PYTEST_XDIST_WORKER", "")
-    command = [str(TESTBED), "status", "--fleet", name]
-    there = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    try:
-        subprocess.run([str(TESTBED), "up", "--fleet", name], check=True)
-        yield Fleet(name)
-    finally:
-        if not there:
-            subprocess.run([str(TESTBED), "down", "--fleet", name], check=True)
+    there = _testbed("status", name, check=False) == 0
+    yield name
+    if not there:
+        _testbed("down", name)
+
+
+@pytest.fixture(scope="module")
+def fleet(fleet_name: str, ansible_home: pathlib.Path) -> Fleet:
+    """Three hosts, node1 to node3; the sudo of ``deploy`` on node3 needs a password.
+
+    Each file of tests finds hosts that booted what they were made with, as generation 1: after a
+    file that booted another system or removed that generation they are made anew.
+    """
+    _testbed("up", fleet_name)
+    hosts = Fleet(fleet_name)
+    if {hosts.exec(host, AS_MADE, check=False) for host in hosts.hosts} != {"yes\n"}:
+        _testbed("down", fleet_name)
+        for pid in control_masters(ansible_home):  # they wait for hosts that are gone
+            kill(pid)
+        _testbed("up", fleet_name)
+    return hosts
+
+
+def _testbed(command: str, name: str, check: bool = True) -> int:
+    return subprocess.run([str(TESTBED), command, "--fleet", name], check=check).returncode
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     without_reboot,
     without_secrets,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.preflight import check_dirty
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
     RetentionOptions,
@@ -64,13 +65,14 @@ class ActionModule(ClosureAction):
             options["archive"] = find(options["archive"], "deploy_path", self.task_vars)
         built = bool(options["path"] or options["archive"])
         origin = origin_of(self.task_run, "" if built else args["configuration"] or "")
+        warning = check_dirty(options["dirty"], dataclasses.asdict(origin))
         checks = [find(name, "deploy_checks", self.task_vars) for name in options["checks"]]
         for path in checks:
             require_tasks(self, path, "deploy_checks")
         # In check mode nothing new runs that could be looked at.
         put = ["put_secrets.yml"] if options["secrets"] else []
         tried = [*put, *([] if self.check else checks), "confirm.yml"]
-        return {
+        result = {
             "changed": False,
             "options": options | {"checks": checks},
             "steps": steps(options, tried),
@@ -80,11 +82,20 @@ class ActionModule(ClosureAction):
             "without_reboot": without_reboot(options, tried),
             "end": end(options),
             "finish": finish(options),
-            "left": options["rollback_scope"] == "run" and self._has_failed(),
+            "left": bool(options["hold"])
+            or (options["rollback_scope"] == "run" and self._has_failed()),
+            "asked": self._asked(),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
             "origin": dataclasses.asdict(origin),
         }
+        return result | ({"warnings": [warning]} if warning else {})
+
+    def _asked(self) -> list[str]:
+        """Return the hosts whose systems are built: those that are not held."""
+        hostvars = self.task_vars["hostvars"]
+        hosts = self.task_vars["ansible_play_hosts_all"]
+        return [host for host in hosts if not hostvars[host].get("deploy_hold")]
 
     def _is_one_batch(self) -> bool:
         """Whether the play deploys all its hosts at once; those that have left it do not count."""

@@ -51,6 +51,8 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "version": running.nixos_version if running else None,
         "configuration_revision": looked and looked.revisions.get("configurationRevision"),
         "nixpkgs_revision": looked and looked.revisions.get("nixpkgsRevision"),
+        "is_nixos": bool(looked and looked.is_nixos),
+        "updaters": list(looked.updaters) if looked else [],
         "platform": facts.platform,
         "systems": {name: _system(facts.toplevels.get(link)) for name, link in systems.items()},
         "generations": [_generation(facts, entry) for entry in facts.generations],

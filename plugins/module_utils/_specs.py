@@ -247,6 +247,8 @@ SECRET: Spec = {
 # The role's own argument spec says what else it takes.
 DEPLOY_OPTIONS: Spec = {"argument_spec": {"configuration": {"type": "str"}}}
 
+DEPLOY_PREFLIGHT: Spec = {"argument_spec": {}}
+
 DEPLOY_RECORD: Spec = {"argument_spec": {"cause": {"type": "str"}}}
 
 DEPLOY_OUTCOME: Spec = {

@@ -99,10 +99,16 @@ finish:
   type: list
   elements: str
   sample: [leave_record.yml]
+asked:
+  description: The hosts whose systems are built, which are those that are not held.
+  returned: success
+  type: list
+  elements: str
+  sample: [web1, web2]
 left:
   description: >-
-    Whether the host is left as it is, because all hosts of the run roll back together and one of an
-    earlier batch has failed.
+    Whether the host is left as it is, because it is held, or because all hosts of the run roll
+    back together and one of an earlier batch has failed.
   returned: success
   type: bool
   sample: false

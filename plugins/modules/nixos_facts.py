@@ -427,6 +427,20 @@ ansible_facts:
           returned: success
           type: int
           sample: 80619077632
+        is_nixos:
+          description: Whether the host is a NixOS at all, by C(/etc/NIXOS).
+          returned: success
+          type: bool
+          sample: true
+        updaters:
+          description: >-
+            Active units that change the system without a deployment, or delete generations:
+            C(nixos-upgrade.timer), C(comin.service), and C(nix-gc.timer) where C(nix.gc.options)
+            say so.
+          returned: success
+          type: list
+          elements: str
+          sample: [nixos-upgrade.timer]
         boot_free:
           description: Bytes that are free in C(/boot). V(null) when there is no such directory.
           returned: success

@@ -88,6 +88,12 @@ class Played:
             host: {word: data[key].get(host, 0) for key, word in words.items()} for host in hosts
         }
 
+    @property
+    def custom(self) -> dict[str, t.Any]:
+        """The custom stats of the run, as ansible-runner hands them on."""
+        data = next(e["event_data"] for e in self.events if e["event"] == "playbook_on_stats")
+        return t.cast(dict[str, t.Any], data["artifact_data"])
+
     def results(self, host: str, task: str | None = None) -> list[dict[str, t.Any]]:
         """The results of a host's tasks in their order, of all or of those with that name."""
         kinds = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")

@@ -137,6 +137,8 @@ class Looked:
     :param nix_free: bytes that are free for the store
     :param revisions: what ``nixos-version --json`` says of the running system
     :param history: the records of the last deployments, the newest last
+    :param is_nixos: whether it is a NixOS at all
+    :param updaters: units that change systems by themselves, or delete generations
     """
 
     kernel: str
@@ -146,6 +148,8 @@ class Looked:
     nix_free: int | None
     revisions: dict[str, t.Any]
     history: tuple[dict[str, t.Any], ...]
+    is_nixos: bool
+    updaters: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -432,7 +436,17 @@ def _parse_looked(one: Mapping[str, str], lines: Iterable[tuple[str, str]]) -> L
     keys = tuple(one["nix_keys"].split())
     free, revisions = _number(one, "nix_free"), _object(one["revisions"])
     history = tuple(filter(None, map(_object, _all(lines, "history"))))
-    return Looked(one["kernel_release"], nix, trusted, keys, free, revisions, history)
+    return Looked(
+        kernel=one["kernel_release"],
+        nix=nix,
+        trusted=trusted,
+        trusted_keys=keys,
+        nix_free=free,
+        revisions=revisions,
+        history=history,
+        is_nixos="nixos" in one,
+        updaters=_all(lines, "updater"),
+    )
 
 
 def _object(text: str) -> dict[str, t.Any]:

@@ -28,6 +28,7 @@ _LEAST = {
     "keep": 1,
     "bwlimit": 0,
     "history": 0,
+    "min_healthy": 0,
 }
 
 

@@ -25,9 +25,9 @@ _VERBS = {"boot": "will boot", "test": "tests", "auto": "switched", "reboot": "r
 class Outcome:
     """What became of a host.
 
-    :param status: unchanged, built, copied, deployed, failed, unreachable or left
+    :param status: unchanged, built, copied, deployed, held, skipped, failed or unreachable
     :param what: that in words: switched 41 -> 42
-    :param why: why it was not deployed, and where the host is now
+    :param why: why it was not deployed or is left out, and where the host is now
     :param units: how many units were started and so on
     """
 
@@ -54,6 +54,8 @@ def outcome_of(
     """
     taken = _result(variables, "taken")
     seconds = round(now - taken["started"]) if taken else 0
+    if left_out := _left_out(variables):
+        return Outcome(host, *left_out)
     if _result(variables, "host").get("unreachable"):
         return Outcome(host, "unreachable", "unreachable", _result(variables, "host")["msg"])
     if not was_deployed(variables):
@@ -73,8 +75,13 @@ def outcome_of(
 
 
 def was_deployed(variables: Vars) -> bool:
-    """Whether a host got what it was to get, by what its own tasks said."""
+    """Whether a host got what it was to get, by what its own tasks said.
+
+    One that is left out was to get nothing.
+    """
     taken = _result(variables, "taken")
+    if _left_out(variables):
+        return True
     if not taken or _failure(variables) or not (path := system_of(variables)):
         return False
     if _was_there(variables):
@@ -82,6 +89,11 @@ def was_deployed(variables: Vars) -> bool:
     if taken["options"]["stop_after"] == "copy":
         return _succeeded(_result(variables, "copy"))
     return any(_is_of(result, path) for result in _last(variables))
+
+
+def has_failed(variables: Vars) -> bool:
+    """Whether this deployment of a host has failed, as far as that was kept."""
+    return _failure(variables) is not None
 
 
 def line(outcome: Outcome, width: int) -> str:
@@ -199,6 +211,15 @@ def _units(report: Vars, kind: str) -> t.Sequence[str]:
 def _why(variables: Vars, cause: str | None) -> str:
     why = _failure(variables) or cause or _unseen(variables)
     return f"{why}{_way_back(variables)}"
+
+
+def _left_out(variables: Vars) -> tuple[str, str, str] | None:
+    """Return the status of a host that is left as it is, in words too, and why."""
+    if hold := _result(variables, "taken").get("options", {}).get("hold"):
+        return "held", "held", str(hold)
+    if skip := _result(variables, "preflight").get("skip"):
+        return "skipped", "skipped", str(skip)
+    return None
 
 
 def _failure(variables: Vars) -> str | None:

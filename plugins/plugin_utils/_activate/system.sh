@@ -51,8 +51,27 @@ host_facts() {
     printf 'nix_free=%s\n' "$(room /nix/store)"
     printf 'boot_free=%s\n' "$(room /boot)"
     printf 'revisions=%s\n' "$(/run/current-system/sw/bin/nixos-version --json 2>/dev/null | tr -d '\n')"
+    [ ! -e /etc/NIXOS ] || printf 'nixos=1\n'
+    updaters
     history_facts "$2" "$3"
     system_facts "$1"
+}
+
+# updaters: prints the units that change systems by themselves, or delete generations: NixOS's own
+# (nixpkgs, auto-upgrade.nix and nix-gc.nix) and comin.
+updaters() {
+    for name in nixos-upgrade.timer comin.service nix-gc.timer; do
+        systemctl is-active --quiet "$name" 2>/dev/null || continue
+        [ "$name" != nix-gc.timer ] || gc_deletes_generations || continue
+        printf 'updater=%s\n' "$name"
+    done
+}
+
+# gc_deletes_generations: whether nix-gc.service is told to: its command is in a script.
+gc_deletes_generations() {
+    command=$(systemctl show -p ExecStart nix-gc.service)
+    program=${command#*path=}
+    { printf '%s\n' "$command" && cat "${program%% *}"; } 2>/dev/null | grep -Eqs -e ' (-d|--delete)'
 }
 
 store_ping() {

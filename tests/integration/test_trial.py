@@ -9,10 +9,26 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import typing as t
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
 from ansible_collections.closure.nixos.tests.integration._systems import HOSTS, write_systems
-from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, FAILED, at
+from ansible_collections.closure.nixos.tests.integration._trials import (
+    DEPLOY,
+    FAILED,
+    at,
+    deployment,
+    on,
+)
+
+# A server of ssh that is neither OpenSSH's nor dropbear's, for what a host can tell of it.
+PORT = 2222
+SERVER, SESSION = "/usr/local/sbin/t-server", "/usr/local/sbin/t-session"
+OTHER_SERVER = (
+    f"cp /usr/sbin/sshd {SERVER} && cp /usr/lib/openssh/sshd-session {SESSION} && "
+    f"systemd-run -q --unit=t-server {SERVER} -D -p {PORT} -o SshdSessionPath={SESSION}"
+)
 
 CHECK = [
     {
@@ -33,8 +49,21 @@ def deploy(play: Play, file: pathlib.Path, *options: str, sick: tuple[str, ...] 
     return play(DEPLOY, "-e", json.dumps(variables), *options)
 
 
-def test_a_failed_check_takes_its_host_back(
-    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+@pytest.fixture
+def other_server(fleet: Fleet) -> t.Iterator[tuple[str, str]]:
+    """Have node1 and node3 listen at another port too, by a server that nobody knows."""
+    hosts = ("node1", "node3")
+    for host in hosts:
+        fleet.exec(host, OTHER_SERVER)
+    port = on(default=22, **dict.fromkeys(hosts, PORT))
+    only_one = on(default="new", node1="any")
+    yield "-e", json.dumps({"ansible_port": port, "deploy_confirm_connection": only_one})
+    for host in hosts:
+        fleet.exec(host, f"systemctl stop t-server; rm {SERVER} {SESSION}")
+
+
+def test_a_failed_check_or_a_connection_that_nobody_knows_takes_its_host_back(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, other_server: tuple[str, str]
 ) -> None:
     first = deploy(play, write_systems(tmp_path))
     assert first.rc == 0, first.text
@@ -42,21 +71,25 @@ def test_a_failed_check_takes_its_host_back(
     file = write_systems(tmp_path)
     checked = deploy(play, file, "--check", "--diff")
     assert checked.rc == 0 and at(fleet) == old
-    played = deploy(play, file, sick=("node2",))
+    played = deploy(play, file, *other_server, sick=("node2",))
     new = at(fleet)
-    assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
+    assert [old[host] == new[host] for host in HOSTS] == [False, True, True]
+    assert played.result("node1", "Confirm the system")["connection"] == "unknown"
+    unknown = "node3 does not say whether this connection is new"
+    assert played.result("node3", FAILED)["msg"].count(unknown) == 1
+    assert deployment(fleet, "node3")["outcome"] == "rolled-back"
     message = played.result("node2", FAILED)["msg"]
     reason = "node2: Require that the application answers: the application is sick"
     assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-node2-", message), (
         message
     )
-    assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0]
+    assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 1]
     again = deploy(play, file)
     assert again.rc == 0
     assert {host: numbers["changed"] > 0 for host, numbers in again.stats.items()} == {
         "node1": False,
         "node2": True,
-        "node3": False,
+        "node3": True,
     }
 
 

@@ -77,7 +77,7 @@ def test_a_script_that_arrives_in_part_does_nothing(
         ("ssh", "new", True, ""),
         ("ssh", "old", False, "Take ControlPath, ControlMaster and -S out of its ssh arguments"),
         ("ssh", "old", True, "Take ControlPath, ControlMaster and -S out of its ssh arguments"),
-        ("ssh", "unknown", False, "Set connection: any"),
+        ("ssh", "unknown", False, "deploy_confirm_connection: any"),
         ("ssh", "unknown", True, ""),
         ("paramiko_ssh", "old", False, "Take ControlPath"),
         ("local", "unknown", False, ""),

@@ -334,7 +334,8 @@ class Host:
             )
         raise ClosureError(
             f"{self.name} does not say whether this connection is new: none of OpenSSH's servers "
-            "carries it. Set connection: any if you know that people can log in there."
+            "carries it. If you know that people can log in there, set connection: any of "
+            "nixos_confirm, or deploy_confirm_connection: any of the role deploy."
         )
 
     @property

@@ -13,17 +13,25 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
+    HOOKS,
     Options,
     check_play,
     end,
+    end_left,
     finish,
     read_options,
     scope_of,
     steps,
     steps_there,
     with_reboot,
+    without_hooks,
     without_reboot,
     without_secrets,
+)
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
+    has_run,
+    is_of,
+    play_of,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.preflight import check_dirty
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -66,25 +74,27 @@ class ActionModule(ClosureAction):
         built = bool(options["path"] or options["archive"])
         origin = origin_of(self.task_run, "" if built else args["configuration"] or "")
         warning = check_dirty(options["dirty"], dataclasses.asdict(origin))
-        checks = [find(name, "deploy_checks", self.task_vars) for name in options["checks"]]
-        for path in checks:
-            require_tasks(self, path, "deploy_checks")
+        options |= {name: self._files(name, options) for name in ("checks", *HOOKS)}
         # In check mode nothing new runs that could be looked at.
         put = ["put_secrets.yml"] if options["secrets"] else []
-        tried = [*put, *([] if self.check else checks), "confirm.yml"]
+        tried = [*put, *([] if self.check else options["checks"]), "confirm.yml"]
+        if self.check or options["stop_after"]:
+            options = without_hooks(options)
         result = {
             "changed": False,
-            "options": options | {"checks": checks},
-            "steps": steps(options, tried),
+            "options": options,
+            "steps": steps(options, tried, self._is_announced()),
             "steps_there": steps_there(options),
             "tried": tried,
             "with_reboot": with_reboot(options, tried),
             "without_reboot": without_reboot(options, tried),
             "end": end(options),
+            "end_left": end_left(options),
             "finish": finish(options),
             "left": bool(options["hold"])
             or (options["rollback_scope"] == "run" and self._has_failed()),
             "asked": self._asked(),
+            "play": play_of(str(play._uuid)),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
             "origin": dataclasses.asdict(origin),
@@ -96,6 +106,19 @@ class ActionModule(ClosureAction):
         hostvars = self.task_vars["hostvars"]
         hosts = self.task_vars["ansible_play_hosts_all"]
         return [host for host in hosts if not hostvars[host].get("deploy_hold")]
+
+    def _files(self, name: str, options: Options) -> list[str]:
+        option = f"deploy_{name}"
+        paths = [find(file, option, self.task_vars) for file in options[name]]
+        for path in paths:
+            require_tasks(self, path, option)
+        return paths
+
+    def _is_announced(self) -> bool:
+        """Whether an earlier batch of the play has run what comes before the run."""
+        hostvars, play = self.task_vars["hostvars"], play_of(str(self._task.get_play()._uuid))
+        every = [hostvars[host] for host in self.task_vars["ansible_play_hosts_all"]]
+        return any(is_of(it, play) and has_run("before_run.yml", it) for it in every)
 
     def _is_one_batch(self) -> bool:
         """Whether the play deploys all its hosts at once; those that have left it do not count."""

@@ -14,8 +14,13 @@ from ansible import constants as C
 from ansible.utils.display import Display
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
     Outcome,
+    ends_play,
+    failure_of,
+    has_begun,
+    is_of,
     line,
     outcome_of,
+    play_of,
     sentence,
     was_deployed,
 )
@@ -36,12 +41,16 @@ class ActionModule(ClosureAction):
             return self._others(args["hosts"])
         name, own = self.task_vars["inventory_hostname"], self.task_vars
         if args["why"]:
-            failure = {"why": args["why"], "started": own["__deploy_taken"]["started"]}
+            # What failed first is said first.
+            causes = filter(None, [failure_of(own), args["why"]])
+            why = ". Then ".join(cause.rstrip(".") for cause in causes)
+            failure = {"why": why, "started": own["__deploy_taken"]["started"]}
             own = {**own, "__deploy_failure": failure}
             return failure | _stats(outcome_of(name, own, self.check, time.time()))
         found = outcome_of(name, own, self.check, time.time(), args["cause"])
         if not args["show"]:
-            return {"changed": False, "outcome": _data(found), "msg": sentence(found)}
+            seen = {"outcome": _data(found), "ends_run": self._ends_run(), "msg": sentence(found)}
+            return {"changed": False, **seen}
         self._show(found)
         result = {"changed": False, "failed": found.failed, "msg": sentence(found)}
         return result if found.failed else result | _stats(found)
@@ -55,6 +64,21 @@ class ActionModule(ClosureAction):
             if missing
             else "all are deployed"
         }
+
+    def _ends_run(self) -> bool:
+        """Whether the play changes nothing any more, and has changed something."""
+        hostvars, play = self.task_vars["hostvars"], self._task.get_play()
+        every, left, now = (
+            self.task_vars[f"ansible_play_{name}"] for name in ("hosts_all", "hosts", "batch")
+        )
+        if not any(has_begun(hostvars[host]) for host in every):
+            return False
+        this = play_of(str(play._uuid))
+        to_come = [it for it in left if it not in now and not is_of(hostvars[it], this)]
+        batch = self.task_vars["__deploy_taken"]["batch"]
+        failed = [it for it in batch if it not in left or not was_deployed(hostvars[it])]
+        most, fatal = play.max_fail_percentage, bool(play.any_errors_fatal)
+        return not to_come or ends_play(len(failed), len(batch), most, fatal)
 
     def _show(self, outcome: Outcome) -> None:
         # With the callback, the lines come together at the end.

@@ -14,8 +14,8 @@ description:
   - The first task of the role P(closure.nixos.deploy#role). It converts the role's variables once,
     because C(-e), INI inventories and surveys give texts, and refuses what is wrong before a host
     is touched.
-  - It reads the files of O(closure.nixos.deploy#role:main:deploy_checks) as Ansible will read them,
-    so that a mistake in one is found before a system is on trial.
+  - It reads the files of O(closure.nixos.deploy#role:main:deploy_checks) and of the hooks as
+    Ansible will read them, so that a mistake in one is found before a system is on trial.
   - Outside of the role there is no use for it.
 author:
   - closure.nixos contributors (@closure-nixos)
@@ -53,7 +53,7 @@ RETURN = r"""
 options:
   description:
     - The role's variables with their types, by their names without C(deploy_).
-    - In C(checks) are whole paths.
+    - In C(checks) and the hooks are whole paths. Hooks that do not run are left out.
   returned: success
   type: dict
   sample: {"confirm": true, "confirm_timeout": 60}
@@ -93,6 +93,12 @@ end:
   type: list
   elements: str
   sample: [leave_record.yml]
+end_left:
+  description: Those for a host that was left as it is.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 finish:
   description: Those of them that wait until nothing rolls back any more.
   returned: success
@@ -112,6 +118,11 @@ left:
   returned: success
   type: bool
   sample: false
+play:
+  description: Which play deploys the host. All batches are of one.
+  returned: success
+  type: str
+  sample: 0242ac11-0002-a1b2-c3d4-000000000002
 batch:
   description: The hosts that are deployed together, as C(serial) says.
   returned: success

@@ -95,8 +95,15 @@ outcome:
   returned: without O(show)
   type: dict
   sample: {"status": "deployed", "failed": false, "what": "switched 41 -> 42"}
+ends_run:
+  description: >-
+    Whether the play changes no host any more after this batch, and has changed one or was about
+    to.
+  returned: without O(show)
+  type: bool
+  sample: false
 why:
-  description: Why the host was not deployed.
+  description: Why the host was not deployed, with what was kept of that before.
   returned: with O(why)
   type: str
   sample: "Check the health: HTTP 502"

@@ -48,7 +48,7 @@ def documented_playbooks() -> list[tuple[str, str, bool]]:
 
 
 PLAYBOOKS = documented_playbooks()
-WRITTEN = [EXAMPLE / "deploy.yml", *ROOT.glob("playbooks/*.yml")]
+WRITTEN = [*ROOT.glob("examples/*/deploy.yml"), *ROOT.glob("playbooks/*.yml")]
 
 
 def lines_of(output: str) -> set[str]:

@@ -26,6 +26,8 @@ PACKAGES = [
     *("nix-bin", "nix-setup-systemd"),
     # Other ways to become root (run0 asks polkit), and what decrypts secrets on a host.
     *("opendoas", "polkitd", "age"),
+    # A load balancer, and what talks to its socket.
+    *("haproxy", "socat"),
 ]
 # Mounts and processes of a build vanish with it, and it dies with the testbed (even by kill -9).
 ISOLATED = [

@@ -13,13 +13,16 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
+    HOOKS,
     check_play,
     end,
+    end_left,
     finish,
     read_options,
     scope_of,
     steps,
     steps_there,
+    without_hooks,
     without_secrets,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -230,3 +233,34 @@ def test_hosts_that_do_not_wait_cannot_roll_back_together(strategy: str) -> None
 def test_one_host_is_not_deployed_in_the_name_of_all() -> None:
     with pytest.raises(ClosureError, match="run_once would deploy one host"):
         check_play(options(), "linear", run_once=True)
+
+
+def test_hooks_stand_around_what_changes_a_host() -> None:
+    given = options(**{f"deploy_{name}": [f"/infra/{name}.yml"] for name in HOOKS})
+    first, later = steps(given, TRIED), steps(given, TRIED, announced=True)
+    before = ["before_run.yml", "before_batch.yml", "/infra/before_host.yml"]
+    assert first == ["copy.yml", *before, "trial.yml", *TRIED]
+    assert later == ["copy.yml", *before[1:], "trial.yml", *TRIED]
+    after = ["after_host.yml", "after_batch.yml"]
+    assert end(given) == end_left(given) == [*after, "leave_record.yml", "after_run.yml"]
+    # The next batch waits for hosts that serve again, and the run is over when all are finished.
+    assert end(given | {"finish_later": True}) == after
+    assert finish(given) == ["leave_record.yml", "after_run.yml"]
+    # Where nobody is told of the end of the run, hosts that were left have no end.
+    assert end_left(given | {"after_run": []}) == []
+    there = [*before[:2], *after, "after_run.yml"]
+    assert all((ROLE / "tasks" / step).exists() for step in there)
+    assert steps(without_hooks(given), TRIED) == steps(options(), TRIED)
+    assert end(without_hooks(given)) == end(options())
+
+
+@pytest.mark.parametrize("strategy", ["free", "ansible.builtin.host_pinned"])
+def test_hooks_of_several_hosts_need_hosts_that_wait(strategy: str) -> None:
+    for name in HOOKS:
+        given = options(**{f"deploy_{name}": ["x.yml"]})
+        check_play(given, "linear", run_once=False)
+        if name.endswith("_host"):
+            check_play(given, strategy, run_once=False)
+            continue
+        with pytest.raises(ClosureError, match=f"deploy_{name} needs the strategy linear"):
+            check_play(given, strategy, run_once=False)

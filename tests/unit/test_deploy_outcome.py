@@ -11,8 +11,12 @@ import typing as t
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
     Outcome,
+    ends_play,
+    has_begun,
+    is_of,
     line,
     outcome_of,
+    play_of,
     sentence,
     was_deployed,
 )
@@ -139,3 +143,37 @@ def test_a_long_reason_goes_on_below_itself() -> None:
 def test_a_sentence_names_the_host() -> None:
     outcome = outcome_of("web1", CASES["failed"][0], check=False, now=1012)
     assert sentence(outcome) == ("web1: Check the health: HTTP 502 (rolled back to generation 41)")
+
+
+@pytest.mark.parametrize(
+    ("failed", "size", "most", "fatal", "expected"),
+    [
+        (0, 3, None, True, False),
+        (0, 3, 0, False, False),
+        (1, 3, None, False, False),
+        (1, 3, None, True, True),
+        (1, 3, 0, False, True),
+        # More than the percentage, as Ansible has it.
+        (1, 4, 25, False, False),
+        (2, 4, 25, False, True),
+        (3, 3, None, False, True),
+    ],
+)
+def test_when_ansible_ends_a_play(
+    failed: int, size: int, most: float | None, fatal: bool, expected: bool
+) -> None:
+    assert ends_play(failed, size, most, fatal) is expected
+
+
+def test_the_batches_of_a_play_are_of_it() -> None:
+    # ansible-runner gives the second batch a number.
+    taken = {"__deploy_taken": {"play": play_of("02fc0000-0001-0ea2-2be3-000000000004")}}
+    assert is_of(taken, play_of("02fc0000-0001-0ea2-2be3-000000000004_2"))
+    assert not is_of(taken, play_of("02fc0000-0001-0ea2-2be3-000000000005"))
+    assert not is_of({}, play_of("02fc0000-0001-0ea2-2be3-000000000004"))
+
+
+def test_a_host_that_only_gets_secrets_has_not_begun() -> None:
+    assert not has_begun({})
+    for step, begun in (("put_secrets.yml", False), ("copy.yml", True)):
+        assert has_begun({"__deploy_change": {"results": [{"__deploy_step": step}]}}) is begun

@@ -32,6 +32,11 @@ _LEAST = {
 }
 
 
+# Files of tasks of the user's, by when they run. Those of a batch or a run belong to several hosts.
+HOOKS = tuple(f"{when}_{what}" for when in ("before", "after") for what in ("run", "batch", "host"))
+_SHARED = tuple(name for name in HOOKS if not name.endswith("_host"))
+
+
 def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     """Return all options of the role, without the prefix of their names, with their types.
 
@@ -60,10 +65,16 @@ def without_secrets(spec: dict[str, t.Any]) -> dict[str, t.Any]:
     return {name: option for name, option in spec.items() if not option.get("no_log")}
 
 
-def steps(options: Options, tried: list[str]) -> list[str]:
+def without_hooks(options: Options) -> Options:
+    """Return options for a run that changes no host, so that nothing is to be drained for it."""
+    return options | {name: [] for name in HOOKS}
+
+
+def steps(options: Options, tried: list[str], announced: bool = False) -> list[str]:
     """Return the files of tasks for a host that gets another system, in their order.
 
     :param tried: those for a system that runs and is to be looked at
+    :param announced: whether an earlier batch has run what comes before the run
     """
     if options["stop_after"] == "build":
         return []
@@ -72,18 +83,32 @@ def steps(options: Options, tried: list[str]) -> list[str]:
     keep = ["keep.yml"] if options["keep"] else []
     together = ["together.yml"] if options["rollback_scope"] == "batch" else []
     prepare = ["prepare_secrets.yml"] if options["secrets"] else []
-    return ["copy.yml", *prepare, *_way(options, tried), *together, *keep]
+    before = [*_named(options, "before_batch"), *options["before_host"]]
+    if not announced:
+        before = [*_named(options, "before_run"), *before]
+    return ["copy.yml", *before, *prepare, *_way(options, tried), *together, *keep]
 
 
 def end(options: Options) -> list[str]:
     """Return the files of tasks for the end of a host's deployment, however it went."""
-    return [] if options["finish_later"] else finish(options)
+    # A host serves again before the next one is taken out, whatever all roll back to later.
+    now = [*_named(options, "after_host"), *_named(options, "after_batch")]
+    return now if options["finish_later"] else [*now, *finish(options)]
+
+
+def end_left(options: Options) -> list[str]:
+    """Return those for a host that was left as it is: the run may end with it.
+
+    They are all of them, as hosts with other tasks would not wait for each other.
+    """
+    return end(options) if options["after_run"] else []
 
 
 def finish(options: Options) -> list[str]:
     """Return those of them that wait until nothing rolls back any more."""
+    record = ["leave_record.yml"] if options["history"] else []
     retain = ["retain.yml"] if options["retention"] else []
-    return [*(["leave_record.yml"] if options["history"] else []), *retain]
+    return [*record, *retain, *_named(options, "after_run")]
 
 
 def steps_there(options: Options) -> list[str]:
@@ -104,6 +129,11 @@ def without_reboot(options: Options, tried: list[str]) -> list[str]:
     if not options["confirm"]:
         return ["plain.yml", *(["put_secrets.yml"] if options["secrets"] else [])]
     return ["auto.yml"] if options["action"] == "auto" else ["trial.yml", *tried]
+
+
+def _named(options: Options, hook: str) -> list[str]:
+    """Return the file of the role that runs the files of a hook."""
+    return [f"{hook}.yml"] if options[hook] else []
 
 
 def _way(options: Options, tried: list[str]) -> list[str]:
@@ -131,6 +161,13 @@ def check_play(options: Options, strategy: str, run_once: bool) -> None:
             f"deploy_rollback_scope: {scope} needs the strategy linear, and this play has "
             f"{strategy}: its hosts do not wait for each other, so that one is done before another "
             "fails. Set strategy: linear, or deploy_rollback_scope: host. No host was changed."
+        )
+    shared = [f"{_PREFIX}{name}" for name in _SHARED if options[name]]
+    if shared and strategy.endswith(("free", "host_pinned")):
+        raise ClosureError(
+            f"{shared[0]} needs the strategy linear, and this play has {strategy}: its hosts do "
+            "not wait for each other, so that it has no batches. Set strategy: linear, or use "
+            "deploy_before_host and deploy_after_host. No host was changed."
         )
 
 

@@ -54,7 +54,7 @@ def outcome_of(
     """
     taken = _result(variables, "taken")
     seconds = round(now - taken["started"]) if taken else 0
-    if left_out := _left_out(variables):
+    if (left_out := _left_out(variables)) and was_deployed(variables):
         return Outcome(host, *left_out)
     if _result(variables, "host").get("unreachable"):
         return Outcome(host, "unreachable", "unreachable", _result(variables, "host")["msg"])
@@ -80,9 +80,11 @@ def was_deployed(variables: Vars) -> bool:
     One that is left out was to get nothing.
     """
     taken = _result(variables, "taken")
+    if failure_of(variables):
+        return False
     if _left_out(variables):
         return True
-    if not taken or _failure(variables) or not (path := system_of(variables)):
+    if not taken or not (path := system_of(variables)):
         return False
     if _was_there(variables):
         return True
@@ -93,7 +95,42 @@ def was_deployed(variables: Vars) -> bool:
 
 def has_failed(variables: Vars) -> bool:
     """Whether this deployment of a host has failed, as far as that was kept."""
-    return _failure(variables) is not None
+    return failure_of(variables) is not None
+
+
+def play_of(uuid: str) -> str:
+    """Return which play that is; all batches are of one.
+
+    ansible-runner, and so AWX, numbers the batches: ``UUID``, ``UUID_2`` ...
+    """
+    return uuid.partition("_")[0]
+
+
+def is_of(variables: Vars, play: str) -> bool:
+    """Whether a host's deployment has begun in a play."""
+    return bool(_result(variables, "taken").get("play") == play)
+
+
+def has_run(step: str, variables: Vars) -> bool:
+    """Whether a file of tasks was begun for a host."""
+    return step in _steps(variables)
+
+
+def has_begun(variables: Vars) -> bool:
+    """Whether a host was to get another system, and that was built."""
+    return has_run("copy.yml", variables)
+
+
+def ends_play(failed: int, size: int, most: float | None, any_fatal: bool) -> bool:
+    """Whether Ansible ends a play after a batch because of those that failed in it.
+
+    :param failed: how many of the batch have failed or cannot be reached
+    :param size: how many the batch has
+    :param most: the play's ``max_fail_percentage``
+    :param any_fatal: the play's ``any_errors_fatal``
+    """
+    too_many = most is not None and failed / size * 100 > most
+    return failed == size or too_many or bool(failed and any_fatal)
 
 
 def line(outcome: Outcome, width: int) -> str:
@@ -166,9 +203,12 @@ def _without_activation(variables: Vars, stop_after: str | None) -> str:
 
 def _was_there(variables: Vars) -> bool:
     """Say whether a host had its system, so that there was nothing to bring but secrets."""
-    change = _result(variables, "change")
-    steps = {it.get("__deploy_step") for it in change.get("results", ())}
-    return bool(change) and steps <= {"put_secrets.yml"}
+    return bool(_result(variables, "change")) and _steps(variables) <= {"put_secrets.yml"}
+
+
+def _steps(variables: Vars) -> set[str]:
+    results = _result(variables, "change").get("results", ())
+    return {it["__deploy_step"] for it in results if "__deploy_step" in it}
 
 
 def _what(variables: Vars, check: bool) -> str:
@@ -209,7 +249,7 @@ def _units(report: Vars, kind: str) -> t.Sequence[str]:
 
 
 def _why(variables: Vars, cause: str | None) -> str:
-    why = _failure(variables) or cause or _unseen(variables)
+    why = failure_of(variables) or cause or _unseen(variables)
     return f"{why}{_way_back(variables)}"
 
 
@@ -222,7 +262,7 @@ def _left_out(variables: Vars) -> tuple[str, str, str] | None:
     return None
 
 
-def _failure(variables: Vars) -> str | None:
+def failure_of(variables: Vars) -> str | None:
     """Return why this deployment of the host failed; an earlier one in the same run is over."""
     kept, taken = _result(variables, "failure"), _result(variables, "taken")
     return kept.get("why") if kept.get("started") == taken.get("started") else None

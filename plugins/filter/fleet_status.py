@@ -48,8 +48,9 @@ _value:
   description:
     - An entry a host, with the keys C(host), C(state) (V(unreachable), V(failed), V(trial),
       V(drift), V(behind), V(reboot) or V(ok)), C(system), C(hash), C(version), C(generation),
-      C(since), C(by), C(result), C(behind), C(reboot), C(failed_units), C(nix_free),
-      C(boot_free), C(notes), C(drift) and C(generations).
+      C(since), C(by), C(revision) (C(system.configurationRevision) of what runs), C(result),
+      C(behind), C(reboot), C(failed_units), C(nix_free), C(boot_free), C(notes), C(drift),
+      C(generations) and C(history), its deployments.
   type: list
   elements: dict
 """
@@ -80,8 +81,9 @@ def _status(name: str, variables: Mapping[str, t.Any], facts: str, build: str) -
     result = variables.get(facts) or {}
     if "ansible_facts" not in result:
         return lost_status(name, str(result.get("msg", "")))
-    built = (variables.get(build) or {}).get("path")
-    return status_of(name, result["ansible_facts"]["nixos"], built)
+    built = variables.get(build) or {}
+    problem = str(built["msg"]).splitlines()[0] if built.get("failed") else None
+    return status_of(name, result["ansible_facts"]["nixos"], built.get("path"), problem)
 
 
 class FilterModule:

@@ -71,12 +71,13 @@ COMMON: dict[str, t.Any] = {
     "version": "26.05",
     "since": "2026-11-02T10:00:00Z",
     "by": "ann",
+    "revision": "8a2b1c0d9e8f",
     "result": "confirmed",
     "behind": None,
     "generation": 2,
     "nix_free": 3 << 30,
     "boot_free": None,
-} | {name: [] for name in ("reboot", "failed_units", "notes", "drift", "generations")}
+} | {name: [] for name in ("reboot", "failed_units", "notes", "drift", "generations", "history")}
 
 
 def row(host: str, **fields: t.Any) -> dict[str, t.Any]:
@@ -90,7 +91,9 @@ ROWS = [
     row(
         "web9",
         generation=9,
-        generations=[{"number": 9, "path": EVIL, "date": None, "current": True, "booted": False}],
+        generations=[NINTH],
+        history=[EVIL],
+        behind=True,
     ),
     row("db1", generation=None, state="unreachable", version="", notes=["no route"], nix_free=None),
 ]
@@ -126,6 +129,17 @@ def test_the_page_finds_sorts_and_hides_and_runs_nothing_of_a_host(
     assert shown(browser) == ["web10", "web9", "db1"]
     assert EVIL in browser.find_element(By.CSS_SELECTOR, "tbody tr li").text
     assert not browser.find_elements(By.CSS_SELECTOR, "img")
+    titles = [it.text for it in browser.find_elements(By.CSS_SELECTOR, "thead th")]
+    cells = browser.find_elements(By.CSS_SELECTOR, "tbody tr:nth-child(2) > *")
+    said = dict(zip(titles, [cell.text for cell in cells], strict=True))
+    assert (said["Revision"], said["Configuration"]) == ("8a2b1c0d9e", "behind")
+    assert said["Last result"] == "confirmed"
+    for closed in browser.find_elements(By.CSS_SELECTOR, "summary"):
+        closed.click()
+    assert [it.text for it in browser.find_elements(By.CSS_SELECTOR, "details")] == [
+        f"1 generations\n9, , current\n{EVIL}",
+        f"1 deployment\n{EVIL}",
+    ]
 
     sort_by = {it.text: it for it in browser.find_elements(By.CSS_SELECTOR, "thead button")}
     sort_by["Generation"].click()
@@ -191,8 +205,22 @@ def test_status_and_drift_of_real_hosts(fleet: Fleet, play: Play, tmp_path: path
     file = write_systems(tmp_path)
     deployed = play(playbook(build(file), COPY, PROFILE_SET, switch("switch")))
     assert deployed.rc == 0, deployed.text
-    drift = play(DRIFT)
+    named = ("-e", f"nixos_file={file}")
+    drift = play(DRIFT, *named)
     assert drift.rc == 0, drift.text
+    assert drift.result("node1", "Evaluate the systems of all hosts")["path"]
+
+    # The configuration goes on: only node1 is behind it, and node3 does not evaluate.
+    text = file.read_text().replace("{ }) {", '{ environment.etc.new.text = "new"; }) {', 1)
+    file.write_text(text.replace('"node3" = { imports', '"node3" = { nothing = 1; imports'))
+    behind = play(DRIFT, *named, "-e", f"drift_metrics={tmp_path / 'behind.prom'}")
+    failed = {host: behind.stats[host]["failed"] for host in HOSTS}
+    assert failed == {"node1": 1, "node2": 0, "node3": 0}, behind.text
+    words = "node1: its configuration builds another system now"
+    assert behind.result("node1")["msg"] == words
+    assert "as it was deployed; " in (said := behind.result("node3")["msg"])
+    assert "does not evaluate: The option `nothing' does not exist" in said
+    assert 'host_behind{host="node1"} 1' in (tmp_path / "behind.prom").read_text()
 
     # By hand, and not for ever: the system that the host was seeded with.
     older = "$(readlink -f /nix/var/nix/profiles/system-1-link)"
@@ -203,18 +231,20 @@ def test_status_and_drift_of_real_hosts(fleet: Fleet, play: Play, tmp_path: path
     lost.write_text(json.dumps({"all": {"hosts": {"lost": NOWHERE}}}))
     status = play(
         STATUS,
-        *("-i", str(lost)),
+        *("-i", str(lost), *named),
         *("-e", f"status_json={written['fleet.json']} status_page={written['fleet.html']}"),
     )
     assert status.rc == 0, status.text
     rows = {it["host"]: it for it in json.loads(written["fleet.json"].read_text())}
     assert {host: it["state"] for host, it in rows.items()} == {
-        "node1": "ok",
+        "node1": "behind",
         "node2": "drift",
         "node3": "ok",
         "lost": "unreachable",
     }
-    assert "4 hosts: 1 unreachable, 1 drift, 2 ok" in status.text
+    assert "4 hosts: 1 unreachable, 1 drift, 1 behind, 1 ok" in status.text
+    assert [rows[host]["behind"] for host in HOSTS] == [True, True, None]
+    assert any("does not evaluate" in note for note in rows["node3"]["notes"])
     assert ">node2</th>" in written["fleet.html"].read_text()
 
     drift = play(DRIFT, "-i", str(lost), "-e", f"drift_metrics={written['drift.prom']}")

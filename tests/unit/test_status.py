@@ -45,6 +45,8 @@ def facts(**changes: t.Any) -> dict[str, t.Any]:
         "deployment": {"outcome": "confirmed", "to": NEW, "from": OLD, "who": "ann@ci, today"},
         "nix_free": 3 << 30,
         "boot_free": None,
+        "configuration_revision": "8a2b1c0d9e8f",
+        "history": [],
         "user": "root",
     } | changes
 
@@ -129,18 +131,41 @@ def test_a_table_has_the_worst_first_and_is_aligned() -> None:
         status_of("a-long-name", facts(boots=OLD)),
         lost_status("db1", "ssh: connect to host db1 port 22: No route to host\nmore"),
     ]
+    told = "ann@ci  8a2b1c0  confirmed"
     assert table(rows).split("\n") == [
         "db1          unreachable",
         "    ssh: connect to host db1 port 22: No route to host",
-        "a-long-name  drift        gen 2  26.05  bbbbbbb  2026-11-02  3.0 GiB free",
+        f"a-long-name  drift        gen 2  26.05  bbbbbbb  2026-11-02  {told}  3.0 GiB free",
         "    boots generation 1, nixos-system-web1-26.05 (aaaaaaa) after the next reboot",
-        "web1         ok           gen 2  26.05  bbbbbbb  2026-11-02  3.0 GiB free",
+        f"web1         ok           gen 2  26.05  bbbbbbb  2026-11-02  {told}  3.0 GiB free",
         "3 hosts: 1 unreachable, 1 drift, 1 ok",
     ]
 
 
 def test_a_table_of_nothing_says_so() -> None:
     assert table([]) == "no hosts"
+
+
+def test_a_status_says_how_the_configuration_goes_on() -> None:
+    problem = "web1: node3 does not evaluate"
+    unknown = status_of("web1", facts(), None, problem)
+    assert (unknown.state, unknown.behind, unknown.notes) == ("ok", None, (problem,))
+    rows = [status_of("a", facts(), NEW), status_of("b", facts(), HAND), unknown]
+    behind = [
+        line for line in metrics(rows, 0).split("\n") if line.startswith("closure_nixos_host_b")
+    ]
+    assert behind == [
+        'closure_nixos_host_behind{host="a"} 0',
+        'closure_nixos_host_behind{host="b"} 1',
+    ]
+
+
+def test_a_status_has_the_last_deployments() -> None:
+    record = {"time": "2026-11-02T10:00:00Z", "user": "ann", "controller": "ci", "what": "switched"}
+    own = facts(history=[record | {"seconds": 3, "run": "r1"}], deployment=None)
+    assert status_of("web1", own).history == (
+        "2026-11-02 10:00:00  ann@ci  switched  nothing  3 s",
+    )
 
 
 def test_metrics_escape_what_is_in_a_label() -> None:

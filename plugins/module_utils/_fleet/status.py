@@ -13,6 +13,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from ansible_collections.closure.nixos.plugins.module_utils._fleet.history import log
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
 
@@ -33,9 +34,13 @@ class Status:
     :param system: the running system for people, :param hash: the first letters of its hash
     :param version: of NixOS, :param generation: the one that records what runs
     :param since: when that generation was made, in UTC, :param by: who deployed it
-    :param behind: whether the configuration builds another system now; None where nobody asked
+    :param revision: ``system.configurationRevision`` of what runs
+    :param result: how the last deployment ended
+    :param behind: whether the configuration builds another system now; None where nobody asked, or
+        it does not evaluate
     :param notes: what there is to say, each a phrase
     :param drift: those of the notes that somebody has to look at
+    :param history: its last deployments, each a line, the newest first
     """
 
     host: str
@@ -46,6 +51,7 @@ class Status:
     generation: int | None = None
     since: str = ""
     by: str = ""
+    revision: str = ""
     result: str = ""
     behind: bool | None = None
     reboot: tuple[str, ...] = ()
@@ -55,13 +61,17 @@ class Status:
     notes: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
     generations: tuple[Mapping[str, t.Any], ...] = ()
+    history: tuple[str, ...] = ()
 
 
-def status_of(host: str, facts: Facts, wanted: str | None = None) -> Status:
+def status_of(
+    host: str, facts: Facts, wanted: str | None = None, problem: str | None = None
+) -> Status:
     """Return how a host stands.
 
     :param facts: what ``nixos_facts`` returned for it
     :param wanted: the system that its configuration evaluates to now
+    :param problem: why that is not known, where somebody has asked
     """
     running, deployment = facts["running"] or "", facts["deployment"] or {}
     holder = _holder(facts["generations"], running)
@@ -76,16 +86,18 @@ def status_of(host: str, facts: Facts, wanted: str | None = None) -> Status:
         generation=holder["number"] if holder else None,
         since=(holder and holder["date"]) or "",
         by=deployment.get("who", "").partition(",")[0] if deployment.get("to") == running else "",
+        revision=facts["configuration_revision"] or "",
         result=deployment.get("outcome", ""),
         behind=behind,
         reboot=tuple(facts["reboot_reasons"]),
         failed_units=tuple(facts["failed_units"]),
         nix_free=facts["nix_free"],
         boot_free=facts["boot_free"],
-        notes=tuple(_notes(facts, drifted, behind)),
+        notes=(*_notes(facts, drifted, behind), *([problem] if problem else [])),
         drift=drifted,
         # Of Ansible's own kinds of dict, which are not made to be copied.
         generations=tuple(dict(entry) for entry in facts["generations"]),
+        history=tuple(log(facts)),
     )
 
 
@@ -188,7 +200,9 @@ def table(rows: Sequence[Status]) -> str:
     sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row, texts in zip(ordered, cells, strict=True):
-        line = "  ".join(text.ljust(size) for text, size in zip(texts, sizes, strict=True)).rstrip()
+        # What no host has takes no room.
+        told = [text.ljust(size) for text, size in zip(texts, sizes, strict=True) if size]
+        line = "  ".join(told).rstrip()
         lines.append(line)
         lines += [f"    {note}" for note in row.notes]
     return "\n".join([*lines, _spread(rows)])
@@ -197,8 +211,8 @@ def table(rows: Sequence[Status]) -> str:
 def _cells(row: Status) -> tuple[str, ...]:
     number = "" if row.generation is None else f"gen {row.generation}"
     free = "" if row.nix_free is None else f"{format_bytes(row.nix_free)} free"
-    since = row.since[:10]
-    return (row.host, row.state, number, row.version, row.hash, since, free)
+    told = (row.since[:10], row.by, row.revision[:_HASH], row.result)
+    return (row.host, row.state, number, row.version, row.hash, *told, free)
 
 
 def _spread(rows: Sequence[Status]) -> str:
@@ -227,6 +241,13 @@ def metrics(rows: Iterable[Status], time: float) -> str:
         "# HELP closure_nixos_host_drift How many things of a host are not as they were deployed.",
         "# TYPE closure_nixos_host_drift gauge",
         *(f"closure_nixos_host_drift{_labels(host=row.host)} {len(row.drift)}" for row in ordered),
+        "# HELP closure_nixos_host_behind Whether its configuration builds another system now.",
+        "# TYPE closure_nixos_host_behind gauge",
+        *(
+            f"closure_nixos_host_behind{_labels(host=row.host)} {int(row.behind)}"
+            for row in ordered
+            if row.behind is not None
+        ),
         "# HELP closure_nixos_asked_seconds When the hosts were asked, in seconds since 1970.",
         "# TYPE closure_nixos_asked_seconds gauge",
         f"closure_nixos_asked_seconds {time:.0f}",

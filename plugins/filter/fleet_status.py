@@ -33,7 +33,7 @@ options:
       - The variable of a host that holds the result of M(closure.nixos.nix_build_system), which
         says what its configuration builds now. A host without it is not compared.
     type: str
-    default: nixos_status_build
+    default: __deploy_evaluated
 """
 
 EXAMPLES = r"""
@@ -70,7 +70,7 @@ def fleet_status(
     names: Iterable[str],
     hostvars: Mapping[str, Mapping[str, t.Any]],
     facts: str = "nixos_status",
-    build: str = "nixos_status_build",
+    build: str = "__deploy_evaluated",
 ) -> list[dict[str, t.Any]]:
     """Return an entry for each host."""
     found = (_status(name, hostvars[name], facts, build) for name in names)

@@ -175,6 +175,9 @@ def test_the_page_can_be_read(
         browser.set_window_size(width, 900)
         PICTURES.mkdir(exist_ok=True)
         browser.save_screenshot(str(PICTURES / f"status-{scheme}-{width}.png"))
+        # Of a table that is wider than the screen, what there is to do is seen first.
+        notes = browser.find_element(By.CSS_SELECTOR, "tbody td.notes").rect
+        assert width < 1000 or notes["x"] + notes["width"] <= width
         # The table scrolls in itself, the page does not.
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= browser.execute_script("return window.innerWidth")

@@ -78,9 +78,8 @@ CHECK = [
         "delegate_to": "localhost",
     }
 ]
-BEFORE = ("armed", "activating", "activated")
-AFTER = ("checked", "boot", "booted")
-GO_BACK = (*BEFORE, "checked")
+BEFORE = ("activating", "activated", "checked")
+AFTER = ("boot", "booted", "recorded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +95,8 @@ class Gates:
             gate = self._here(host, name)
             if gate:
                 patterns = {
-                    "armed": "^request .* job_start activation",
-                    "activated": "^acknowledged_facts /",
+                    "activated": "^request .* guard_reached ",
+                    "recorded": "^request .* history_add ",
                 }
                 gate.write_text(patterns.get(name, "") + "\n")
             else:
@@ -122,7 +121,7 @@ class Gates:
 
     def _here(self, host: str, name: str) -> pathlib.Path | None:
         """The gate on the controller, if it is there."""
-        if name in ("armed", "activated"):
+        if name in ("activated", "recorded"):
             return self.directory / self.fleet.hosts[host]["ansible_host"]
         return self.directory / f"check-{host}" if name == "checked" else None
 
@@ -177,7 +176,7 @@ def test_killed_between_two_steps(
     gates = Gates(fleet, tmp_path, dict(zip(HOSTS, names, strict=True)))
     gates.close()
     # Those that are to be confirmed have to get that far on a busy machine.
-    limits = on(default=60, **{host: 10 for host, name in gates.hosts.items() if name in GO_BACK})
+    limits = on(default=60, **{host: 10 for host, name in gates.hosts.items() if name in BEFORE})
     limited = options(site[1], deploy_confirm_timeout=limits, **variables)
     try:
         started = start_play(DEPLOY, *limited, env=env)
@@ -189,7 +188,7 @@ def test_killed_between_two_steps(
     assert {host: deployment(fleet, host)["from"] for host in HOSTS} == old
     for host, name in gates.hosts.items():
         found = running(fleet, host), booted_next(fleet, host)
-        confirmed = name == "booted" or (name == "boot" and kind != "power")
+        confirmed = name in ("booted", "recorded") or (name == "boot" and kind != "power")
         assert found == ((new if confirmed else old)[host],) * 2, f"{host} at {name}"
 
     variables["deploy_checks"] = []
@@ -235,7 +234,7 @@ def let_hosts_decide(fleet: Fleet, gates: Gates) -> None:
     for host, name in gates.hosts.items():
         if name in ("activating", "boot", "booted"):
             fleet.exec(host, f"rm -f /run/t-gate-{name}")
-        wanted = "rolled-back" if name in GO_BACK else "confirmed"
+        wanted = "rolled-back" if name in BEFORE else "confirmed"
         until(functools.partial(ended_as, fleet, host, wanted), 60)
 
 

@@ -177,6 +177,7 @@ ANSWER = f"""path_asked=/nix/store/new
 specialisation_asked=
 user=root
 platform=x86_64-linux
+uptime=36000
 running=/nix/store/new
 booted=/nix/store/old
 loader_default=/nix/store/new

@@ -91,9 +91,9 @@ def test_an_old_connection_confirms_nothing(
     host = Host.__new__(Host)
     host.name = "web1"
     host._connection = types.SimpleNamespace(transport=transport)  # type: ignore[assignment]
-    monkeypatch.setattr(host, "connection_is", lambda: found)
+    monkeypatch.setattr(host, "connection_is", lambda _age: found)
     if not sentence:
-        host.require_new_connection(unless_known)
+        host.require_new_connection(None, unless_known)
         return
     with pytest.raises(ClosureError, match=sentence):
-        host.require_new_connection(unless_known)
+        host.require_new_connection(None, unless_known)

@@ -32,7 +32,14 @@ FACTS = "\n".join(
     [
         *(f"{name}=" for name in EMPTY),
         *(f"{name}={PATH}" for name in ("path_asked", "running", "booted", "loader_default")),
-        *("user=root", "platform=x86_64-linux", "state=running", "guard=armed", "guard_left=60"),
+        *(
+            "user=root",
+            "platform=x86_64-linux",
+            "uptime=36000",
+            "state=running",
+            "guard=armed",
+            "guard_left=60",
+        ),
         *("activation=noted activate 0 0 '{}' test /x", "activation_end=success exited 0"),
         *("boot_id=x", "profile_free=4096", "unconfirmed_generation=3", f"toplevel={PATH}"),
     ]

@@ -166,6 +166,8 @@ class Facts:
     :param looked: what else ``host_facts`` says
     :param failed_units: USER/UNIT for those of users
     :param left_failed: those that the activation of what runs has left so
+    :param uptime: hundredths of a second for which the host had been up
+    :param login_age: for which the ssh connection had been there, if it was one
     :param unit_changes: what became of units in our last activation, for who has heard its end
     """
 
@@ -189,6 +191,8 @@ class Facts:
     unit_changes: UnitChanges | None = None
     left_failed: tuple[str, ...] = ()
     specialisation: str | None = None
+    uptime: int = 0
+    login_age: int | None = None
 
     @property
     def system(self) -> Toplevel | None:
@@ -386,6 +390,8 @@ def parse_facts(text: str, profile: str) -> Facts:
         unit_changes=parse_changes(lines),
         left_failed=tuple(unit for unit in _all(lines, "left_failed") if unit in failed),
         specialisation=one["runs_specialisation"] or None,
+        uptime=int(one["uptime"]),
+        login_age=_number(one, "login_age"),
     )
 
 

@@ -11,6 +11,7 @@ import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Asked,
     Facts,
     failed_on_trial,
     standing,
@@ -26,7 +27,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.generations i
     profile_diff,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    activation_job,
     follow,
+    look_again,
     read_facts,
     require_room,
     require_root,
@@ -68,13 +71,14 @@ class Confirmation:
         if not self.check:
             self._require_good(before, path)
             if changed:
-                self.host.require_new_connection(self.options.connection == "any")
+                known = self.options.connection == "any"
+                self.host.require_new_connection(before.login_age, unless_known=known)
                 after, result = self._confirm(before, path)
         return {
             "changed": changed,
             "path": path,
             "boots": after.boots(path),
-            "connection": self.host.connection_is(),
+            "connection": self.host.connection_is(after.login_age),
             "rolled_back": False,
             "generation": after.current and dataclasses.asdict(after.current),
             "diff": _difference(profile, before, path),
@@ -117,20 +121,21 @@ class Confirmation:
 
     def _confirm(self, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
         """Confirm, and wait until the host boots the system or is back at its old one."""
-        profile, ended = self.options.profile, None
+        profile = self.options.profile
         state = before.guard.state if before.guard else None
+        wanted = Asked(path, valid=True)
+        job = activation_job(self.host, profile, wanted)
         if state == "armed":
-            confirm(self.host, profile, path)
+            confirm(job, profile, path)
         elif state != "confirmed":
             asked = before if self.options.path else read_facts(self.host, profile, path)
             require_system(self.host, asked)
             require_room(self.host, asked, profile)
-            start_commit(self.host, SwitchOptions(Action.BOOT, path, profile), path)
-        if _boots(before):
-            ended = follow(self.host, self.options.timeout, self.progress)
-        after = read_facts(self.host, profile, path, acknowledged=True)
+            start_commit(job, SwitchOptions(Action.BOOT, path, profile), path)
+        ended = follow(self.host, self.options.timeout, self.progress, job)
+        after = look_again(self.host, profile, wanted, ended)
         after = settled(self.host, profile, after, self.progress)
-        return after, self._outcome(after, path, ended)
+        return after, self._outcome(after, path, ended if _boots(before) else None)
 
     def _outcome(self, after: Facts, path: str, ended: JobResult | None) -> dict[str, t.Any]:
         said = {"stdout": ended.stdout, "stderr": ended.stderr} if ended else {}

@@ -41,6 +41,14 @@ guard_arm() {
     guard_note unconfirmed task 'nobody has confirmed it yet'
 }
 
+# guarded_start UNIT COMMAND WORD...: arms the guard as guard_arm does, and starts the activation under it.
+guarded_start() {
+    activation_unit=$1 activation_command=$2
+    shift 2
+    guard_arm "$@"
+    job_start activation "$activation_unit" 0 "$activation_command"
+}
+
 # Systemd reloads nothing with less than 16 MiB free in /run (its RELOAD_DISK_SPACE_MIN), so that is what
 # the way back needs, and the way there as well; the rest is for what the activation prints.
 reserve_kib=17408
@@ -95,7 +103,8 @@ who_runs() {
 }
 
 uptime() {
-    cut -d . -f 1 /proc/uptime
+    read -r up_for _ </proc/uptime
+    printf '%s\n' "${up_for%.*}"
 }
 
 # generation_of PROFILE: prints the number of its current generation.
@@ -108,7 +117,7 @@ generation_of() {
 
 # guard_set NAME: prints what the guard was armed with.
 guard_set() {
-    cat "$guard/set/$1" 2>/dev/null
+    [ -r "$guard/set/$1" ] && IFS= read -r guard_word <"$guard/set/$1" && printf '%s\n' "$guard_word"
 }
 
 # guard_mark NAME TEXT: writes a line without needing room.
@@ -526,8 +535,12 @@ guard_adopt() {
         write "$guard/set/run" <"$state/current"; } || die "cannot write $guard/set on this host: make room there" 75
 }
 
-# guard_reached: somebody came in by a new connection, so that there is time for checks.
+# guard_reached SINCE: somebody came in, so that there is time for checks: by a connection that was made
+# after the host had been up for that many hundredths of a second, as far as it can be told.
 guard_reached() {
+    came=$(login_age)
+    [ -z "$came" ] || [ $(($(uptime_hundredths) - came)) -ge "$1" ] ||
+        die 'this is no new connection, so whether people can log in is not known' 75
     [ "$(guard_at)" != armed ] || guard_mark reached "$(uptime)"
 }
 

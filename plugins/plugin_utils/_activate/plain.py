@@ -78,7 +78,7 @@ class Plain:
     def take(self, facts: Facts, steps: tuple[Step, ...]) -> tuple[JobResult, Facts]:
         """Take the steps, and look at the host again."""
         ended = activate(self.host, facts, steps, self.options, self.progress)
-        return ended, look_again(self.host, self.options, facts)
+        return ended, look_again(self.host, self.options.profile, facts.asked, ended)
 
     def judge(
         self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult

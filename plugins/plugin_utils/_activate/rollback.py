@@ -88,7 +88,7 @@ class Rollback:
         if facts.profile != self.goal.path:
             set_profile(self.host, self.options.profile, self.goal.path, self.goal.number)
         ended = activate(self.host, facts, steps, self.options, self.progress)
-        return ended, look_again(self.host, self.options, facts)
+        return ended, look_again(self.host, self.options.profile, facts.asked, ended)
 
     def judge(
         self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult

@@ -18,6 +18,8 @@ system_facts() {
     printf 'path_asked=%s\n' "$path"
     printf 'specialisation_asked=%s\n' "${3-}"
     printf 'user=%s\n' "$(id -un)"
+    printf 'uptime=%s\n' "$(uptime_hundredths)"
+    printf 'login_age=%s\n' "$(login_age)"
     printf 'platform=%s\n' "$(platform)"
     printf 'running=%s\n' "$(resolve /run/current-system)"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
@@ -189,6 +191,12 @@ acknowledged_facts() {
     units_changed
 }
 
+# heard_facts PROFILE [PATH [SPECIALISATION]]: the acknowledged_facts after an activation that has gone well. Of
+# another one, somebody must have heard the end before.
+heard_facts() {
+    grep -q ' exited 0$' "$state/jobs/activation/status" && acknowledged_facts "$@"
+}
+
 # same_snippets OLD NEW NAME...: prints the names of those parts of the activation script that are
 # the same in both systems.
 same_snippets() {
@@ -210,7 +218,10 @@ snippet() {
 
 # path_facts PATH: what is known of a path that may be activated.
 path_facts() {
-    if nix-store --check-validity "$1" 2>/dev/null; then printf 'valid=1\n'; fi
+    # What runs is rooted, and Nix is slow to ask.
+    if [ "$1" = "$(resolve /run/current-system)" ] || nix-store --check-validity "$1" 2>/dev/null; then
+        printf 'valid=1\n'
+    fi
     boot_room "$1"
     toplevel_facts "$1"
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Asked,
     Facts,
     Step,
     check_room,
@@ -76,12 +77,20 @@ def all_facts(host: Host, profile: str, history: tuple[str, int]) -> Facts:
     return parse_facts(reply.text, profile)
 
 
-def look_again(host: Host, options: SwitchOptions, facts: Facts) -> Facts:
-    """Return what a host is after an activation whose end we have heard."""
-    asked = facts.asked
-    return read_facts(
-        host, options.profile, str(asked.path), asked.specialisation, acknowledged=True
-    )
+def look_again(host: Host, profile: str, asked: Asked, ended: JobResult) -> Facts:
+    """Return what a host is after an activation whose end we have heard.
+
+    :param ended: of a job of :func:`activation_job`, which may have said it
+    """
+    if ended.after:
+        return parse_facts(ended.after, profile)
+    return read_facts(host, profile, str(asked.path), asked.specialisation, acknowledged=True)
+
+
+def activation_job(host: Host, profile: str, asked: Asked) -> Job:
+    """Return the job of an activation, at whose end the host says what it is then."""
+    after = ("heard_facts", profile, str(asked.path), asked.specialisation)
+    return Job(host, JOB, UNIT, after=after)
 
 
 def require_room(host: Host, facts: Facts, profile: str) -> None:
@@ -182,25 +191,30 @@ def activate(
     steps: tuple[Step, ...],
     options: SwitchOptions,
     progress: Progress,
-    guarded: bool = False,
+    guard: tuple[str, ...] = (),
 ) -> JobResult:
     """Take the steps of an activation, detached from the connection, and wait for their end.
 
     :param facts: what the host is
-    :param guarded: whether a guard watches over it, which ends one that hangs a little later
+    :param guard: the words of ``guard_arm`` for one that watches over it, and which ends one that
+        hangs a little later
     :raises ClosureError: it is still running after the limit; it is left to finish
     """
     taken = [word for step in steps for word in (step.action.value, step.path)]
-    how = "guarded" if guarded else "noted"
-    job = Job(host, JOB, UNIT)
+    how = "guarded" if guard else "noted"
+    command = script(how, "activate", *boot_words(options), remember(facts), *taken)
+    job = activation_job(host, options.profile, facts.asked)
     try:
-        job.start(script(how, "activate", *boot_words(options), remember(facts), *taken))
+        if guard:
+            job.start_by("guarded_start", UNIT, command.text, *guard, request="start-guarded")
+        else:
+            job.start(command)
     except ClosureError as error:
         said = str(error.details.get("stderr"))
         if not parse_report(said, "").lock_busy:
             raise
         return JobResult(None, "not started", "", said)
-    return follow(host, options.timeout + (60 if guarded else 0), progress, job)
+    return follow(host, options.timeout + (60 if guard else 0), progress, job)
 
 
 def follow(host: Host, limit: float, progress: Progress, job: Job | None = None) -> JobResult:

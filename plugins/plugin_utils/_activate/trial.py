@@ -16,7 +16,11 @@ import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts, Step
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
+    Asked,
+    Facts,
+    Step,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
     Action,
     SwitchOptions,
@@ -37,9 +41,8 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.attendance
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import judge
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
-    JOB,
-    UNIT,
     activate,
+    activation_job,
     boot_words,
     follow,
     look_again,
@@ -85,7 +88,7 @@ class Trial:
             return roll_back_unattended(facts, self.host)
         self.progress.say("takes over the trial of an earlier run")
         demand(self.host, "guard_adopt", attendant(run), request="guard-adopt")
-        self._come_in()
+        self._come_in(facts)
         return True
 
     def left(self, facts: Facts) -> tuple[Step, ...]:
@@ -111,11 +114,11 @@ class Trial:
         """Arm the guard, take the steps, and see whether the guard has rolled back."""
         with self._rolls_back():
             if steps[-1].action is Action.BOOT:
-                ended = self._boot(steps[-1].path)
+                ended = self._boot(facts.asked, steps[-1].path)
             else:
-                self._arm(facts, steps[-1].path)
-                ended = activate(self.host, facts, steps, self.options, self.progress, guarded=True)
-            after = look_again(self.host, self.options, facts)
+                guard = self._guard(facts, steps[-1].path)
+                ended = activate(self.host, facts, steps, self.options, self.progress, guard)
+            after = look_again(self.host, self.options.profile, facts.asked, ended)
             if after.guard and after.guard.state == "back":
                 self.host.retry_for = WAY_BACK
                 after = settled(self.host, self.options.profile, after, self.progress)
@@ -133,16 +136,17 @@ class Trial:
                 unconfirmed=True,
             ) from error
 
-    def _boot(self, path: str) -> JobResult:
+    def _boot(self, asked: Asked, path: str) -> JobResult:
         """Have the host boot a system: once, or with auto from now on, since nobody reboots it."""
+        job = activation_job(self.host, self.options.profile, asked)
         if self._boots_once:
-            words = ("boot_once", self.options.profile, path)
-            Job(self.host, JOB, UNIT).start(script(*words))
+            job.start(script("boot_once", self.options.profile, path))
         else:
-            start_commit(self.host, self.options, path)
-        return follow(self.host, self.options.timeout, self.progress)
+            start_commit(job, self.options, path)
+        return follow(self.host, self.options.timeout, self.progress, job)
 
-    def _arm(self, facts: Facts, runs: str) -> None:
+    def _guard(self, facts: Facts, runs: str) -> tuple[str, ...]:
+        """Return the words that arm the guard."""
         options, trial = self.options, self.trial
         boots = options.action is not Action.TEST
         armed = {
@@ -158,8 +162,7 @@ class Trial:
             "attended": attendant(self.host.task_run),
             "command": script("guard_run").text,
         }
-        words = ("guard_arm", *(f"{name}={value}" for name, value in armed.items()))
-        demand(self.host, *words, request="guard-arm")
+        return tuple(f"{name}={value}" for name, value in armed.items())
 
     def judge(
         self, steps: tuple[Step, ...], before: Facts, after: Facts, ended: JobResult
@@ -178,20 +181,21 @@ class Trial:
             return result | {"failed": True, "msg": f"{self.host.name} {guard.story}"}
         unconfirmed = bool(guard and guard.waits)
         if unconfirmed and not result.get("failed"):
-            self._come_in()
+            self._come_in(after)
         return result | {"unconfirmed": unconfirmed}
 
-    def _come_in(self) -> None:
+    def _come_in(self, after: Facts) -> None:
         """Show the guard that people can still log in.
 
         From here on nobody is shut out, and the checks may have to wait for other hosts: Ansible
         begins no task before all hosts of a batch have ended the one before. Who cannot come in may
         do so later, when the confirmation is for another address.
+
+        :param after: what the host was when the new system ran
         """
         with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
             host = self.fresh_connection()
-            host.require_new_connection(unless_known=True)
-            demand(host, "guard_reached", request="guard-reached")
+            demand(host, "guard_reached", str(after.uptime), request="guard-reached")
 
 
 def _once(after: Facts) -> Result:
@@ -219,14 +223,18 @@ def settled(host: Host, profile: str, facts: Facts, progress: Progress) -> Facts
     return facts
 
 
-def confirm(host: Host, profile: str, path: str) -> None:
-    """Confirm the system that is on trial; from then on the host makes it its boot default."""
-    demand(host, "guard_confirm", path, _commit(profile, path).text, request="guard-confirm")
+def confirm(job: Job, profile: str, path: str) -> None:
+    """Confirm the system that is on trial; from then on the host makes it its boot default.
+
+    :param job: the one that does it, unless the system is not to boot
+    """
+    words = ("guard_confirm", path, _commit(profile, path).text)
+    job.start_by(*words, request="guard-confirm")
 
 
-def start_commit(host: Host, options: SwitchOptions, path: str) -> None:
+def start_commit(job: Job, options: SwitchOptions, path: str) -> None:
     """Start to make a system the one that boots, the profile first."""
-    Job(host, JOB, UNIT).start(_commit(options.profile, path, *boot_words(options)))
+    job.start(_commit(options.profile, path, *boot_words(options)))
 
 
 def _commit(profile: str, path: str, install: str = "0", skip: str = "0") -> Script:

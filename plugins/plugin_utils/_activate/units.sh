@@ -62,9 +62,12 @@ as_user() {
 # user_managers: prints the names of users whose managers run, when we may ask those.
 user_managers() {
     [ "$(id -u)" -eq 0 ] || return 0
-    systemctl list-units --state=active --plain --no-legend --full 'user@*.service' 2>/dev/null |
-        sed -n 's/^user@\([0-9]*\)\.service .*/\1/p' |
-        while read -r name; do id -un -- "$name" </dev/null; done
+    # A manager's own socket; its directory goes with it.
+    for socket in /run/user/*/systemd/private; do
+        [ -S "$socket" ] || continue
+        manager=${socket#/run/user/}
+        id -un -- "${manager%%/*}"
+    done
 }
 
 # failed_units: prints failed_unit=UNIT for each. Those that wait for their next try have failed as well,

@@ -306,24 +306,31 @@ class Host:
             with contextlib.suppress(AnsibleError, TimeoutError):
                 within(10, self._connection.reset)
 
-    def connection_is(self) -> t.Literal["new", "old", "unknown"]:
+    def connection_is(self, age: int | None = None) -> t.Literal["new", "old", "unknown"]:
         """Say whether the connection has been made since this object was: the host knows.
 
         No option of ssh counts for that, because people can set them all.
-        """
-        # Of the login: what become starts need not have the server of ssh among its parents.
-        age = self._login().run(script("login_age")).text.strip()
-        if not age.isdigit():
-            return "unknown"
-        return "new" if int(age) / 100 <= time.monotonic() - self._made + _TICK else "old"
 
-    def require_new_connection(self, unless_known: bool = False) -> None:
+        :param age: hundredths of a second, as the host's last answer said, if it did
+        """
+        if age is None:
+            # What become starts need not have the server of ssh among its parents; the login has.
+            login = self._login()
+            said = login.run(script("login_age")).text.strip()
+            self.heard = login.heard
+            age = int(said) if said.isdigit() else None
+        if age is None:
+            return "unknown"
+        return "new" if age / 100 <= self.heard - self._made + _TICK else "old"
+
+    def require_new_connection(self, age: int | None, unless_known: bool = False) -> None:
         """Refuse a connection that need not be new, so that others may be shut out.
 
+        :param age: as of :meth:`connection_is`
         :param unless_known: accept one of which the host does not say when it was made
         :raises ClosureError: it is old, or nobody knows
         """
-        found = self.connection_is()
+        found = self.connection_is(age)
         # Other plugins have no connection that lasts.
         if found == "new" or (found == "unknown" and (unless_known or not self._is_ssh)):
             return

@@ -60,19 +60,24 @@ keep_newest() {
 # login_age: prints for how many hundredths of a second the ssh connection that carries us has been there;
 # nothing where no server of ssh is among our parents. All sessions of one connection have one server.
 login_age() {
-    read -r uptime _ </proc/uptime
     process=$$
     while [ "$process" -gt 1 ] && read -r stat <"/proc/$process/stat"; do
         # The name in parentheses may have blanks; then come the fields from the third on, proc(5).
         name=${stat#*\(} fields=${stat##*\) }
         case ${name%\)*} in
             sshd | sshd-session | dropbear)
-                echo $((${uptime%.*}${uptime#*.} - $(printf '%s\n' "$fields" | cut -d ' ' -f 20)))
+                echo $(($(uptime_hundredths) - $(printf '%s\n' "$fields" | cut -d ' ' -f 20)))
                 return
                 ;;
         esac
         process=$(printf '%s\n' "$fields" | cut -d ' ' -f 2)
     done
+}
+
+# uptime_hundredths: for how many hundredths of a second the host has been up.
+uptime_hundredths() {
+    read -r up_for _ </proc/uptime
+    printf '%s%s\n' "${up_for%.*}" "${up_for#*.}"
 }
 
 boot_id() {

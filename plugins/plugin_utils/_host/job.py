@@ -19,9 +19,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
-# Fifths of a second that the host waits for news before it answers: 5 s, and 1 s after the start.
-PATIENT_POLL = 25
-FIRST_POLL = 5
+# Tenths of a second that the host waits for news before it answers.
+POLL = 50
 
 # Bytes of both outputs, more than job_limit in job.sh allows a job.
 LONGEST = 136 * 1024**2
@@ -33,12 +32,14 @@ class JobResult:
 
     :param exit_code: of the command; ``None`` when it was killed, or nobody saw its end
     :param how: systemd's words for the end, such as ``success exited 0``, or ``gone``
+    :param after: what the job's ``after`` printed, "" where it did not
     """
 
     exit_code: int | None
     how: str
     stdout: str
     stderr: str
+    after: str = ""
 
 
 class Job:
@@ -47,30 +48,40 @@ class Job:
     :param name: names the job on that host, ``[a-z0-9-]``; one of a name runs at a time
     :param unit: the systemd unit to run it as, where the host has systemd
     :param lease: seconds after which the job ends itself when nobody asks after it; 0 for never
+    :param after: a call that may run twice, for once the job has ended
     """
 
-    def __init__(self, host: Host, name: str, unit: str = "", lease: int = 0) -> None:
+    def __init__(
+        self, host: Host, name: str, unit: str = "", lease: int = 0, after: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self._host = host
         self._unit = unit
         self._lease = lease
+        self._after = after
         self._token = secrets.token_hex(4)
         self._streams = (bytearray(), bytearray())
         self._heard: Reply | None = None
 
     def start(self, command: Script) -> None:
-        """Start the command, and listen for a second: many have ended then.
+        """Start the command.
 
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command.text)
-        request, poll = f"start-{self._token}", self._poll_words(FIRST_POLL)
-        reply = self._host.run_once(*words, request=request, then=poll)
+        self.start_by(*words, request=f"start-{self._token}")
+
+    def start_by(self, *words: str, request: str) -> None:
+        """Call a function that starts the job, once, and listen: many have ended soon.
+
+        :param request: as of :meth:`Host.run_once`
+        :raises ClosureError: the host refuses, in its own words
+        """
+        reply = self._host.run_once(*words, request=request, then=self._poll_words(POLL))
         if reply.rc != 0:
+            said = reply.stderr.strip()
             raise ClosureError(
-                f"{self._host.name} does not start {self.name}: {reply.stderr.strip()}",
-                rc=reply.rc,
-                stderr=reply.stderr,
+                f"{self._host.name}: {said.rstrip('.')}.", rc=reply.rc, stderr=reply.stderr
             )
         self._heard = reply
 
@@ -86,7 +97,7 @@ class Job:
         """
         end = time.monotonic() + limit
         while True:
-            condition, *new = self._poll(end - time.monotonic())
+            condition, *new, after = self._poll(end - time.monotonic())
             for stream, part in zip(self._streams, new, strict=True):
                 stream += part
             if sum(map(len, self._streams)) > LONGEST:
@@ -96,7 +107,7 @@ class Job:
                 )
             hear(*new)
             if condition != "running":
-                return self._ended(condition)
+                return self._ended(condition, after.decode(errors="replace"))
             if time.monotonic() > end:
                 raise TimeoutError
 
@@ -108,21 +119,23 @@ class Job:
         """Remove what the host keeps of an ended job."""
         self._host.run(script("job_forget", self.name))
 
-    def _poll(self, left: float) -> tuple[str, bytes, bytes]:
-        words = self._poll_words(max(0, min(PATIENT_POLL, round(left * 5))))
+    def _poll(self, left: float) -> tuple[str, bytes, bytes, bytes]:
+        words = self._poll_words(max(0, min(POLL, round(left * 10))))
         reply = self._heard or self._host.run(script(*words))
         self._heard = None
         return _parts(self._host, reply)
 
     def _poll_words(self, wait: int) -> tuple[str, ...]:
         offsets = [str(len(stream)) for stream in self._streams]
-        return ("job_poll", self.name, *offsets, str(wait), secrets.token_hex(4))
+        poll = (self.name, *offsets, str(wait), secrets.token_hex(4))
+        return ("job_end", *poll, *self._after) if self._after else ("job_poll", *poll)
 
-    def _ended(self, how: str) -> JobResult:
+    def _ended(self, how: str, after: str) -> JobResult:
         # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.
         words = how.split()
         code = int(words[2]) if len(words) == 3 and words[1] == "exited" else None
-        return JobResult(code, how, *(stream.decode(errors="replace") for stream in self._streams))
+        out, err = (stream.decode(errors="replace") for stream in self._streams)
+        return JobResult(code, how, out, err, after)
 
 
 def run_leased(
@@ -153,11 +166,11 @@ def run_leased(
     return ended
 
 
-def _parts(host: Host, reply: Reply) -> tuple[str, bytes, bytes]:
+def _parts(host: Host, reply: Reply) -> tuple[str, bytes, bytes, bytes]:
     if reply.rc != 0:
         raise ClosureError(f"{host.name}: {reply.stderr.strip()}", rc=reply.rc)
     condition, sizes, rest = reply.stdout.split(b"\n", 2)
     out, err = (int(size) for size in sizes.split())
-    if len(rest) != out + err:
+    if len(rest) < out + err:
         raise ClosureError(f"{host.name} lost output of a job: {len(rest)} of {out + err} bytes.")
-    return condition.decode(), rest[:out], rest[out:]
+    return condition.decode(), rest[:out], rest[out : out + err], rest[out + err :]

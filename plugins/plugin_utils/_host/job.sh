@@ -121,7 +121,7 @@ err=$!
 "$2" "$job/command" </dev/null >"$job/out.pipe" 2>"$job/err.pipe" &
 pid=$! idle=0 last=
 while [ "$3" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
-    now=$(cat "$job/lease")
+    read -r now <"$job/lease"
     if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
     if [ "$idle" -ge $(($3 * 5)) ]; then
         : >"$job/left"
@@ -164,20 +164,23 @@ job_runs() {
     esac
 }
 
-# job_poll NAME OUT ERR WAIT TOKEN: renews the lease, waits up to WAIT fifths of a second for the
-# end or for output beyond the given offsets, and then a second for more of it, so that a talkative
-# job costs no more than one call a second. Then prints the job's state, the sizes of its two outputs
-# from there on, and those bytes.
+# job_poll NAME OUT ERR WAIT TOKEN: renews the lease, waits up to WAIT tenths of a second for the
+# end or for output beyond the given offsets, and then two seconds for more of it, so that a talkative
+# job costs no more than one call in that time. Then prints the job's state, the sizes of its two
+# outputs from there on, and those bytes.
 job_poll() {
     job="$state/jobs/$1" left=$4
     [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot, or when nobody has asked after it for long: run the task again" 66
     # In its place, which takes no room: it has to be renewed on a full host, too.
     printf '%s\n' "$5" 1<>"$job/lease" || die "cannot write $job/lease on this host" 75
-    while [ "$left" -gt 0 ] && job_runs "$job"; do
-        if [ "$left" -gt 5 ] && [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then
-            left=5
+    while [ "$left" -gt 0 ] && [ ! -e "$job/status" ]; do
+        # What has died without a word is seen later.
+        [ $((left % 20)) -ne 0 ] || job_runs "$job" || break
+        if [ "$left" -gt 20 ] && [ $((left % 5)) -eq 0 ] &&
+            [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then
+            left=20
         fi
-        sleep 0.2
+        sleep 0.1
         left=$((left - 1))
     done
     condition=running
@@ -188,6 +191,16 @@ job_poll() {
     printf '%s\n%s %s\n' "$condition" "$out" "$err"
     slice "$job/out" "$2" "$out"
     slice "$job/err" "$3" "$err"
+}
+
+# job_end NAME OUT ERR WAIT TOKEN FUNCTION ARGUMENT...: as job_poll, and once the job has ended, what the
+# function prints, unless it fails.
+job_end() {
+    job_poll "$1" "$2" "$3" "$4" "$5" || return
+    ended_job="$state/jobs/$1"
+    shift 5
+    # Of one that has just ended, or has more to say, the next poll tells.
+    if ! job_runs "$ended_job" && after=$("$@" 2>/dev/null); then printf '%s\n' "$after"; fi
 }
 
 mebibyte=1048576

@@ -19,7 +19,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     running,
     write_systems,
 )
-from ansible_collections.closure.nixos.tests.integration._trials import FAILED, at
+from ansible_collections.closure.nixos.tests.integration._trials import FAILED, at, settled
 from ansible_collections.closure.nixos.tests.integration.test_module_docs import own
 from ansible_collections.closure.nixos.tests.integration.test_trial import deploy
 
@@ -29,8 +29,7 @@ REBOOT = ("-e", "deploy_action=reboot")
 def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    assert deploy(play, write_systems(tmp_path)).rc == 0
-    old = at(fleet)
+    old = settled(fleet, play, tmp_path)
     file = write_systems(tmp_path)
     checked = deploy(play, file, "--check", *REBOOT)
     assert checked.rc == 0 and at(fleet) == old, checked.text
@@ -52,7 +51,8 @@ def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
 def test_a_unit_that_fails_at_boot_is_not_confirmed(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    assert deploy(play, write_systems(tmp_path)).rc == 0
+    # So that there are two generations.
+    assert deploy(play, write_systems(tmp_path), "--limit", "node1").rc == 0
     old = at(fleet, ["node1"])["node1"]
     unit = 'wantedBy = [ "multi-user.target" ]; script = "exit 1";'
     file = write_systems(tmp_path, node1=f"{{ systemd.services.ill = {{ {unit} }}; }}")

@@ -26,6 +26,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     PROFILE_SET,
     SWITCH,
     SYSTEMS,
+    Task,
     booted_next,
     build,
     difference,
@@ -109,19 +110,20 @@ def test_the_plan_and_the_report_hold_the_units_as_data(
 def test_dry_activate_changes_nothing_and_is_no_change(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    play(playbook(build(write_systems(tmp_path)), COPY, PROFILE_SET, SWITCH))
+    def played(*tasks: Task, options: tuple[str, ...] = ()) -> Played:
+        return play(playbook(*tasks, hosts="node1"), *options)
+
+    played(*quartet(write_systems(tmp_path)))
     hello = "{ pkgs, ... }: { environment.systemPackages = [ pkgs.hello ]; }"
     file = write_systems(tmp_path, hello)
-    play(playbook(build(file), COPY))
-    before = {host: trace(fleet, host) for host in HOSTS}
-    played = play(playbook(build(file), switch("dry-activate")), "--diff")
-    checked = play(playbook(build(file), switch("switch")), "--check")
-    assert [result(played, host)["changed"] for host in HOSTS] == [False] * 3
-    assert "hello: ∅ → 2.12.1" in result(played, "node1")["diff"]["prepared"]
-    for host in HOSTS:
-        assert result(checked, host)["changed"] and result(checked, host)["actions"] == ["switch"]
-        assert result(checked, host)["plan"] == result(played, host)["plan"]
-    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    played(build(file), COPY)
+    before = trace(fleet, "node1")
+    dry = result(played(build(file), switch("dry-activate"), options=("--diff",)), "node1")
+    checked = result(played(build(file), switch("switch"), options=("--check",)), "node1")
+    assert not dry["changed"] and "hello: ∅ → 2.12.1" in dry["diff"]["prepared"]
+    assert checked["changed"] and checked["actions"] == ["switch"]
+    assert checked["plan"] == dry["plan"]
+    assert difference(before, trace(fleet, "node1")) == []
 
 
 def test_a_boot_default_that_others_have_set_is_set_once_more(
@@ -400,18 +402,17 @@ def test_a_login_that_is_not_root_is_told_so(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     file = write_systems(tmp_path)
-    play(playbook(build(file), COPY))
-    before = {host: trace(fleet, host) for host in HOSTS}
+    play(playbook(build(file), COPY, hosts="node1"))
+    before = trace(fleet, "node1")
     tasks = [task | {"ignore_errors": True} for task in (PROFILE_SET, SWITCH)]
     plain = module("nixos_switch", {"path": "{{ nix_build_system.path }}", "action": "test"})
-    played = play(playbook(build(file), *tasks, plain), "-e", "ansible_user=deploy")
-    for host in HOSTS:
-        refused = played.results(host)[1:]
-        assert len(refused) == 3
-        for said in refused:
-            assert said["msg"].startswith(f"{host}: deploy cannot change the system.")
-            assert "become: true" in said["msg"]
-    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    text = playbook(build(file), *tasks, plain, hosts="node1")
+    refused = play(text, "-e", "ansible_user=deploy").results("node1")[1:]
+    assert len(refused) == 3
+    for said in refused:
+        assert said["msg"].startswith("node1: deploy cannot change the system.")
+        assert "become: true" in said["msg"]
+    assert difference(before, trace(fleet, "node1")) == []
 
 
 def test_it_needs_a_system_to_activate(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
@@ -422,6 +423,7 @@ def test_it_needs_a_system_to_activate(fleet: Fleet, play: Play, tmp_path: pathl
             build(file),
             switch("test", timeout=60) | {"ignore_errors": True},
             module("nixos_switch", profile),
+            hosts="node1",
         )
     )
     before, unset = played.results("node1", "nixos_switch")

@@ -20,6 +20,7 @@ from ansible_collections.closure.nixos.tests.integration._trials import (
     at,
     deployment,
     on,
+    settled,
 )
 
 # A server of ssh that is neither OpenSSH's nor dropbear's, for what a host can tell of it.
@@ -65,9 +66,7 @@ def other_server(fleet: Fleet) -> t.Iterator[tuple[str, str]]:
 def test_a_failed_check_or_a_connection_that_nobody_knows_takes_its_host_back(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, other_server: tuple[str, str]
 ) -> None:
-    first = deploy(play, write_systems(tmp_path))
-    assert first.rc == 0, first.text
-    old = at(fleet)
+    old = settled(fleet, play, tmp_path)
     file = write_systems(tmp_path)
     checked = deploy(play, file, "--check", "--diff")
     assert checked.rc == 0 and at(fleet) == old
@@ -96,8 +95,7 @@ def test_a_failed_check_or_a_connection_that_nobody_knows_takes_its_host_back(
 def test_the_batch_goes_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    assert deploy(play, write_systems(tmp_path)).rc == 0
-    old = at(fleet)
+    old = settled(fleet, play, tmp_path)
     options = ("-e", "deploy_rollback_scope=batch", "-e", '{"deploy_serial": [1, 2]}')
     played = deploy(play, write_systems(tmp_path), *options, sick=("node3",))
     new = at(fleet)
@@ -111,8 +109,7 @@ def test_the_batch_goes_back_with_a_host_that_fails(
 def test_the_run_goes_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    assert deploy(play, write_systems(tmp_path)).rc == 0
-    old = at(fleet)
+    old = settled(fleet, play, tmp_path)
     options = ("-e", "deploy_rollback_scope=run", "-e", "deploy_serial=1")
     played = deploy(play, write_systems(tmp_path), *options, sick=("node2",))
     assert at(fleet) == old

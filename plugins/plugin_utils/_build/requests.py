@@ -56,23 +56,59 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         """Return this host's outcome, or those of `systems`.
 
         The first task of a run that gets the lock asks for all; the others find its result, a
-        failure as well. The key is what was asked, so every host computes the same.
+        failure as well.
         """
         asked = Asked.of(args)
         host = self.build_host(asked.build_host)
         options = self.options(args, host)
         sources = _Sources(self, host, asked)
-        requests = (self._named if asked.systems else self._for_hosts)(asked, sources.absolute)
-        evaluator = self._evaluator(host, options, sources, requests)
-        key = _key(type(self).__module__, host.name, self.check, options, requests)
-        outcomes: Outcomes = self.kept(
-            host, f"systems-{key}", lambda: self._answer(evaluator, options, requests)
-        )
+        make = self._named if asked.systems else self._for_hosts
+        requests = functools.cache(functools.partial(make, asked, sources.absolute))
+
+        def answer() -> Outcomes:
+            evaluator = self._evaluator(host, options, sources, requests())
+            return self._answer(evaluator, options, requests())
+
+        words = (type(self).__module__, host.name, self.check, options)
+        own = self._own(asked, sources.absolute)
+        outcomes: Outcomes = self.kept(host, self._answers(asked, own, words, requests), answer)
         if asked.systems:
             return _together(outcomes)
         if asked.all_or_none:
             _require_all(outcomes, self._name)
         return outcomes[self._name]
+
+    def _answers(
+        self,
+        asked: Asked,
+        own: Request | None,
+        words: tuple[t.Any, ...],
+        requests: t.Callable[[], Requests],
+    ) -> str:
+        """Name the answers to all requests, by what was asked.
+
+        To tell what all hosts ask takes the variables of all. So the first one keeps it, and one that
+        finds its own request there asks no other.
+        """
+        if own is None:
+            return f"systems-{_key(words, requests())}"
+        mine = _key(own)
+        with self.task_run.locked(f"asked-{_key(words, self._task._uuid, asked.hosts)}") as kept:
+            known = json.loads(kept.read_text("utf-8")) if kept.exists() else None
+            if known and known["hosts"].get(self._name) == mine:
+                return str(known["answers"])
+            name = f"systems-{_key(words, requests())}"
+            if not known:
+                hosts = {host: _key(request) for host, request in requests().items()}
+                kept.write_text(json.dumps({"answers": name, "hosts": hosts}), "utf-8")
+        return name
+
+    def _own(self, asked: Asked, absolute: Absolute) -> Request | None:
+        """Return what the task's own host asks; None where the task speaks of no host."""
+        if asked.systems:
+            return None
+        self._refuse_vaulted(asked.inputs, asked)
+        return asked.inputs.request(self._name, absolute)
 
     @abc.abstractmethod
     def options(self, args: dict[str, t.Any], host: Host) -> Options:
@@ -127,10 +163,9 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         return str(self.task_vars["inventory_hostname"])
 
     def _for_hosts(self, asked: Asked, absolute: Absolute) -> Requests:
-        self._refuse_vaulted(asked.inputs, asked)
-        own = asked.inputs.request(self._name, absolute)
+        own = {self._name: asked.inputs.request(self._name, absolute)}
         others = [host for host in asked.hosts if host != self._name]
-        return {self._name: own} | {host: self._request_of(host, absolute) for host in others}
+        return own | {host: self._request_of(host, absolute) for host in others}
 
     def _named(self, asked: Asked, absolute: Absolute) -> Requests:
         """Return the requests of `systems`: what the task says, and each of them for itself."""

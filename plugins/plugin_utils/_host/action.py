@@ -23,8 +23,12 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections im
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run, this_run
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import registry
 
 Result = dict[str, t.Any]
+
+# Read here by the process that forks a worker for each task and host.
+SCRIPTS = registry().needed
 
 # What reading an answer raises that is not what was asked for. RecursionError: of JSON.
 UNREADABLE = (ValueError, LookupError, ArithmeticError, RecursionError)

@@ -79,8 +79,8 @@ job_session() {
     exec 8>&-
 }
 
-# job_wrapper JOB: what runs the command and, with a lease, watches whether it is renewed. It counts its own
-# seconds, so that neither a changed clock nor a suspended machine ends a job. It takes the two outputs
+# job_wrapper JOB: what runs the command and, with a lease, has somebody watch whether it is renewed, who
+# counts its own seconds, so that neither a changed clock nor a suspended machine ends a job. It takes the two outputs
 # from pipes, because a limit of the command's own would hold for all files that it writes; cat, unlike
 # head, writes at once what it has read.
 job_wrapper() {
@@ -111,6 +111,21 @@ capped() {
 [The host has left out what was printed here.]\
 /'; }
 
+# watch PID FIFTHS: ends the group when the lease was not renewed for that long, while PID runs.
+watch() {
+    idle=0 last=
+    while kill -0 "$1" 2>/dev/null; do
+        read -r now <"$job/lease"
+        if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
+        if [ "$idle" -ge "$2" ]; then
+            : >"$job/left"
+            trap '' TERM
+            kill -TERM 0
+            return
+        fi
+        sleep 0.2
+    done; }
+
 cd /
 printf '%s\n' "$$" >"$job/group"
 trap : TERM # the command may need a while to end
@@ -119,22 +134,13 @@ out=$!
 capped err "$4" &
 err=$!
 "$2" "$job/command" </dev/null >"$job/out.pipe" 2>"$job/err.pipe" &
-pid=$! idle=0 last=
-while [ "$3" -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
-    read -r now <"$job/lease"
-    if [ "$now" != "$last" ]; then last=$now idle=0; else idle=$((idle + 1)); fi
-    if [ "$idle" -ge $(($3 * 5)) ]; then
-        : >"$job/left"
-        trap '' TERM
-        kill -TERM 0
-        exit 124
-    fi
-    sleep 0.2
-done
+pid=$!
+[ "$3" -eq 0 ] || watch "$pid" $(($3 * 5)) &
 wait "$pid"
 status=$?
 # A signal to us ends a wait.
 while kill -0 "$pid" 2>/dev/null; do
+    [ ! -e "$job/left" ] || exit 124
     wait "$pid"
     status=$?
 done

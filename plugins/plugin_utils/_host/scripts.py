@@ -151,18 +151,17 @@ class Registry:
         return self.functions[name]
 
     @functools.cached_property
-    def _closures(self) -> dict[str, frozenset[str]]:
-        return {}
+    def needed(self) -> dict[str, frozenset[str]]:
+        """What each function needs."""
+        return {name: self.needs(name) for name in self.functions}
 
     def closure(self, name: str) -> frozenset[str]:
         """Return a function and all that it needs, directly or not."""
-        if name not in self._closures:
-            found, new = set[str](), {name}
-            while new:
-                found |= new
-                new = {needed for each in new for needed in self.needs(each)} - found
-            self._closures[name] = frozenset(found)
-        return self._closures[name]
+        found, new = set[str](), {name}
+        while new:
+            found |= new
+            new = {needed for each in new for needed in self.needed[each]} - found
+        return frozenset(found)
 
     def text(self, names: t.Iterable[str]) -> str:
         """Return the definitions of functions and of all that they need."""

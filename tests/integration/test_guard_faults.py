@@ -232,3 +232,4 @@ def test_state_that_was_cut_is_set_aside_and_the_next_run_converges(
     assert "node1: what its last activation was cannot be read" in " ".join(first.text.split())
     assert at(fleet).items() & old.items() == set()
     assert [again.stats[host]["changed"] for host in HOSTS] == [0] * 3, again.text
+    assert [again.result(host, "nixos_switch")["actions"] for host in HOSTS] == [[]] * 3

@@ -448,7 +448,7 @@ def test_a_job_of_one_name_runs_once_at_a_time(wire: Wire) -> None:
         results = [played.result(f"{host}_{login}") for login in "ab"]
         refused = [result["msg"] for result in results if result["failed"]]
         assert len(refused) == 1
-        assert refused[0].endswith("does not start wire: wire is already running on this host")
+        assert refused[0].endswith("does not start wire: wire is already running on this host.")
         assert wire.count(host) == 1
 
 

@@ -271,6 +271,8 @@ step() {
         boot:0 | switch:[0234] | switch:100)
             # Without a record it is made the default once more.
             printf '%s\n' "$2" | remember loader-default || remove "$record/loader-default"
+            # What an earlier run was interrupted in does not count any more. A guard reads it.
+            [ "$(guard_at)" = confirmed ] || remove "$record/boot-pending"
             ;;
     esac
     return "$ended"

@@ -69,20 +69,23 @@ class Job:
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command.text)
-        self.start_by(*words, request=f"start-{self._token}")
+        name = self._host.name
+        self._begin(words, f"start-{self._token}", f"{name} does not start {self.name}")
 
     def start_by(self, *words: str, request: str) -> None:
-        """Call a function that starts the job, once, and listen: many have ended soon.
+        """Call another function that starts the job, once.
 
         :param request: as of :meth:`Host.run_once`
         :raises ClosureError: the host refuses, in its own words
         """
+        self._begin(words, request, self._host.name)
+
+    def _begin(self, words: tuple[str, ...], request: str, what: str) -> None:
+        """Start the job and listen: many have ended soon."""
         reply = self._host.run_once(*words, request=request, then=self._poll_words(POLL))
         if reply.rc != 0:
-            said = reply.stderr.strip()
-            raise ClosureError(
-                f"{self._host.name}: {said.rstrip('.')}.", rc=reply.rc, stderr=reply.stderr
-            )
+            said = reply.stderr.strip().rstrip(".")
+            raise ClosureError(f"{what}: {said}.", rc=reply.rc, stderr=reply.stderr)
         self._heard = reply
 
     def wait(

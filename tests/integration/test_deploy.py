@@ -240,12 +240,18 @@ def test_boot_and_test_do_half_of_a_switch_each(
     play(role(), "-e", f"nixos_file={first}", "--limit", "node1,node2")
     ran = {host: running(fleet, host) for host in HOSTS}
     options = ("-e", f"nixos_file={write_systems(tmp_path)}")
-    booted = play(role(), *options, "-e", "deploy_action=boot", "--limit", "node1")
+    secrets = json.dumps({"deploy_secrets": {"t-it": {"content": "1"}}})
+    boot = ("-e", "deploy_action=boot", "-e", secrets, "--limit", "node1")
+    booted = play(role(), *options, *boot)
     tested = play(role(), *options, "-e", "deploy_action=test", "--limit", "node2")
     new = paths(booted) | paths(tested)
     assert (running(fleet, "node1"), booted_next(fleet, "node1")) == (ran["node1"], new["node1"])
     assert (running(fleet, "node2"), booted_next(fleet, "node2")) == (new["node2"], ran["node2"])
     assert recorded(fleet, "node2") == ran["node2"]
+    # There is nothing to roll back, so nothing is kept for it.
+    kept = fleet.exec("node1", "cat /run/keys/t-it; ls /run/closure-nixos | grep -x undo; true")
+    fleet.exec("node1", "rm /run/keys/t-it")
+    assert kept == "1"
     again = [
         play(role(), *options, "-e", "deploy_action=boot", "--limit", "node1"),
         play(role(), *options, "-e", "deploy_action=test", "--limit", "node2"),

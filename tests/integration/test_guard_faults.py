@@ -122,6 +122,12 @@ def test_without_room_a_host_refuses_or_rolls_back(
     deploy_good(play, fleet, tmp_path)
 
 
+def holds(fleet: Fleet, host: str, content: str) -> bool:
+    """Whether it has that secret, and no other one is kept to be put back."""
+    kept = "cat /run/keys/t-it; ls /run/closure-nixos | grep -x undo"
+    return fleet.exec(host, kept, check=False) == content
+
+
 def test_somebody_elses_hand(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
 ) -> None:
@@ -138,7 +144,15 @@ def test_somebody_elses_hand(
         node3=f"runuser -u nobody -- setsid -f flock -s {LOCK} sleep 600 {QUIET}; {RELEASE}",
     )
     booted = boots(fleet)
-    played = play(playbook(build(ours), COPY, trial(600), by_hand, BACK | IGNORED))
+    put = [
+        module("nixos_secrets", {"secrets": {"t-it": {"content": content}}, "state": state})
+        for content, state in (("old", "present"), ("new", "prepared"))
+    ]
+    played = play(playbook(build(ours), COPY, *put, trial(600), by_hand, BACK | IGNORED))
+    # They are of the trial, and the old ones are kept nowhere once it is over.
+    for host, content in {"node1": "new", "node2": "old", "node3": "old"}.items():
+        until(functools.partial(holds, fleet, host, content))
+        fleet.exec(host, "rm /run/keys/t-it")
     new = played.result("node1", "nixos_switch")["path"]
     assert running(fleet, "node1") == new
     assert recorded(fleet, "node1") == booted_next(fleet, "node1") == old["node1"]
@@ -161,29 +175,31 @@ def test_what_was_not_activated_is_not_rolled_back(
 ) -> None:
     # By another name, so that the look at the host does not find who holds it.
     other = f"{LOCK}.other"
-    lock = on_host(
-        "Lock", "", node2=f"ln {LOCK} {other}; setsid -f flock {other} sleep 600 {QUIET}"
-    )
+    hold = f"setsid -f flock {other} sleep 600 {QUIET}; while flock -n {other} true; do :; done"
+    lock = on_host("Lock", "", node2=f"ln {LOCK} {other}; {hold}")
     unlock = on_host("Unlock", "", node2=f"rm {other}; pkill -x sleep")
     count = on_host("Count", "cat /run/t-count")
     booted = boots(fleet)
     patience = on(default=60, node2=0)
+    prepared = module("nixos_secrets", {"secrets": {"t-it": {"content": "1"}}, "state": "prepared"})
     played = play(
         playbook(
-            *(count, build(write_systems(tmp_path, node1=REFUSES)), COPY, lock),
+            *(count, build(write_systems(tmp_path, node1=REFUSES)), COPY, prepared, lock),
             *(trial(600, lock_timeout=patience), unlock, BACK | IGNORED, count),
         )
     )
+    for host in HOSTS:
+        assert fleet.exec(host, "ls -d /run/keys/t-it /run/closure-nixos/undo", check=False) == ""
     assert at(fleet) == old
     assert boots(fleet) == booted
     counted = {host: played.results(host, "Count") for host in HOSTS}
     more = [len(counted[host][1]["stdout"]) - len(counted[host][0]["stdout"]) for host in HOSTS]
+    assert played.result("node2", "nixos_switch")["outcome"] == "locked"
     # The switch that was refused, and the one that was shut out, have left nothing to repair.
     assert more == [0, 0, len("0022\r\n")]
     # Forward and on the way back.
     for host in HOSTS:
         assert {*counted[host][1]["stdout"].split()} == {"0022"}
-    assert played.result("node2", "nixos_switch")["outcome"] == "locked"
     # What was refused or shut out has nothing to roll back.
     assert [outcome(fleet, host)[0] for host in HOSTS] == ["failed", "failed", "rolled-back"]
 

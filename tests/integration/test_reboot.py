@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import yaml
@@ -56,9 +57,13 @@ def test_a_unit_that_fails_at_boot_is_not_confirmed(
     old = at(fleet, ["node1"])["node1"]
     unit = 'wantedBy = [ "multi-user.target" ]; script = "exit 1";'
     file = write_systems(tmp_path, node1=f"{{ systemd.services.ill = {{ {unit} }}; }}")
-    played = deploy(play, file, *REBOOT, "--limit", "node1")
+    secrets = ("-e", json.dumps({"deploy_secrets": {"t-it": {"content": "1"}}}))
+    played = deploy(play, file, *REBOOT, *secrets, "--limit", "node1")
     assert played.rc != 0
     assert at(fleet, ["node1"])["node1"] == old
+    # Also on the way back a reboot loses what is in memory.
+    assert fleet.exec("node1", "ls /run/keys").split() == ["t-it"]
+    assert fleet.exec("node1", "ls -d /run/closure-nixos/undo", check=False) == ""
     assert "ill.service" in played.result("node1", FAILED)["msg"]
 
     tried = played.result("node1", "Have the host boot the system")["path"]

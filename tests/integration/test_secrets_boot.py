@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import base64
 import pathlib
+import shlex
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -59,12 +61,28 @@ def test_a_reboot_keeps_what_lasts_and_loses_what_is_in_memory(fleet: Fleet, pla
     assert fleet.exec(HOST, left, check=False) == ""
 
 
+def encrypted(fleet: Fleet, recipient: str) -> bytes:
+    """A secret that only the recipient's key opens."""
+    script = f"printf sesame | age -r {shlex.quote(recipient)} | base64 -w 0"
+    return base64.b64decode(fleet.exec(HOST, script))
+
+
 def test_sops_and_agenix_find_their_key_before_the_first_switch(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     recipients = tmp_path / "recipients.nix"
-    # As their activation scripts do, it reads the key.
-    needs = '{ system.activationScripts.key = "cat /var/lib/t-sops/key.txt >/run/t-key"; }'
+    # NixOS has it; the testbed makes none.
+    fleet.exec(HOST, "cd /etc/ssh; ssh-keygen -y -f ssh_host_ed25519_key >ssh_host_ed25519_key.pub")
+    public = fleet.exec(HOST, "cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub").strip()
+    age_key = fleet.exec(HOST, "age-keygen 2>/dev/null")
+    recipient = fleet.exec(HOST, f"printf %s {shlex.quote(age_key)} | age-keygen -y").strip()
+    (tmp_path / "ssh.age").write_bytes(encrypted(fleet, public))
+    (tmp_path / "key.age").write_bytes(encrypted(fleet, recipient))
+    # As their activation scripts do: the store has what only the host's keys open.
+    needs = """{ system.activationScripts.age = ''
+      /usr/bin/age -d -i /etc/ssh/ssh_host_ed25519_key ${./ssh.age} >/run/t-secret
+      /usr/bin/age -d -i /var/lib/t-sops/key.txt ${./key.age} >>/run/t-secret
+    ''; }"""
     read: Task = {
         "name": "Read the key",
         "ansible.builtin.raw": "cat /etc/ssh/ssh_host_ed25519_key.pub",
@@ -76,15 +94,12 @@ def test_sops_and_agenix_find_their_key_before_the_first_switch(
         "ansible.builtin.copy": {"content": line, "dest": str(recipients), "mode": "0644"},
         "delegate_to": "localhost",
     }
-    key = {"content": "AGE-SECRET-KEY-1TEST\n", "path": "/var/lib/t-sops/key.txt"}
-    # NixOS has it; the testbed makes none.
-    fleet.exec(HOST, "cd /etc/ssh; ssh-keygen -y -f ssh_host_ed25519_key >ssh_host_ed25519_key.pub")
+    key = {"content": age_key, "path": "/var/lib/t-sops/key.txt"}
     tasks = quartet(write_systems(tmp_path, needs, [HOST]))
     bootstrap = module("nixos_secrets", {"secrets": {"age-key": key}})
     played = play(playbook(read, write, bootstrap, *tasks, hosts=HOST))
     assert played.rc == 0, played.text
-    public = fleet.exec(HOST, "cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub").strip()
     assert recipients.read_text() == f'{{ "{HOST}" = "{public}"; }}\n'
-    assert fleet.exec(HOST, "cat /run/t-key") == key["content"]
+    assert fleet.exec(HOST, "cat /run/t-secret") == "sesame" * 2
     assert fleet.exec(HOST, "stat -c %U:%a /var/lib/t-sops/key.txt") == "root:400\n"
     play(playbook(module("nixos_secrets", {"prune": True}), hosts=HOST))

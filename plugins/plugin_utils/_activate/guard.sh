@@ -195,6 +195,8 @@ guard_ended() {
     at=$(guard_at)
     case $at in armed | confirmed | back) ;; *) return 0 ;; esac
     guard_move "$at" ended
+    # The new system runs on, with its secrets.
+    undo_forget
     guard_note unconfirmed hand "somebody has ended $guard_unit, so that nothing rolls the host back before it reboots"
 }
 
@@ -204,21 +206,28 @@ guard_look() {
     if [ -n "$other" ]; then
         guard_overtaken "$other"
     elif guard_refused; then
-        guard_void
+        guard_void "$refused"
     else
         why=$(guard_reason)
         [ -z "$why" ] || guard_back "$why"
     fi
 }
 
-# guard_void: ends a trial of which nothing was activated. Secrets may have come before it.
+refused='the switch was refused, and nothing was activated'
+
+# guard_void WHY: ends a trial of which nothing was activated. Secrets may have come before it.
 guard_void() {
     [ -e "$guard/state.armed" ] || return 0
+    guard_secrets
+    guard_move armed void || return 0
+    guard_note failed task "$1"
+    guard_release
+}
+
+# guard_secrets: what a trial that is over has replaced is put back, and what cannot be stops nothing.
+guard_secrets() {
     (undo_run) || :
     (due_run) || :
-    guard_move armed void || return 0
-    guard_note failed task 'the switch was refused, and nothing was activated'
-    guard_release
 }
 
 # guard_heard: gives the guard the moment that it needs to see that nothing was activated.
@@ -239,11 +248,13 @@ guard_other() {
     esac
 }
 
-# guard_overtaken PATH: somebody else's switch ends the trial, and what is theirs stays.
+# guard_overtaken PATH: somebody else's switch ends the trial, and what is theirs stays. The secrets are
+# ours: whoever switched the host began with the old ones, and only the new ones can be put once more.
 guard_overtaken() {
     guard_move armed overtaken || guard_move confirmed overtaken || guard_move back overtaken || return
     guard_mark why "somebody has switched the host to $1 meanwhile"
     guard_note overtaken hand "$(guard_read why)"
+    guard_secrets
     guard_release
 }
 
@@ -285,7 +296,7 @@ guard_due() {
 # guard_back WHY: rolls the host back, with or without room to say so.
 guard_back() {
     if guard_refused; then
-        guard_void
+        guard_void "$refused"
         return
     fi
     remove "$guard/reserve"
@@ -453,10 +464,7 @@ guarded() {
     guarded_end=0
     ("$@") || guarded_end=$?
     # Another switch has shut it out, so that there is nothing to roll back.
-    if [ "$guarded_end" -eq 11 ] && guard_move armed void; then
-        guard_note failed task 'another switch was faster'
-        guard_release
-    fi
+    [ "$guarded_end" -ne 11 ] || guard_void 'another switch was faster'
     return "$guarded_end"
 }
 
@@ -509,7 +517,7 @@ commit() {
     tried_forget "$3" || :
     if printf '%s\n' "$4" | remember boot-pending && profile_set "$3" "$4" && step boot "$4"; then
         remove "$record/boot-pending" "$record/boot-once"
-        guard_done
+        if [ "$before" = "$guard/set" ]; then guard_done; else undo_forget; fi
         return
     fi
     committed=$?

@@ -258,6 +258,8 @@ activate() {
     shift 3
     while [ $# -gt 0 ]; do
         step "$1" "$2" || exit
+        # It boots, whatever comes: nothing puts the old secrets back.
+        [ "$1" != boot ] || undo_forget
         shift 2
     done
 }

@@ -68,8 +68,9 @@ def fleet(fleet_name: str, ansible_home: pathlib.Path) -> Fleet:
     return hosts
 
 
-def _testbed(command: str, name: str, check: bool = True) -> int:
-    return subprocess.run([str(TESTBED), command, "--fleet", name], check=check).returncode
+def _testbed(command: str, name: str, *words: str, check: bool = True) -> int:
+    argv = [str(TESTBED), command, "--fleet", name, *words]
+    return subprocess.run(argv, check=check).returncode
 
 
 @pytest.fixture(scope="session")

@@ -111,9 +111,9 @@ def test_five_hosts_in_batches_then_those_that_failed(
     limit.write_text("".join(f"{host}\n" for host in FIVE if any(counts[host])))
     again = play(role(strategy="host_pinned"), *("--limit", f"@{limit}", *options(file, **common)))
     assert again.rc == 0 and set(again.stats) == {"node2", "node4"}, again.text
-    ends = {host: at(fleet, [host])[host] for host in FIVE}
-    assert all(ends[host] != before[host] for host in FIVE)
-    assert {host: ends[host] for host in now} == now
+    mended = {host: at(fleet, [host])[host] for host in FIVE}
+    assert all(mended[host] != before[host] for host in FIVE)
+    assert {host: mended[host] for host in now} == now
 
     # And then there is nothing to do, also one by one, or with a failure that would count for all.
     plays = json.loads(role(strategy="free", any_errors_fatal=True))

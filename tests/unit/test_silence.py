@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import types
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_log import BuildLog
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import host as wire
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import job
@@ -65,7 +67,35 @@ def test_a_job_that_prints_for_ever_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     followed = job.Job(lying(b"running\n1000 1000\n" + bytes(2000)), "build")
     with pytest.raises(ClosureError, match="web1 says that build has printed more than"):
         followed.wait(600)
-    assert sum(map(len, followed._streams)) == 12_000
+    assert sum(output.size for output in followed._outputs) == 12_000
+
+
+@pytest.mark.parametrize("sizes", [(2**20, 0), (0, 2**20), (2**20, 2**20)], ids=str)
+def test_a_job_that_prints_for_ever_takes_little_memory(sizes: tuple[int, int]) -> None:
+    """The words of a build go to its log too, and take the most."""
+    text = (b"x" * 999 + b"\n") * (sum(sizes) // 1000 + 1)
+    host = lying(b"running\n%d %d\n" % sizes + text[: sum(sizes)])
+    log = BuildLog()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ClosureError, match="has printed more than"):
+            job.Job(host, "build").wait(600, lambda _out, err: log.feed(err))
+        assert log.text.endswith("x\n") == (sizes[1] > 0)
+        assert tracemalloc.get_traced_memory()[1] < 100 * 10**6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [10, 2**24 - 1, 2**24, 2**24 + 1, 2**25])
+def test_of_a_long_output_its_beginning_and_end_are_kept(size: int) -> None:
+    output = job._Output()
+    whole = "".join(f"{number:07}\n" for number in range(size // 8 + 1))[:size]
+    for start in range(0, size, 1_000_000):
+        output.add(whole[start : start + 1_000_000].encode())
+    begin, left_out, end = output.take().partition("\n[Ansible has left out")
+    assert whole.startswith(begin) and whole.endswith(end[-1000:])
+    assert bool(left_out) == (size > job.KEPT)
+    assert len(begin) == (size if size <= job.KEPT else job.KEPT // 2)
 
 
 @pytest.mark.parametrize("text", [b"running\n9 9\nx", b"gone", b"a\nb c\n", b"running\n1\nx"])

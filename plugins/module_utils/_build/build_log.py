@@ -23,6 +23,8 @@ _TAIL = 25
 _MIB = 1024 * 1024
 # As much of a builder's last line as is shown while it runs.
 _LINE = 60
+# What is kept of what was said, and of one line of it: the end.
+_SAID, _LONG = 16 * _MIB, _MIB
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _FAILED = re.compile(r"(?:builder for|Cannot build) '(\S+?\.drv)'")
 
@@ -34,7 +36,8 @@ class BuildLog:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._said: list[str] = []
+        self._said: collections.deque[str] = collections.deque()
+        self._size = 0
         self._tails: dict[str, collections.deque[str]] = {}
         self._builds: dict[int, str] = {}
         self._began: dict[int, float] = {}
@@ -52,6 +55,7 @@ class BuildLog:
         """
         self._now = now
         *lines, self._rest = (self._rest + data).split(b"\n")
+        self._rest = self._rest[-_LONG:]
         for line in lines:
             self._take(line.decode(errors="replace"))
 
@@ -77,14 +81,20 @@ class BuildLog:
         said = "".join(f": {line[:_LINE]}" for line in lines[-1:])
         return f"{_name(drv)} for {self._now - self._began[number]:.0f} s{said}"
 
+    def _say(self, line: str) -> None:
+        self._said.append(line[-_LONG:])
+        self._size += len(self._said[-1])
+        while self._size > _SAID:
+            self._size -= len(self._said.popleft())
+
     def _take(self, line: str) -> None:
         if not line.startswith("@nix "):
-            self._said.append(line)
+            self._say(line)
             return
         try:
             record: Record = json.loads(line[5:])
         except ValueError:  # a helper of Nix's, such as ssh, spoke in the middle of it
-            self._said.append(line)
+            self._say(line)
             return
         takers = {"msg": self._message, "start": self._start, "stop": self._stop}
         takers.get(record["action"], self._result)(record)
@@ -93,12 +103,13 @@ class BuildLog:
         if record["level"] > _WARNING:
             return
         text = _ANSI.sub("", record["msg"])
-        self._said.append(text)
+        self._say(text)
         failed = _FAILED.search(text)
         # Nix itself adds them only where nobody has seen them.
         if failed and (tail := self._tails.get(failed[1])) and "log lines:" not in text:
-            self._said.append(f"       last {len(tail)} log lines:")
-            self._said += [f"       > {logged}" for logged in tail]
+            self._say(f"       last {len(tail)} log lines:")
+            for logged in tail:
+                self._say(f"       > {logged}")
 
     def _start(self, record: Record) -> None:
         kind, number = record["type"], record["id"]

@@ -24,6 +24,9 @@ POLL = 50
 
 # Bytes of both outputs, more than job_limit in job.sh allows a job.
 LONGEST = 136 * 1024**2
+# Bytes of an output that are kept here; who has to see all of it hears it.
+KEPT = 16 * 1024**2
+_LEFT_OUT = b"\n[Ansible has left out what was printed here.]\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,28 @@ class JobResult:
     stdout: str
     stderr: str
     after: str = ""
+
+
+class _Output:
+    """What a job has printed: how much, and its beginning and its end."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._begin, self._end = bytearray(), bytearray()
+
+    def add(self, part: bytes) -> None:
+        self.size += len(part)
+        room = KEPT // 2 - len(self._begin)
+        self._begin += part[:room]
+        self._end += part[room:]
+        del self._end[: -KEPT // 2]
+
+    def take(self) -> str:
+        """Return it as text, and keep it no longer."""
+        whole = self.size == len(self._begin) + len(self._end)
+        parts = [self._begin, b"" if whole else _LEFT_OUT, self._end]
+        self._begin = self._end = bytearray()
+        return b"".join(parts).decode(errors="replace")
 
 
 class Job:
@@ -60,7 +85,7 @@ class Job:
         self._lease = lease
         self._after = after
         self._token = secrets.token_hex(4)
-        self._streams = (bytearray(), bytearray())
+        self._outputs = (_Output(), _Output())
         self._heard: Reply | None = None
 
     def start(self, command: Script) -> None:
@@ -101,9 +126,9 @@ class Job:
         end = time.monotonic() + limit
         while True:
             condition, *new, after = self._poll(end - time.monotonic())
-            for stream, part in zip(self._streams, new, strict=True):
-                stream += part
-            if sum(map(len, self._streams)) > LONGEST:
+            for output, part in zip(self._outputs, new, strict=True):
+                output.add(part)
+            if sum(output.size for output in self._outputs) > LONGEST:
                 raise ClosureError(
                     f"{self._host.name} says that {self.name} has printed more than "
                     f"{LONGEST // 1024**2} MiB, and no job can. Look at the host."
@@ -129,16 +154,14 @@ class Job:
         return _parts(self._host, reply)
 
     def _poll_words(self, wait: int) -> tuple[str, ...]:
-        offsets = [str(len(stream)) for stream in self._streams]
-        poll = (self.name, *offsets, str(wait), secrets.token_hex(4))
-        return ("job_end", *poll, *self._after) if self._after else ("job_poll", *poll)
+        offsets = [str(output.size) for output in self._outputs]
+        return ("job_poll", self.name, *offsets, str(wait), secrets.token_hex(4))
 
     def _ended(self, how: str, after: str) -> JobResult:
         # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.
         words = how.split()
         code = int(words[2]) if len(words) == 3 and words[1] == "exited" else None
-        out, err = (stream.decode(errors="replace") for stream in self._streams)
-        return JobResult(code, how, out, err, after)
+        return JobResult(code, how, *(output.take() for output in self._outputs), after)
 
 
 def run_leased(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import resource
 import tempfile
 import time
 import typing as t
 
 from ansible.plugins.connection import ConnectionBase
+from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
     build_connection,
@@ -72,6 +74,14 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Do what the argument that was given asks for."""
+        before = _peak()
+        try:
+            return self._do(args)
+        except ClosureError as error:
+            error.details["grown"] = _peak() - before
+            raise
+
+    def _do(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         if args["fresh"]:
             return {"found": self.fresh_connection().connection_is()}
         host = self._host(args["on"]) if args["on"] else self.target()
@@ -109,6 +119,11 @@ class ActionModule(ClosureAction):
 
     def _host(self, name: str) -> Host:
         return Host(build_connection(self, self.task_vars, name), name, self.task_run)
+
+
+def _peak() -> int:
+    """Return the most memory that this worker has had, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _said(rc: int | None, stdout: bytes, stderr: str, start: float) -> dict[str, t.Any]:

@@ -4,7 +4,7 @@
 
 """An unprivileged user of a host, who reads the names of our directories in the process list.
 
-Takes each that is not there yet, and writes into each that it may enter.
+Plants something for each that is not there yet, and writes into each that it may enter.
 ``_attacker.py ROOT``: the root directory of the host, as a path that root can open.
 """
 
@@ -13,11 +13,19 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import random
 import re
 import sys
+import typing as t
 
 NOBODY = 65534
 NAME = re.compile(rb"(/var/tmp|/tmp)/(closure-nixos-[A-Za-z0-9]{8,})")
+# A directory of one's own, a link into it or elsewhere, and a pipe.
+PLANTS: tuple[t.Callable[[str, int], None], ...] = (
+    lambda name, place: os.mkdir(name, 0o777, dir_fd=place),
+    lambda name, place: os.symlink("/tmp", name, dir_fd=place),
+    lambda name, place: os.mkfifo(name, 0o666, dir_fd=place),
+)
 FILES = ("it", "script", "archive", "source.tar", "file")
 
 
@@ -44,7 +52,7 @@ def look(process: pathlib.Path, places: dict[str, int]) -> None:
 
 def attack(name: str, place: int) -> None:
     with contextlib.suppress(OSError):
-        os.mkdir(name, 0o777, dir_fd=place)
+        random.choice(PLANTS)(name, place)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     for file in FILES:
         with contextlib.suppress(OSError):

@@ -14,8 +14,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import secrets
 import signal
 import subprocess
+import sys
 import time
 import typing as t
 
@@ -167,6 +169,30 @@ def processes(true: t.Callable[[pathlib.Path], bool]) -> list[int]:
             if true(entry):
                 found.append(int(entry.name))
     return found
+
+
+@contextlib.contextmanager
+def attacked(fleet: Fleet, host: str) -> t.Iterator[None]:
+    """Let an unprivileged user of the host attack our directories."""
+    mark = f"run/mark-{secrets.token_hex(4)}"
+    fleet.exec(host, f"touch /{mark}")
+    leader = processes(lambda entry: (entry / "root" / mark).exists())[0]
+    attacker = pathlib.Path(__file__).with_name("_attacker.py")
+    command = [sys.executable, str(attacker), f"/proc/{leader}/root"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"watches\n"
+            yield
+            # It can win: here is what it waits for.
+            bait = f"/var/tmp/closure-nixos-{secrets.token_hex(5)}"
+            fleet.exec(host, f"bash -c 'sleep 2; mkdir -p -m 700 {bait}; ls -la {bait}'")
+            assert fleet.exec(host, f"stat -c %U {bait}") == "nobody\n"
+        finally:
+            process.kill()
+            # After we have removed one, it may make it again.
+            places = "find /tmp /var/tmp -maxdepth 1 -user nobody -name 'closure-nixos-*'"
+            fleet.exec(host, f"rm -f /{mark}; {places} -exec rm -rf {{}} +")
 
 
 class Play(t.Protocol):

@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
     StartPlay,
+    attacked,
     control_masters,
     kill,
     until,
@@ -71,7 +72,7 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
 def test_the_source_comes_to_a_build_host_without_python(
     play: Play, fleet: Fleet, tree: pathlib.Path
 ) -> None:
-    """And is built there; relative paths mean the same there."""
+    """And is built there, also under attack by a user of it; relative paths mean the same there."""
     expression = """{ name, tag }: (import ./nixpkgs/nixos { configuration = {
       imports = [ ./tagged.nix ]; _module.args.tag = tag; networking.hostName = name;
     }; }).system"""
@@ -99,7 +100,8 @@ def test_the_source_comes_to_a_build_host_without_python(
     )
     file = tree / "play.yml"
     file.write_text(playbook(*tasks, hosts="node1:node2"))
-    played = play(file)
+    with attacked(fleet, "node1"):
+        played = play(file)
     assert "Traceback" not in played.text
     paths = {}
     for host in ("node1", "node2"):

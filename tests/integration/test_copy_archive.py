@@ -19,20 +19,24 @@ from ansible_collections.closure.nixos.tests.integration._copies import (
     MakeClosure,
     Scissors,
 )
-from ansible_collections.closure.nixos.tests.integration._harness import until
+from ansible_collections.closure.nixos.tests.integration._harness import attacked, until
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
 
 def test_an_archive_carries_exactly_what_is_missing_large_paths_too(
     copies: Copies, closure: MakeClosure
 ) -> None:
-    """First compressed, to a host whose sudo asks; then from there to one it has no key for."""
+    """First compressed, to a host whose sudo asks, under attack by another user of it; then from there
+    to one it has no key for.
+    """
     new = closure(count=3, large=1, size=65 * 1024 * 1024)
     part = next(path for path in new.paths if path.endswith("part2"))
     known = nix("nix-store", "--query", "--requisites", part).split()
     packed = {"transport": "archive", "compress": True}
-    assert copies("node3", {"path": part} | packed, **SUDO)["missing_paths"] == sorted(known)
-    first = copies("node3", {"path": new.path} | packed, **SUDO)
+    with attacked(copies.fleet, "node3"):
+        said = copies("node3", {"path": part} | packed, **SUDO)
+        first = copies("node3", {"path": new.path} | packed, **SUDO)
+    assert said["missing_paths"] == sorted(known)
     assert set(first.get("missing_paths", ())) == set(new.paths) - set(known), first
     assert (first["reason"], copies.lacks("node3", new)) == ("the task asks for it", [])
     copies.others["node3"] = SUDO

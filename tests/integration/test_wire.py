@@ -16,7 +16,6 @@ import pathlib
 import secrets
 import signal
 import subprocess
-import sys
 import time
 import typing as t
 from concurrent import futures
@@ -29,10 +28,10 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Played,
     StartPlay,
+    attacked,
     control_masters,
     kill,
     little_room,
-    processes,
     until,
 )
 
@@ -272,36 +271,12 @@ def test_a_connection_without_stdin_gets_a_file(wire: Wire) -> None:
         assert wire.fleet.exec(host, "ls /tmp | grep closure-nixos || :") == ""
 
 
-@contextlib.contextmanager
-def attacked(wire: Wire, host: str) -> t.Iterator[None]:
-    """Let an unprivileged user of the host attack our directories."""
-    mark = f"run/mark-{secrets.token_hex(4)}"
-    wire.fleet.exec(host, f"touch /{mark}")
-    leader = processes(lambda entry: (entry / "root" / mark).exists())[0]
-    attacker = pathlib.Path(__file__).with_name("_attacker.py")
-    command = [sys.executable, str(attacker), f"/proc/{leader}/root"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == b"watches\n"
-            yield
-            # It can win: here is what it waits for.
-            bait = f"/var/tmp/closure-nixos-{secrets.token_hex(5)}"
-            wire.fleet.exec(host, f"bash -c 'sleep 2; mkdir -p -m 700 {bait}; ls -la {bait}'")
-            assert wire.fleet.exec(host, f"stat -c %U {bait}") == "nobody\n"
-        finally:
-            process.kill()
-            # After we have removed one, it may make it again.
-            places = "find /tmp /var/tmp -maxdepth 1 -user nobody -name 'closure-nixos-*'"
-            wire.fleet.exec(host, f"rm -f /{mark}; {places} -exec rm -rf {{}} +")
-
-
 def test_an_attacker_takes_no_directory_of_ours(wire: Wire) -> None:
     deploy = {"ansible_user": "deploy", **become()}
     wire.login("root", "node1", bring="good\n", times=20)
     wire.login("sudo", "node1", bring="good\n", times=20, **deploy)
     wire.login("file", "node1", bring="good\n", times=20, stdin=False, **deploy)
-    with attacked(wire, "node1"):
+    with attacked(wire.fleet, "node1"):
         played = wire(OWN)
     for login, user in (("root", "root"), ("sudo", "deploy"), ("file", "deploy")):
         assert played.result(login)["found"] == [f"root 700\n{user} 700\ngood\n"] * 20

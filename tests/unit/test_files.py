@@ -101,6 +101,55 @@ def test_what_is_not_what_was_sent_is_refused_and_not_left(
             assert other.read_text() not in (text, "")
 
 
+@pytest.mark.parametrize("planted", ["link", "pipe", "pipe with a writer", "directory", "device"])
+def test_what_a_login_plants_for_root_is_not_read(
+    tmp_path: Path, place: Path, planted: str
+) -> None:
+    """Not what the link leads to, though its checksum is right, and without waiting for anybody."""
+    place.chmod(0o750)
+    file = place / "archive"
+    with contextlib.ExitStack() as stack:
+        if planted == "link":
+            (tmp_path / "good").write_text("good\n")
+            file.symlink_to(tmp_path / "good")
+        elif planted == "device":
+            file.symlink_to("/dev/zero")
+        elif planted == "directory":
+            file.mkdir()
+        else:
+            os.mkfifo(file)
+        if planted == "pipe with a writer":
+            stack.callback(os.close, os.open(file, os.O_RDWR))
+        done = call("receive", str(file), GOOD)
+    assert done.stdout == ""
+    assert (done.returncode, "cannot be read" in done.stderr) == (66, True) or (
+        planted == "pipe" and done.returncode == 65
+    ), done.stderr
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["ours", "of a login"])
+def test_a_hard_link_that_a_login_keeps_changes_nothing_that_root_has_read(
+    tmp_path: Path, place: Path, own: bool
+) -> None:
+    """Another name for what was brought, or for a file of root that is not what was sent."""
+    place.chmod(0o700 if own else 0o750)
+    kept = tmp_path / "kept"
+    kept.write_text("good\n")
+    (place / "archive").hardlink_to(kept)
+    got = Path(call("receive", str(place / "archive"), GOOD).stdout.strip())
+    try:
+        if not own:
+            kept.write_text("evil\n")
+        assert (got / "file").read_text() == "good\n"
+    finally:
+        (got / "file").unlink()
+        got.rmdir()
+    kept.write_text("of root alone\n")
+    done = call("receive", str(place / "archive"), GOOD)
+    assert (done.returncode, done.stdout) == (65, "")
+    assert "of root alone" not in done.stderr
+
+
 @pytest.mark.parametrize("planted", ["nothing", "file", "link", "link to a directory"])
 def test_a_file_is_handed_over_in_the_place_of_what_is_there(
     tmp_path: Path, place: Path, planted: str
@@ -128,6 +177,15 @@ def test_a_file_is_not_handed_to_where_others_can_enter(tmp_path: Path, place: P
     done = call("hand_over", str(tmp_path / "file"), str(place / "archive"))
     assert (done.returncode, list(place.iterdir())) == (77, [])
     assert "can be entered by others" in done.stderr
+
+
+def test_a_file_is_not_handed_to_where_a_link_leads(tmp_path: Path, place: Path) -> None:
+    """A login may put a link to a directory of root in the place of its own."""
+    (tmp_path / "file").write_text("good\n")
+    (tmp_path / "link").symlink_to(place)
+    done = call("hand_over", str(tmp_path / "file"), str(tmp_path / "link/archive"))
+    assert (done.returncode, list(place.iterdir())) == (77, [])
+    assert "is a link" in done.stderr
 
 
 def test_what_is_older_than_a_day_is_swept(place: Path) -> None:

@@ -70,12 +70,39 @@ def test_an_answer_without_its_end_is_no_success(state: Path) -> None:
     assert (again.returncode, "was interrupted before" in again.stderr) == (75, True)
 
 
-def test_a_state_that_cannot_be_is_named(state: Path) -> None:
+@pytest.mark.parametrize("planted", ["file", "pipe", "link", "broken link", "open", "other"])
+def test_a_state_that_cannot_be_or_that_others_planted_is_named(
+    tmp_path: Path, state: Path, planted: str
+) -> None:
+    """Before anything is read or written there: what lies in it says what runs."""
     state.parent.mkdir()
-    state.write_text("")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(0o700)
+    if planted == "file":
+        state.write_text("")
+    elif planted == "pipe":
+        os.mkfifo(state)
+    elif planted.endswith("link"):
+        state.symlink_to(theirs if planted == "link" else tmp_path / "nowhere")
+    else:
+        state.mkdir()
+        state.chmod(0o770 if planted == "open" else 0o700)
+    if planted == "other":
+        if os.getuid() != 0:
+            pytest.skip("only root can make a directory of somebody else")
+        os.chown(state, 65534, 65534)
     done = request(state, "a")
     assert done.returncode == 77
-    assert f"{state} on this host is no directory" in done.stderr
+    assert f"{state} on this host is no directory that only" in done.stderr
+    assert not any(theirs.iterdir())
+    assert not state.is_dir() or not any(state.iterdir())
+
+
+def test_a_group_that_is_handed_down_hinders_nothing(state: Path) -> None:
+    state.parent.mkdir()
+    state.parent.chmod(0o2755)
+    assert request(state, "a").returncode == 0
+    assert state.stat().st_mode & 0o7777 in (0o700, 0o2700)
 
 
 def test_runs_of_long_ago_are_swept(state: Path) -> None:

@@ -21,7 +21,7 @@ plant() {
     roots=/nix/var/nix/gcroots/closure-nixos
     if [ ! -w /nix/var/nix/gcroots ] || held "$1"; then return 0; fi
     # Another copy to this host may do the same right now.
-    mkdir -p "$state" "$roots" && exec 8>"$state/roots.lock" && flock -w 20 8 || return
+    keep_state && mkdir -p "$roots" && exec 8>"$state/roots.lock" && flock -w 20 8 || return
     # Those of this closure stay: some may have arrived.
     if [ $# -eq 1 ] || [ "$(readlink "$roots/incoming")" != "$1" ]; then
         rm -rf "$roots/incoming-parts" || return

@@ -44,7 +44,7 @@ clean_up() {
 secret_file() {
     case $0 in
         */jobs/*/command) holder=${0%/*} ;;
-        *) holder=$state && mkdir -p "$state" && sweep "$state" 'secret-*' ;;
+        *) holder=$state && keep_state && sweep "$state" 'secret-*' ;;
     esac
     mktemp "$holder/secret-XXXXXXXXXX"
 }
@@ -57,16 +57,28 @@ sweep() {
 
 # ours DIRECTORY: can nobody else, but root, change what is in it?
 ours() {
-    [ "$(stat -c '%u %a %F' "$1")" = "$(id -u) 700 directory" ]
+    case $(stat -c '%u %a %F' "$1") in
+        # What is above it may hand its group down.
+        "$(id -u) 700 directory" | "$(id -u) 2700 directory") ;;
+        *) return 1 ;;
+    esac
+}
+
+# keep_state: makes the directory of what must outlive a connection. In one that others can change, or by a link,
+# they would say what runs.
+keep_state() {
+    # A rule of the directory above it counts more than our umask.
+    { mkdir -p -m 700 "$state" && ours "$state"; } ||
+        die "$state on this host is no directory that only $(id -un) can enter, or cannot be made: remove it" 77
 }
 
 # receive FILE CHECKSUM: takes what somebody has brought to FILE into a directory of our own, as `file`,
 # and prints that directory. Who has brought it may change it while we look, so it is read once, and
-# then only our copy counts.
+# then only our copy counts. It may be a link, which we do not follow, or a pipe, which we do not wait for.
 receive() {
     received=$(make_directory) || exit
     trap 'rm -rf "$received"' EXIT
-    if ours "${1%/*}"; then ln "$1" "$received/file"; else cat "$1" >"$received/file"; fi ||
+    if ours "${1%/*}"; then ln "$1" "$received/file"; else take_over "$1" "$received/file"; fi ||
         die "$1 on this host cannot be read" 66
     [ "$(checksum "$received/file")" = "$2" ] ||
         die "the archive was cut or altered: its checksum is wrong" 65
@@ -74,10 +86,17 @@ receive() {
     printf '%s\n' "$received"
 }
 
+# take_over FILE COPY: copies it.
+take_over() {
+    dd if="$1" of="$2" iflag=nofollow,nonblock bs=1M status=none
+}
+
 # hand_over FILE DESTINATION: gives a file of ours to who owns the directory of DESTINATION, and puts it
-# there. It replaces what is there, a link too, and does not follow it.
+# there. It replaces what is there, a link too, and follows none: a login may exchange its directory.
 hand_over() {
-    cd -P "${2%/*}" || exit
+    place=${2%/*}
+    cd -P "${place%/*}" && above=$(pwd -P) && cd -P "./${place##*/}" || exit
+    [ "$(pwd -P)" = "${above%/}/${place##*/}" ] || die "$place on this host is a link" 77
     owner=$(stat -c '%u %a' .) || exit
     case $owner in
         *' 700') ;;

@@ -109,8 +109,7 @@ request() {
     [ -z "$4" ] || [ "$4" = "$(boot_id)" ] ||
         die 'this host has rebooted since the task began: run the task again' 75
     command -v flock >/dev/null || die "flock is not on this host's PATH: install util-linux there" 75
-    { mkdir -p "$state" && [ -O "$state" ]; } ||
-        die "$state on this host is no directory of $(id -un), or cannot be made: remove it" 77
+    keep_state
     exec 9>"$state/lock" || exit 75
     flock -w 20 9 || die "another request holds $state/lock on this host" 75
     [ -z "$2" ] || claim "$1" "$2"

@@ -62,9 +62,9 @@ class _Output:
     def take(self) -> str:
         """Return it as text, and keep it no longer."""
         whole = self.size == len(self._begin) + len(self._end)
-        parts = [self._begin, b"" if whole else _LEFT_OUT, self._end]
-        self._begin = self._end = bytearray()
-        return b"".join(parts).decode(errors="replace")
+        text = b"".join((self._begin, b"" if whole else _LEFT_OUT, self._end))
+        self._begin, self._end = bytearray(), bytearray()
+        return text.decode(errors="replace")
 
 
 class Job:

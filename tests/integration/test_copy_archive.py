@@ -26,7 +26,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import nix
 def test_an_archive_carries_exactly_what_is_missing_large_paths_too(
     copies: Copies, closure: MakeClosure
 ) -> None:
-    """First compressed, to a host whose sudo asks, under attack by another user of it; then from there
+    """First compressed, to a host whose sudo asks and under attack by a user of it; then from there
     to one it has no key for.
     """
     new = closure(count=3, large=1, size=65 * 1024 * 1024)

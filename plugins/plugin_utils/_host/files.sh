@@ -67,7 +67,8 @@ ours() {
 # keep_state: makes the directory of what must outlive a connection. In one that others can change, or by a link,
 # they would say what runs.
 keep_state() {
-    # A rule of the directory above it counts more than our umask.
+    # A rule of the directory above it counts more than our umask, which is for those above.
+    # shellcheck disable=SC2174
     { mkdir -p -m 700 "$state" && ours "$state"; } ||
         die "$state on this host is no directory that only $(id -un) can enter, or cannot be made: remove it" 77
 }

@@ -247,6 +247,7 @@ def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
         ({}, "runs /nix/store/old and boots /nix/store/old."),
         ({"loader": Loader(OLD.path, "/nix/store/other")}, "and boots /nix/store/other."),
         ({"loader": Loader()}, "and boots what it did."),
+        ({"running": None}, "runs no system of NixOS and boots /nix/store/old."),
         ({"state": "maintenance"}, "is in maintenance mode, which `systemctl default` ends."),
         ({"state": "degraded"}, "runs /nix/store/old and boots /nix/store/old."),
     ],

@@ -355,7 +355,8 @@ def standing(facts: Facts) -> str:
     """What a host runs and boots, for those who have to repair it; ends a sentence about it."""
     rescue = ", and is in maintenance mode, which `systemctl default` ends"
     boots = facts.loader.default or "what it did"
-    return f"runs {facts.running} and boots {boots}{rescue if facts.in_maintenance else ''}."
+    runs = facts.running or "no system of NixOS"
+    return f"runs {runs} and boots {boots}{rescue if facts.in_maintenance else ''}."
 
 
 def parse_facts(text: str, profile: str) -> Facts:

@@ -161,7 +161,8 @@ class Job:
         # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.
         words = how.split()
         code = int(words[2]) if len(words) == 3 and words[1] == "exited" else None
-        return JobResult(code, how, *(output.take() for output in self._outputs), after)
+        stdout, stderr = (output.take() for output in self._outputs)
+        return JobResult(code, how, stdout, stderr, after)
 
 
 def run_leased(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import types
 import typing as t
 
 import pytest
@@ -24,11 +25,18 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
     remembered,
     standing,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._activate.options import Action
+from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
+    Action,
+    ConfirmOptions,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import needed_steps
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import Generation
 from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.confirmation import (
+    Confirmation,
+)
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
 PROFILE = "/nix/profiles/system"
 OLD = Toplevel("/nix/store/old", kernel="/nix/store/linux-1", dbus_broker=False)
@@ -254,3 +262,12 @@ def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
 )
 def test_where_a_host_stands_is_said(changes: dict[str, t.Any], said: str) -> None:
     assert standing(dataclasses.replace(facts(NEW), **changes)).endswith(said)
+
+
+def test_a_host_without_a_system_has_none_to_confirm() -> None:
+    host: t.Any = types.SimpleNamespace(name="web1")
+    options = ConfirmOptions("", "system", (), "new", 600)
+    confirmation = Confirmation(host, options, Progress("confirm"), check=True)
+    with pytest.raises(ClosureError, match="web1 runs no system of NixOS, so there is none"):
+        confirmation._path(dataclasses.replace(facts(NEW), running=None))
+    assert confirmation._path(facts(NEW)) == OLD.path

@@ -98,9 +98,18 @@ class Confirmation:
         return facts
 
     def _path(self, facts: Facts) -> str:
-        """Return the system to confirm: the one that is named, on trial, or running."""
+        """Return the system to confirm: the one that is named, on trial, or running.
+
+        :raises ClosureError: there is none
+        """
         trial = facts.guard.to if facts.guard and facts.guard.state == "armed" else facts.running
-        return self.options.path or str(trial)
+        path = self.options.path or trial
+        if not path:
+            raise ClosureError(
+                f"{self.host.name} runs no system of NixOS, so there is none to confirm. Deploy "
+                "one first, with the role closure.nixos.deploy."
+            )
+        return path
 
     def _require_good(self, facts: Facts, path: str) -> None:
         """Refuse what nobody should stay with.

@@ -155,7 +155,8 @@ class Job:
 
     def _poll_words(self, wait: int) -> tuple[str, ...]:
         offsets = [str(output.size) for output in self._outputs]
-        return ("job_poll", self.name, *offsets, str(wait), secrets.token_hex(4))
+        poll = (self.name, *offsets, str(wait), secrets.token_hex(4))
+        return ("job_end", *poll, *self._after) if self._after else ("job_poll", *poll)
 
     def _ended(self, how: str, after: str) -> JobResult:
         # Only EXIT_CODE=exited carries an exit status: systemd calls a stopped unit a success too.

@@ -21,6 +21,8 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
     PROFILE,
     booted_next,
+    recorded,
+    running,
     write_systems,
 )
 from ansible_collections.closure.nixos.tests.integration._trials import (
@@ -36,6 +38,7 @@ from ansible_collections.closure.nixos.tests.integration._trials import (
     outcome,
 )
 
+BOOT = "cat /proc/sys/kernel/random/boot_id"
 ROLLED_BACK = ("rolled-back", "guard")
 ONCE = 'serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };'
 WANTED = 'wantedBy = [ "multi-user.target" ];'
@@ -166,6 +169,14 @@ def fill_boot(fleet: Fleet, host: str) -> None:
     fleet.exec(host, f"cp -r /boot /run/t-boot && {small} && {fill}; rm -r /run/t-boot")
 
 
+# Recorded, and refused before it ever ran: what runs and boots is another one.
+RECORD_REFUSED = f"""set -e; cp -r /run/current-system/. /run/t-refused
+rm /run/t-refused/bin/switch-to-configuration
+printf '#!/bin/sh\\nexit 1\\n' >/run/t-refused/bin/switch-to-configuration
+chmod +x /run/t-refused/bin/switch-to-configuration
+nix-env -p {PROFILE} --set $(nix-store --add /run/t-refused); rm -r /run/t-refused"""
+
+
 def test_what_goes_wrong_at_the_confirmation(
     fleet: Fleet,
     play: Play,
@@ -175,6 +186,8 @@ def test_what_goes_wrong_at_the_confirmation(
 ) -> None:
     moved = sshd(f"-p {PORT}")
     file = write_systems(tmp_path, GOOD, node1=moved, node2=moved)
+    fleet.exec("node3", RECORD_REFUSED)
+    refused, boot = recorded(fleet, "node3"), fleet.exec("node3", BOOT)
     fill_boot(fleet, "node3")
     generation = fleet.exec("node3", f"readlink {PROFILE}")
     try:
@@ -182,11 +195,15 @@ def test_what_goes_wrong_at_the_confirmation(
         limit = on(default=60, node2=8)
         variables = {"deploy_confirm_port": ports, "deploy_confirm_timeout": limit}
         played = play(DEPLOY, *options(file, **variables))
-        systems = at(fleet)
+        systems = at(fleet, HOSTS[:2])
     finally:
         fleet.exec("node3", "umount /boot")
-    assert [systems[host] == old[host] for host in HOSTS] == [False, True, True], played.text
-    assert systems == at(fleet)
+    assert [systems[host] == old[host] for host in HOSTS[:2]] == [False, True], played.text
+    assert systems == at(fleet, HOSTS[:2])
+    # Each of the three as it was, and the host was not rebooted.
+    assert refused != old["node3"]
+    assert running(fleet, "node3") == booted_next(fleet, "node3") == old["node3"]
+    assert (recorded(fleet, "node3"), fleet.exec("node3", BOOT)) == (refused, boot)
     assert fleet.exec("node3", f"readlink {PROFILE}") == generation
     assert outcome(fleet, "node1") == ("confirmed", "task")
     assert outcome(fleet, "node2")[0] == "rolled-back"

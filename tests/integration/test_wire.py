@@ -727,7 +727,8 @@ def test_the_host_says_whether_a_connection_is_new(wire: Wire) -> None:
     persist = "-o ControlMaster=auto -o ControlPersist=60s"
     shared = f"{persist} -o ControlPath={home}/shared-%h"
     deploy = {"ansible_user": "deploy"}
-    arguments = {
+    retried = {"ansible_ssh_retries": 3}
+    arguments: dict[str, Variables] = {
         "plain": {},
         "sudo": deploy | become(),
         "args": {"ansible_ssh_args": shared},
@@ -735,6 +736,7 @@ def test_the_host_says_whether_a_connection_is_new(wire: Wire) -> None:
         "extra": {"ansible_ssh_extra_args": f"-o controlpath={home}/extra-%h"},
         "none": {"ansible_ssh_args": "-C"},
         "terminal": {"ansible_ssh_args": f"-tt -o RequestTTY=force {persist}"},
+        "plugin": {"ansible_pipelining": False, "ansible_ssh_use_tty": True, **retried},
         "old": {"ansible_ssh_args": f"{persist} -S {home}/old-%h"},
         "nsenter": enter(wire.fleet, "node2"),
     }
@@ -744,7 +746,8 @@ def test_the_host_says_whether_a_connection_is_new(wire: Wire) -> None:
     played = wire(OWN, OWN | {"name": "fresh", "wire": {"fresh": True}})
     said = {login: played.result(login, "fresh").get("found") for login in arguments}
     assert said == dict.fromkeys(arguments, "new") | {"old": "old", "nsenter": "unknown"}
-    assert said_by(played, "terminal", "own")["stdout"] == "not a tty\nroot\n"
+    for login in ("terminal", "plugin"):
+        assert said_by(played, login, "own")["stdout"] == "not a tty\nroot\n"
 
 
 def test_a_login_may_take_its_time(wire: Wire) -> None:

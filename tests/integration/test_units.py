@@ -49,7 +49,9 @@ def systems(directory: pathlib.Path, version: str) -> pathlib.Path:
 def test_what_an_activation_leaves_behind_is_said(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    fleet.exec("node1", "systemctl start user@1000")
+    # Else logind ends it once a login of an earlier test is over.
+    linger = "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/deploy"
+    fleet.exec("node1", f"{linger} && systemctl start user@1000")
     first = play(DEPLOY, *options(systems(tmp_path, "old")))
     assert first.rc == 0, first.text
     old = at(fleet)

@@ -58,6 +58,14 @@ exec "/usr/bin/${0##*/}" "$@"
 """
 
 
+# Kills the one that is held, and all that it was called by, up to the ssh server.
+KILL_SHELL = """pid=$(pgrep -f '^/bin/sh /usr/local/bin/mv -f -t ') all=
+while case $(cat /proc/$pid/comm) in sshd*) false ;; esac; do
+    all="$all $pid" pid=$(ps -o ppid= -p $pid | tr -d ' ')
+done
+kill -KILL $all"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Search:
     """Canaries by name, and where they could be."""
@@ -240,6 +248,21 @@ def test_nothing_leaks(
     until(lambda: fleet.exec(HOST, "cat /run/keys/vault", check=False))
     assert fleet.exec(HOST, "cat /run/keys/vault") == search.canaries["vault"]
     assert search.leaks() == set()
+
+    # When its shell is killed, what it has written waits in a directory that only root enters, and
+    # the next run takes it away.
+    fleet.exec(HOST, "flock -w 60 /run/closure-nixos/lock true")
+    fleet.exec(HOST, "touch /run/t-hold; rm -r /run/t-holding /run/keys")
+    started = start_play(playbook(put, hosts=HOST), *options, env=env)
+    until(lambda: fleet.exec(HOST, "ls /run").split().count("t-holding"), 60)
+    fleet.exec(HOST, KILL_SHELL)
+    assert started.process.wait() != 0
+    staged = f"/usr/bin/find /run/keys /{COPIES} -name .closure-nixos-new -printf '%m %p\\n'"
+    assert fleet.exec(HOST, staged).splitlines() == ["700 /run/keys/.closure-nixos-new"]
+    assert search.leaks() == set()
+    fleet.exec(HOST, "rm /run/t-hold")
+    assert play(playbook(put, hosts=HOST), *options, env=env).rc == 0
+    assert fleet.exec(HOST, staged) == ""
 
     # All that ends well, and all that does not.
     fleet.exec(HOST, "mkdir -p /srv/full; mount -t tmpfs -o size=16k none /srv/full")

@@ -43,6 +43,11 @@ SERVICE = """{ systemd.services.tell = {
 BRINGS_USER = f"""{{ imports = [ {SERVICE} ];
   system.activationScripts.user = "id -u t-app >/dev/null 2>&1 || /usr/sbin/useradd t-app";
 }}"""
+# As it was written for colmena or NixOps.
+NEEDS_KEY = f"""{{ imports = [ ({BRINGS_USER}) ]; systemd.services.needs = {{
+  wantedBy = [ "multi-user.target" ]; requires = [ "more-key.service" ];
+  after = [ "more-key.service" ]; script = "cat /run/keys/more >/run/t-needs; exec sleep infinity";
+}}; }}"""
 COPIES = "/var/lib/closure-nixos/secrets"
 
 
@@ -130,6 +135,7 @@ def test_what_was_prepared_for_nothing_is_put_back(
 def test_the_role_puts_secrets_around_the_activation(
     fleet: Fleet, play: Play, at_old: pathlib.Path
 ) -> None:
+    file = write_systems(at_old.parent, NEEDS_KEY, [HOST])
     check = at_old.with_name("check.yml")
     look = "stat -c %U:%a /run/keys/owned; cat /run/keys/kept"
     tasks: list[Task] = [
@@ -140,12 +146,13 @@ def test_the_role_puts_secrets_around_the_activation(
     given = {name: NEW[name] for name in ("kept", "owned", "late")}
 
     def deploy(*options: str, sick: bool = False) -> Played:
-        variables = {"nixos_file": str(at_old), "deploy_checks": [str(check)], "sick": sick}
-        variables |= {"deploy_secrets": given, "deploy_secrets__more": {"more": {"content": "old"}}}
+        variables = {"nixos_file": str(file), "deploy_checks": [str(check)], "sick": sick}
+        more = {"more": {"content": "old", "key_unit": True}}
+        variables |= {"deploy_secrets": given, "deploy_secrets__more": more}
         # In a file, because -vvvvv shows the command line.
-        file = at_old.with_name("variables.json")
-        file.write_text(json.dumps(variables))
-        return play(DEPLOY, "-e", f"@{file}", "--limit", HOST, *options)
+        said = at_old.with_name("variables.json")
+        said.write_text(json.dumps(variables))
+        return play(DEPLOY, "-e", f"@{said}", "--limit", HOST, *options)
 
     before = held(fleet)
     sick = deploy("-vvvvv", "--diff", sick=True)
@@ -153,11 +160,15 @@ def test_the_role_puts_secrets_around_the_activation(
     looked = sick.result(HOST, "Look")["stdout"].replace("\r", "")
     assert looked == "t-app:440\nnew kept"
     assert held(fleet) == before and "owned" not in fleet.exec(HOST, "ls /run/keys").split()
+    assert fleet.exec(HOST, "systemctl is-active more-key", check=False).strip() == "inactive"
     shown = [event["stdout"] for event in sick.events if "new late" in str(event)]
     assert shown == []
     deployed, again = deploy(), deploy()
     assert deployed.rc == 0, deployed.text
     assert held(fleet)[0] == "new kept"
+    # The host's activation has started what the unit needs.
+    needs = fleet.exec(HOST, "cat /run/t-needs; echo; systemctl is-active needs more-key")
+    assert needs.split() == ["old", "active", "active"]
     assert fleet.exec(HOST, "ls /run/keys").split() == ["kept", "lasting", "late", "more", "owned"]
     assert again.stats[HOST]["changed"] == 0, again.text
     rotated = {"deploy_secrets": {"kept": NEW["kept"] | {"content": "newer"}}}

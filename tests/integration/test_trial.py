@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
+import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played, until
 from ansible_collections.closure.nixos.tests.integration._systems import HOSTS, write_systems
 from ansible_collections.closure.nixos.tests.integration._trials import (
     DEPLOY,
@@ -20,6 +22,7 @@ from ansible_collections.closure.nixos.tests.integration._trials import (
     at,
     deployment,
     on,
+    options,
     settled,
 )
 
@@ -96,8 +99,8 @@ def test_the_batch_goes_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     old = settled(fleet, play, tmp_path)
-    options = ("-e", "deploy_rollback_scope=batch", "-e", '{"deploy_serial": [1, 2]}')
-    played = deploy(play, write_systems(tmp_path), *options, sick=("node3",))
+    scope = ("-e", "deploy_rollback_scope=batch", "-e", '{"deploy_serial": [1, 2]}')
+    played = deploy(play, write_systems(tmp_path), *scope, sick=("node3",))
     new = at(fleet)
     assert [old[host] == new[host] for host in HOSTS] == [False, True, True]
     message = played.result("node2", FAILED)["msg"]
@@ -110,9 +113,36 @@ def test_the_run_goes_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     old = settled(fleet, play, tmp_path)
-    options = ("-e", "deploy_rollback_scope=run", "-e", "deploy_serial=1")
-    played = deploy(play, write_systems(tmp_path), *options, sick=("node2",))
+    scope = ("-e", "deploy_rollback_scope=run", "-e", "deploy_serial=1")
+    played = deploy(play, write_systems(tmp_path), *scope, sick=("node2",))
     assert at(fleet) == old
     assert "these hosts were not deployed: node2" in played.result("node1", FAILED)["msg"]
     assert "sick" in played.result("node2", FAILED)["msg"]
     assert not played.results("node3", "Copy what the host does not have")
+
+
+def test_who_leaves_the_confirmation_out_with_step_leaves_it_to_the_host(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, environment: dict[str, str]
+) -> None:
+    old = settled(fleet, play, tmp_path, ["node1"])
+    variables = options(write_systems(tmp_path), deploy_confirm_timeout=10)
+    command = ["ansible-playbook", "-i", str(fleet.inventory), str(DEPLOY), *variables]
+    printed = answered([*command, "--limit", "node1", "--step"], os.environ | environment)
+    until(lambda: deployment(fleet, "node1")["outcome"] == "rolled-back", 60)
+    assert at(fleet, ["node1"]) == old
+    assert "on trial" in printed.rpartition("Say what happened]")[2], printed
+
+
+def answered(command: list[str], env: dict[str, str]) -> str:
+    """Run what asks before each task, leave the confirmation out, and return what it printed."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin and process.stdout
+        text = ""
+        while piece := os.read(process.stdout.fileno(), 65536):
+            text += piece.decode()
+            if text.endswith("ontinue: "):
+                skip = "Confirm the system" in text.rpartition("Perform task: ")[2]
+                process.stdin.write(b"n\n" if skip else b"y\n")
+                process.stdin.flush()
+    return text

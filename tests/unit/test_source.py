@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pathlib
 import subprocess
+import tarfile
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.source import source_files
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 
 
 def git(directory: pathlib.Path, *words: str) -> None:
@@ -54,3 +58,27 @@ def test_where_git_does_not_answer_nothing_is_taken(tmp_path: pathlib.Path) -> N
 def test_a_source_has_to_be_there(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ClosureError, match="There is no directory"):
         source_files(tmp_path / "missing")
+
+
+def test_a_source_that_is_sent_again_is_taken_again(tmp_path: pathlib.Path) -> None:
+    """Its answer may be lost on the way, and what was begun may have been cut."""
+    state, archive = tmp_path / "state/closure-nixos", tmp_path / "brought/source.tar"
+    archive.parent.mkdir(0o700)
+    state.mkdir(0o700, parents=True)
+    (tmp_path / "nixos.nix").write_text("{ }")
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "nixos.nix", "nixos.nix")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    words = script("add_source", str(archive), digest).text
+    # As root, it would be that of this machine.
+    text = words.replace("state=/run/closure-nixos", f"state={state}")
+    env = os.environ | {"XDG_STATE_HOME": str(state.parent)}
+    answers = [
+        subprocess.run(
+            ["sh", "-s"], input=text, env=env, capture_output=True, text=True, check=True
+        )
+        for _time in range(2)
+    ]
+    first, again = (pathlib.Path(answer.stdout.strip()) for answer in answers)
+    assert first == again and (first / "nixos.nix").read_text() == "{ }"
+    assert (state / "roots/.source").resolve() == first

@@ -62,8 +62,9 @@ undo_files() {
     }
 }
 
-# undo_remove PATH: removes the file.
+# undo_remove PATH: removes the file. The unit of a secret would go on without it, and wait for the secret.
 undo_remove() {
+    case $1 in *-key.service) systemctl stop -- "${1##*/}" </dev/null || : ;; esac
     (enter "${1%/*}" && rm -f -- "./${1##*/}")
 }
 

@@ -60,7 +60,7 @@ class Visitors:
     def __init__(self, url: str, number: int) -> None:
         self.answers: collections.Counter[str] = collections.Counter()
         self._url, self._over = url, threading.Event()
-        self._threads = [threading.Thread(target=self._visit) for _ in range(number)]
+        self._threads = [threading.Thread(target=self._visit) for _thread in range(number)]
 
     def _visit(self) -> None:
         while not self._over.is_set():

@@ -19,10 +19,15 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     Task,
     booted_next,
     is_at,
-    running,
     write_systems,
 )
-from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, FAILED, at, options
+from ansible_collections.closure.nixos.tests.integration._trials import (
+    DEPLOY,
+    FAILED,
+    at,
+    options,
+    settled,
+)
 from ansible_collections.closure.nixos.tests.integration.test_deploy import BUILD, role
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -113,9 +118,7 @@ def test_each_failure_leaves_a_whole_host_and_is_told(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, broken_role: dict[str, str], case: str
 ) -> None:
     places, sick, variables = CASES[case]
-    first = play(DEPLOY, *options(write_systems(tmp_path)))
-    assert first.rc == 0, first.text
-    old = at(fleet)
+    old = settled(fleet, play, tmp_path)
     (tmp_path / "check.yml").write_text(json.dumps(SICK))
     variables = {
         "deploy_checks": str(tmp_path / "check.yml"),
@@ -169,9 +172,7 @@ def test_each_host_ends_confirmed_or_rolled_back_at_once(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, case: str
 ) -> None:
     keywords, check, expected = PLAYS[case]
-    if not all(is_at(fleet, host, running(fleet, host)) for host in HOSTS):
-        assert play(DEPLOY, *options(write_systems(tmp_path))).rc == 0
-    old = at(fleet)
+    old = settled(fleet, play, tmp_path)
     (tmp_path / "check.yml").write_text(json.dumps(check))
     words = options(write_systems(tmp_path), deploy_checks=str(tmp_path / "check.yml"))
     played = play(role(**keywords), *words)

@@ -35,7 +35,8 @@ def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
     checked = deploy(play, file, "--check", *REBOOT)
     assert checked.rc == 0 and at(fleet) == old, checked.text
     # A root that is made anew at each boot keeps no record.
-    fleet.exec("node1", "mount -t tmpfs tmpfs /var/lib/closure-nixos")
+    record = "/var/lib/closure-nixos"
+    fleet.exec("node1", f"mkdir -p -m 700 {record} && mount -t tmpfs tmpfs {record}")
     played = deploy(play, file, *REBOOT, sick=("node2",))
     new = at(fleet)
     assert [old[host] == new[host] for host in HOSTS] == [False, True, False]

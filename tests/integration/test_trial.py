@@ -82,9 +82,7 @@ def test_a_failed_check_or_a_connection_that_nobody_knows_takes_its_host_back(
     assert deployment(fleet, "node3")["outcome"] == "rolled-back"
     message = played.result("node2", FAILED)["msg"]
     reason = "node2: Require that the application answers: the application is sick"
-    assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-node2-", message), (
-        message
-    )
+    assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-", message), message
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 1]
     again = deploy(play, file)
     assert again.rc == 0

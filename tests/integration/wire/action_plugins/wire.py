@@ -65,6 +65,7 @@ _ARRIVED = Function(
 )
 for _function in (_CALLED, _ARRIVED):
     registry().functions.setdefault(_function.name, _function)
+    registry().needed.setdefault(_function.name, registry().needs(_function.name))
 
 
 class ActionModule(ClosureAction):

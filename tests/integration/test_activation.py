@@ -449,7 +449,7 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     assert re.search(r"<node1> host_facts: \d+ ms, \d+ bytes sent, \d+ received, rc 0", first.text)
     traced = json.loads((tmp_path / "trace.json").read_text().rstrip(",\n") + "]")
     assert [it["name"] for it in traced if it["ph"] == "X"].count("host_facts") == 2
-    # Facts; the start, which waits for the end and brings the facts; and what it takes to wait longer.
+    # Facts; the start, which waits for the end and brings the facts; and polls of a longer one.
     assert trips(first, "nixos_switch") >= 2
     assert trips(again, "nix_profile_set") == trips(again, "nixos_switch") == 1
 

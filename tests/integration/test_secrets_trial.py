@@ -76,7 +76,7 @@ def at_old(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> t.Iterator[pathl
     played = play(
         playbook(
             build(old), COPY, module("nix_profile_set", {"path": "{{ nix_build_system.path }}"}),
-            here, secrets(OLD, "present"), hosts=HOST,
+            here, module("nixos_secrets", {"prune": True}), secrets(OLD, "present"), hosts=HOST,
         )
     )  # fmt: skip
     assert played.rc == 0, played.text
@@ -174,6 +174,7 @@ def test_the_role_puts_secrets_around_the_activation(
     rotated = {"deploy_secrets": {"kept": NEW["kept"] | {"content": "newer"}}}
     options = ("-e", json.dumps(rotated | {"deploy_secrets_prune": "yes"}), "--limit", HOST)
     said = play(pathlib.Path("closure.nixos.secrets"), *options).result(HOST, "Put the secrets")
+    assert not said["failed"], said
     assert (said["updated"], said["restarted"]) == (["kept"], ["tell.service"])
     assert said["removed"] == ["lasting", "late", "more", "owned", "sealed"]
     assert fleet.exec(HOST, "ls /run/keys").split() == ["kept"]

@@ -261,7 +261,11 @@ secrets_tell() {
         told="$told $unit"
         case $unit in
             reread:*) systemctl daemon-reload || return ;;
-            stop:*) systemctl stop -- "${unit#*:}" || return ;;
+            # It ends by itself when its secret goes, and then systemd does not know it any more.
+            stop:*)
+                said=$(systemctl stop -- "${unit#*:}" 2>&1) || ! systemctl is-active --quiet -- "${unit#*:}" ||
+                    die "$said"
+                ;;
             *) due_note "${unit%%:*}" "${unit#*:}" || return ;;
         esac
     done

@@ -41,7 +41,7 @@ def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
     new = at(fleet)
     assert [old[host] == new[host] for host in HOSTS] == [False, True, False]
     message = played.result("node2", FAILED)["msg"]
-    assert "the application is sick (has booted nixos-system-node2" in message
+    assert "the application is sick (has booted nixos-system-" in message
     # And then the loader's files say what boots.
     fleet.exec("node1", "rm -r /var/lib/closure-nixos")
     again = deploy(play, file, *REBOOT, "--limit", "node1")

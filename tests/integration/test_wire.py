@@ -753,7 +753,7 @@ def test_the_host_says_whether_a_connection_is_new(wire: Wire) -> None:
 def test_a_login_may_take_its_time(wire: Wire) -> None:
     """As with LDAP or DNS that is slow: sshd says nothing before the session has begun."""
     pam = "/etc/pam.d/sshd"
-    slow = "session required pam_exec.so /bin/sleep 18"
+    slow = "session required pam_exec.so /bin/sleep 25"
     wire.login("slow", "node2", read="echo here", deadline=30)
     try:
         wire.fleet.exec("node2", f"cp {pam} {pam}.t; sed -i '1i {slow}' {pam}")
@@ -761,7 +761,7 @@ def test_a_login_may_take_its_time(wire: Wire) -> None:
     finally:
         wire.fleet.exec("node2", f"mv {pam}.t {pam}")
     assert said_by(played, "slow")["stdout"] == "here\n"
-    assert said_by(played, "slow")["seconds"] >= 18
+    assert said_by(played, "slow")["seconds"] >= 25
 
 
 def test_a_host_that_says_too_much_or_nonsense_is_left_with_a_sentence(wire: Wire) -> None:

@@ -64,8 +64,8 @@ ours() {
     esac
 }
 
-# keep_state: makes the directory of what must outlive a connection. In one that others can change, or by a link,
-# they would say what runs.
+# keep_state: makes the directory of what must outlive a connection. In one that others can change, or by
+# a link, they would say what runs.
 keep_state() {
     # A rule of the directory above it counts more than our umask, which is for those above.
     # shellcheck disable=SC2174

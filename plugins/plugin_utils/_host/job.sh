@@ -80,9 +80,9 @@ job_session() {
 }
 
 # job_wrapper JOB: what runs the command and, with a lease, has somebody watch whether it is renewed, who
-# counts its own seconds, so that neither a changed clock nor a suspended machine ends a job. It takes the two outputs
-# from pipes, because a limit of the command's own would hold for all files that it writes; cat, unlike
-# head, writes at once what it has read.
+# counts its own seconds, so that neither a changed clock nor a suspended machine ends a job. It takes the
+# two outputs from pipes, because a limit of the command's own would hold for all files that it writes;
+# cat, unlike head, writes at once what it has read.
 job_wrapper() {
     printf 'job=%s\n' "$(quote "$1")"
     cat <<'WRAPPER'

@@ -444,9 +444,9 @@ def test_a_task_that_runs_out_of_time_stops_its_job(wire: Wire) -> None:
     wire.login("session", "node2", job=job)
     stubborn = {"job": f"trap '' TERM; {job}", "lease": 60}
     wire.login("stubborn", "node3", ansible_user="deploy", **stubborn, **become())
-    played = wire(OWN | {"timeout": 6})
+    played = wire(OWN | {"timeout": 12})
     for login in wire.logins:
-        assert "Timed out after 6 second" in str(played.result(login))
+        assert "Timed out after 12 second" in str(played.result(login))
     for host in wire.fleet.hosts:
         assert wire.fleet.exec(host, "pgrep -f '^sleep 40$' || :") == ""
         assert wire.fleet.exec(host, f"cat {wire.counter}") == "x\n"

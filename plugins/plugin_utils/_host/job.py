@@ -180,8 +180,9 @@ def run_leased(
     :raises ClosureError: it did not end within the limit; it was stopped
     """
     job = Job(host, f"{what}-{host.task_run.task}", lease=lease)
-    job.start(command)
     try:
+        # The answer to a start has the job's first seconds in it.
+        job.start(command)
         ended = job.wait(limit, hear)
     except TimeoutError as error:
         job.stop()

@@ -109,9 +109,11 @@ class ActionModule(ClosureAction):
         # As all modules do: a host that has answered gets our time.
         host.run(Script(":"))
         start = time.monotonic()
-        job.start(Script(args["job"]))
         try:
+            job.start(Script(args["job"]))
             ended = job.wait(args["limit"], lambda out, err: parts.append(out))
+        except ClosureError:
+            raise  # the job of this name may be another's
         except BaseException:
             job.stop()
             raise

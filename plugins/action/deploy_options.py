@@ -153,7 +153,7 @@ def _check_retention(given: dict[str, t.Any]) -> None:
     problem = ". ".join(checked.error_messages)
     try:
         if not problem:
-            RetentionOptions.of(checked.validated_parameters)
+            RetentionOptions.of(**checked.validated_parameters)
     except ClosureError as error:
         problem = error.message
     if problem:

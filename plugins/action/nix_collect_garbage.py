@@ -41,7 +41,7 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return what went, or in check mode what would go."""
-        options = RetentionOptions.of(args)
+        options = RetentionOptions.of(**args)
         host, system = self.target(), profile_path()
         facts = read_facts(host, system)
         require_root(host, facts)

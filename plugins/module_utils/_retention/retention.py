@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing as t
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -51,18 +50,25 @@ class RetentionOptions:
             raise ClosureError(f"keep: {self.keep} would delete all generations. Keep at least 1.")
 
     @classmethod
-    def of(cls, args: Mapping[str, t.Any]) -> RetentionOptions:
-        """Take them from the arguments of nix_collect_garbage; raises ClosureError."""
-        named = (it if it.startswith("/") else profile_path(it) for it in args["profiles"])
-        return cls(
-            keep=args["keep"],
-            since=parse_age(args["keep_since"]),
-            profiles=tuple(named),
-            collect=args["collect"],
-            optimise=args["optimise"],
-            max_freed=args["max_freed"],
-            timeout=args["timeout"],
-        )
+    def of(
+        cls,
+        *,
+        keep: int | None,
+        keep_since: str | None,
+        profiles: Iterable[str],
+        collect: bool,
+        optimise: bool,
+        max_freed: int | None,
+        timeout: int,
+    ) -> RetentionOptions:
+        """Make them of what nix_collect_garbage is asked, by its own words; raises ClosureError.
+
+        :param keep_since: an age, as :func:`parse_age` reads it
+        :param profiles: their names, or paths
+        """
+        paths = tuple(it if it.startswith("/") else profile_path(it) for it in profiles)
+        since = parse_age(keep_since)
+        return cls(keep, since, paths, collect, optimise, max_freed, timeout)
 
     @property
     def deletes(self) -> bool:

@@ -10,8 +10,7 @@ import pathlib
 
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts
 from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_state import Guard
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, demand
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.run import Run
 
 
@@ -48,13 +47,3 @@ def roll_back_unattended(facts: Facts, host: Host) -> bool:
 def order_back(host: Host, why: str) -> None:
     """Have the guard roll back now."""
     demand(host, "guard_order", why, request="guard-order")
-
-
-def demand(host: Host, *words: str, request: str) -> None:
-    """Have a host call a function once.
-
-    :raises ClosureError: it refuses, in its own words
-    """
-    reply = host.run_once(*words, request=request)
-    if reply.rc != 0:
-        raise ClosureError(f"{host.name}: {reply.stderr.strip()}.", rc=reply.rc)

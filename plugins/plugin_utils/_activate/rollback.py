@@ -31,7 +31,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.generations i
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.activation import Activation
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.attendance import (
-    demand,
     order_back,
     roll_back_unattended,
 )
@@ -46,7 +45,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import (
     settled,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, demand
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 

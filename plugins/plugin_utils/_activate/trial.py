@@ -35,7 +35,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.attendance import (
     attendant,
-    demand,
     is_attended,
     roll_back_unattended,
 )
@@ -49,7 +48,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     read_facts,
     require_room,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, demand
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job, JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script

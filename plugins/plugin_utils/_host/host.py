@@ -550,3 +550,18 @@ def require_success(host: Host, reply: Reply, what: str) -> None:
     if reply.rc != 0:
         said = reply.stderr.strip() or reply.text.strip()
         raise ClosureError(f"{host.name} {what}: {said}", rc=reply.rc, stderr=reply.stderr)
+
+
+def demand(
+    host: Host, *words: str, request: str, then: tuple[str, ...] = (), what: str = ""
+) -> Reply:
+    """Have a host call a function once, as :meth:`Host.run_once` does.
+
+    :param what: that the host does not do then, for the message
+    :raises ClosureError: it refuses, in its own words
+    """
+    reply = host.run_once(*words, request=request, then=then)
+    if reply.rc != 0:
+        said = reply.stderr.strip().rstrip(".")
+        raise ClosureError(f"{host.name}{what}: {said}.", rc=reply.rc, stderr=reply.stderr)
+    return reply

@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply, demand
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 # Tenths of a second that the host waits for news before it answers.
@@ -94,8 +94,7 @@ class Job:
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command.text)
-        name = self._host.name
-        self._begin(words, f"start-{self._token}", f"{name} does not start {self.name}")
+        self._begin(words, f"start-{self._token}", f" does not start {self.name}")
 
     def start_by(self, *words: str, request: str) -> None:
         """Call another function that starts the job, once.
@@ -103,15 +102,12 @@ class Job:
         :param request: as of :meth:`Host.run_once`
         :raises ClosureError: the host refuses, in its own words
         """
-        self._begin(words, request, self._host.name)
+        self._begin(words, request, "")
 
     def _begin(self, words: tuple[str, ...], request: str, what: str) -> None:
         """Start the job and listen: many have ended soon."""
-        reply = self._host.run_once(*words, request=request, then=self._poll_words(POLL))
-        if reply.rc != 0:
-            said = reply.stderr.strip().rstrip(".")
-            raise ClosureError(f"{what}: {said}.", rc=reply.rc, stderr=reply.stderr)
-        self._heard = reply
+        poll = self._poll_words(POLL)
+        self._heard = demand(self._host, *words, request=request, then=poll, what=what)
 
     def wait(
         self, limit: float, hear: t.Callable[[bytes, bytes], None] = lambda out, err: None

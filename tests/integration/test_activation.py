@@ -223,31 +223,45 @@ def test_units_that_an_activation_has_stopped_and_nobody_started_are_lost(
 def test_a_full_host_is_found_before_anything_changes(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    file = write_systems(tmp_path)
+    file, other = write_systems(tmp_path), write_systems(tmp_path)
     copied = play(playbook(build(file), COPY))
     assert copied.rc == 0, copied.text
     profiles = "/nix/var/nix/profiles/system-profiles"
-    full = {"node1": profiles, "node2": "/boot", "node3": "/boot"}
+    record, roots = "/var/lib/closure-nixos", "/nix/var/nix/gcroots/closure-nixos"
+    full = {"node1": (profiles, record, roots), "node2": ("/boot",), "node3": ("/boot",)}
     # systemd-boot keeps kernels in the one, GRUB in the other.
-    images = {"node1": profiles, "node2": "/boot/kernels", "node3": "/boot/EFI/nixos"}
-    for host, directory in full.items():
-        small = f"mkdir -p {directory}; mount -t tmpfs -o size=64k tmpfs {directory}"
-        fill = f"mkdir -p {images[host]}; head -c 1000000 /dev/zero >{images[host]}/full || :"
-        fleet.exec(host, f"{small}; {fill}")
+    images = {"node2": "/boot/kernels", "node3": "/boot/EFI/nixos"}
+    for host, directories in full.items():
+        for place in directories:
+            where = images.get(host, place)
+            # What it consists of and the file that fills it: a link needs no bytes.
+            inodes = 2 + where.removeprefix(place).count("/")
+            limits = f"size=64k,nr_inodes={inodes}"
+            small = f"mkdir -p {place}; mount -t tmpfs -o {limits} tmpfs {place}"
+            fill = f"mkdir -p {where}; head -c 1000000 /dev/zero >{where}/full || :"
+            fleet.exec(host, f"{small}; {fill}")
     before = [(recorded(fleet, host), running(fleet, host)) for host in HOSTS]
     named = "{{ 'full' if inventory_hostname == 'node1' else 'system' }}"
-    setting = module("nix_profile_set", {"path": BUILT, "profile": named})
+    ignored = {"ignore_errors": True}
+    setting = module("nix_profile_set", {"path": BUILT, "profile": named}) | ignored
+    trial = switch("switch", confirm_timeout=60) | ignored
     try:
-        played = play(playbook(build(file), setting))
+        played = play(playbook(build(file), setting, trial, build(other), COPY | ignored))
         after = [(recorded(fleet, host), running(fleet, host)) for host in HOSTS]
-        left = fleet.exec("node1", f"ls {profiles}").split()
+        left = [fleet.exec("node1", f"ls {place}") for place in full["node1"]]
     finally:
-        for host, directory in full.items():
-            fleet.exec(host, f"umount {directory}")
+        for host, directories in full.items():
+            fleet.exec(host, f"umount {' '.join(directories)}")
     said = {host: played.result(host, "nix_profile_set")["msg"] for host in HOSTS}
     assert said["node1"].startswith(f"node1: {profiles} has 0 bytes and "), said
     assert all(said[host].startswith(f"{host}: /boot has 0 bytes left") for host in HOSTS[1:]), said
-    assert left == ["full"] and after == before
+    trials = {host: result(played, host)["msg"] for host in HOSTS}
+    nothing = f"cannot write {record} on this host, so nothing was activated: make room there."
+    assert trials == said | {"node1": f"node1: {nothing}"}
+    refused = played.result("node1", "nix_copy_closure")
+    nothing = f"cannot write {roots} on this host, so nothing was copied: make room there."
+    assert refused["msg"] == f"node1: {nothing}"
+    assert left == ["full\n"] * 3 and after == before
 
 
 def test_facts_say_whom_a_host_trusts_and_what_room_it_has(fleet: Fleet, play: Play) -> None:

@@ -208,7 +208,9 @@ def test_what_goes_wrong_at_the_confirmation(
     assert outcome(fleet, "node1") == ("confirmed", "task")
     assert outcome(fleet, "node2")[0] == "rolled-back"
     assert outcome(fleet, "node3") == ROLLED_BACK
-    assert "it did not become the boot default" in failure(played, "node3")
+    why = failure(played, "node3")
+    assert "it did not become the boot default (exit code 1). It said: " in why, why
+    assert "make room in /boot" in why
     look(play, ansible_port=ports)
     # And the way home.
     home = {"ansible_port": ports, "deploy_confirm_port": 22}

@@ -701,11 +701,15 @@ won't take effect until you reboot the system.
         "cp: error writing '/boot/x': No space left on device\nFailed to install bootloader\n",
         Report(
             bootloader_failed=True,
-            messages=("cp: error writing '/boot/x': No space left on device",),
+            messages=(
+                "cp: error writing '/boot/x': No space left on device",
+                "updating GRUB 2 menu...",
+            ),
         ),
         "bootloader-failed",
         False,
-        "the boot loader could not be installed.",
+        "could not be installed (cp: error writing '/boot/x': No space left on device). Often ",
+        "updating GRUB 2 menu...\n",
     ),
     Run(
         "perl-23.11, boot loader failed, which it does not say",

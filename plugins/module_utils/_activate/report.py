@@ -577,7 +577,7 @@ def _refused(exit_code: int | None, report: Report) -> Outcome | None:
 def _why_not(report: Report) -> str:
     if any("any previously installed systemd-boot" in line for line in report.messages):
         return "updated, because it is not installed. Set install_bootloader: true for this task"
-    return "installed. Its output tells why; often /boot is full"
+    return f"installed{_in_brackets(last_words(report))}. Often /boot is full"
 
 
 def _refusal(name: OutcomeName, reason: str) -> Outcome:
@@ -598,26 +598,33 @@ def _not_begun(exit_code: int | None, report: Report) -> Outcome:
         checks = ", ".join(report.failed_checks)
         return _refusal("not-activated", f"the pre-switch check {checks} failed")
     reason = f"switch-to-configuration ended with exit code {exit_code}"
-    return _refusal("not-activated", f"{reason}{_last_words(report)}")
+    return _refusal("not-activated", f"{reason}{_in_brackets(last_words(report))}")
 
 
 def _unknown(exit_code: int | None, report: Report) -> Outcome:
     how = "without an exit code" if exit_code is None else f"with exit code {exit_code}"
+    how += _in_brackets(last_words(report))
     return Outcome(
         "unknown",
         None,
-        f"switch-to-configuration ended {how}{_last_words(report)}. The host may be switched, in "
+        f"switch-to-configuration ended {how}. The host may be switched, in "
         "part or not at all: compare its /run/current-system with the system, and switch again.",
     )
 
 
-def _last_words(report: Report) -> str:
-    """What the run said about its end: ng's error with its causes, or else the last line."""
+def last_words(report: Report) -> str:
+    """What the run said about its end: ng's error with its causes, or else the last."""
     for index, line in enumerate(report.messages):
         if line.startswith("Error: "):
             causes = takewhile(_is_cause, report.messages[index + 1 :])
-            return f" ({' '.join(text.strip() for text in (line, *causes))})"
-    return f" ({report.messages[-1].strip()})" if report.messages else ""
+            return " ".join(text.strip() for text in (line, *causes))
+    # What it began to do is no end: "updating GRUB 2 menu...".
+    ends = (line.strip() for line in reversed(report.messages) if not line.endswith("..."))
+    return next(ends, "")
+
+
+def _in_brackets(words: str) -> str:
+    return f" ({words})" if words else ""
 
 
 def _is_cause(line: str) -> bool:

@@ -21,6 +21,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
     ConfirmOptions,
     SwitchOptions,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    last_words,
+    parse_report,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     name_system,
@@ -150,12 +154,18 @@ class Confirmation:
         said = {"stdout": ended.stdout, "stderr": ended.stderr} if ended else {}
         guard = after.guard
         if guard and guard.went_back and after.running == guard.old:
-            message = f"{self.host.name} {guard.story}"
+            message = f"{self.host.name} {guard.story}{_words(ended)}"
             return said | {"failed": True, "rolled_back": True, "msg": message}
         if ended and not after.boots(path):
             message = f"{self.host.name} runs {path} and did not make it its boot default. It "
-            return said | {"failed": True, "msg": message + standing(after)}
+            return said | {"failed": True, "msg": f"{message}{standing(after)}{_words(ended)}"}
         return said
+
+
+def _words(ended: JobResult | None) -> str:
+    """What the job said of why it failed, as a sentence of its own."""
+    words = last_words(parse_report(ended.stderr, "")) if ended and ended.exit_code else ""
+    return f" It said: {words.removesuffix('.')}." if words else ""
 
 
 def _is_open(facts: Facts, path: str) -> bool:

@@ -62,6 +62,10 @@ guard_room() {
     if [ "$kib" -lt "$guard_kib" ] || [ "$inodes" -lt "$guard_inodes" ]; then
         die "$state on this host has $kib KiB and $inodes inodes left, and a trial needs $guard_kib and $guard_inodes: nothing was activated, make room there" 75
     fi
+    # What its confirmation notes there, and what became of it.
+    { head -c 16384 /dev/zero | remember room; } 2>/dev/null ||
+        die "cannot write $record on this host, so nothing was activated: make room there" 75
+    remove "$record/room"
 }
 
 # guard_files WORD...: writes what the guard consists of.
@@ -515,12 +519,13 @@ commit() {
     fi
     export NIXOS_INSTALL_BOOTLOADER NIXOS_NO_CHECK
     tried_forget "$3" || :
-    if printf '%s\n' "$4" | remember boot-pending && profile_set "$3" "$4" && step boot "$4"; then
+    committed=0
+    { printf '%s\n' "$4" | remember boot-pending && profile_set "$3" "$4" && step boot "$4"; } || committed=$?
+    if [ "$committed" -eq 0 ]; then
         remove "$record/boot-pending" "$record/boot-once"
         if [ "$before" = "$guard/set" ]; then guard_done; else undo_forget; fi
         return
     fi
-    committed=$?
     if [ "$(guard_at)" = confirmed ]; then
         guard_mark ordered "it did not become the boot default (exit code $committed)"
     else

@@ -26,6 +26,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import closure_of, lacks
 
+# With which `plant` refuses.
+_NO_ROOM = 75
+
 
 def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
     """Sign paths on the host that has them, with a key that stays there.
@@ -59,6 +62,8 @@ def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: 
     """
     words = ("expect", "root" if root else "", login, path, *closure)
     reply = target.run(script(*words), deadline=120)
+    if reply.rc == _NO_ROOM:
+        raise ClosureError(f"{target.name}: {readable(reply.stderr)}.", rc=reply.rc)
     if reply.rc != 0:
         raise ClosureError(
             f"{target.name} does not say which store paths it has: {readable(reply.stderr)}. "

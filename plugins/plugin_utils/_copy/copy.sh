@@ -26,10 +26,17 @@ plant() {
     if [ $# -eq 1 ] || [ "$(readlink "$roots/incoming")" != "$1" ]; then
         rm -rf "$roots/incoming-parts" || return
     fi
-    ln -sfn "$1" "$roots/incoming" || return
-    shift
+    # Each path would say it once more.
+    plant_links "$roots" "$@" 2>/dev/null || die "cannot write $roots on this host, so nothing was copied: make room there" 75
+}
+
+# plant_links ROOTS TOPLEVEL [PATH...]: makes them.
+plant_links() {
+    ln -sfn "$2" "$1/incoming" || return
+    parts=$1/incoming-parts
+    shift 2
     [ $# -gt 0 ] || return 0
-    mkdir -p "$roots/incoming-parts" && printf '%s\n' "$@" | xargs ln -sf -t "$roots/incoming-parts"
+    mkdir -p "$parts" && printf '%s\n' "$@" | xargs ln -sf -t "$parts"
 }
 
 # facts_for_copy LOGIN: prints what decides on the transport to this host, a name=value a line. LOGIN

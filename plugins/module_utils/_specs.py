@@ -11,7 +11,19 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.module_utils.common.arg_spec import ValidationResult
+from ansible.module_utils.errors import UnsupportedError
+
 Spec = dict[str, t.Any]
+
+
+def misfits(result: ValidationResult) -> str:
+    """Say what of some arguments does not fit their spec, in the words of Ansible's own modules."""
+    return ". ".join(
+        f"{'Unsupported parameters: ' if isinstance(error, UnsupportedError) else ''}{error.msg}"
+        for error in result.errors.errors
+    )
+
 
 _PROFILE: Spec = {"type": "str", "default": "system"}
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import pathlib
+import typing as t
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
     difference,
     is_at,
+    module,
+    playbook,
     running,
     trace,
     write_systems,
@@ -24,6 +27,31 @@ from ansible_collections.closure.nixos.tests.integration.test_status import NOWH
 JUDGE = "See whether the host may be deployed"
 FOREIGN = {"ansible_connection": "local"}
 GC = "/run/t-gc-start"
+
+
+def without_a_system(fleet: Fleet, play: Play, host: str) -> dict[str, t.Any]:
+    """What a host says that has not even a running system, and what it refuses."""
+    path = running(fleet, host)
+    tasks = [
+        module("nixos_facts", {}),
+        module("nixos_confirm", {}, check_mode=True),
+        module("nixos_switch", {"path": path, "confirm_timeout": 60}, check_mode=True),
+        module("nixos_rollback", {}, check_mode=True),
+    ]
+    links = "/run/current-system /run/booted-system"
+    fleet.exec(host, f"mkdir /run/t-links && mv {links} /run/t-links")
+    try:
+        played = play(playbook(*(task | {"ignore_errors": True} for task in tasks), hosts=host))
+    finally:
+        fleet.exec(host, "mv /run/t-links/* /run; rmdir /run/t-links")
+    said = [played.result(host, it)["msg"] for it in ("nixos_confirm", "nixos_switch")]
+    assert said[0].startswith(f"{host} runs no system of NixOS, so there is none to confirm. ")
+    assert said[1].startswith(f"{host} runs no system of NixOS to roll back to, so nothing can ")
+    rollback = played.result(host, "nixos_rollback")["msg"]
+    assert "It has no generations: deploy a system to the host first." in rollback
+    assert "None" not in "".join([*said, rollback])
+    facts = played.result(host, "nixos_facts")["ansible_facts"]["nixos"]
+    return t.cast(dict[str, t.Any], facts)
 
 
 def test_hosts_that_are_held_foreign_and_new(
@@ -37,6 +65,7 @@ def test_hosts_that_are_held_foreign_and_new(
     fleet.exec("node2", "rm -f /nix/var/nix/profiles/system /nix/var/nix/profiles/system-*-link")
     fleet.exec("node2", "rm -f /var/lib/closure-nixos/deployment")
     fleet.exec("node2", f"printf 'nix-collect-garbage --delete-older-than 3d' >{GC}; chmod +x {GC}")
+    assert without_a_system(fleet, play, "node2")["running"] is None
     timers = (
         f"systemd-run -q --on-active=1d --unit=nix-gc {GC}; systemd-run -q --unit=comin sleep 9d"
     )

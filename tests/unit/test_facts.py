@@ -28,6 +28,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
 from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
     Action,
     ConfirmOptions,
+    SwitchOptions,
+    TrialOptions,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.steps import needed_steps
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -36,6 +38,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel impo
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.confirmation import (
     Confirmation,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import Trial
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
 PROFILE = "/nix/profiles/system"
@@ -271,3 +274,15 @@ def test_a_host_without_a_system_has_none_to_confirm() -> None:
     with pytest.raises(ClosureError, match="web1 runs no system of NixOS, so there is none"):
         confirmation._path(dataclasses.replace(facts(NEW), running=None))
     assert confirmation._path(facts(NEW)) == OLD.path
+
+
+@pytest.mark.parametrize("action", [Action.SWITCH, Action.TEST])
+def test_a_host_without_a_system_has_none_to_roll_back_to(action: Action) -> None:
+    """Its guard would have restarted it for want of an old system."""
+    host: t.Any = types.SimpleNamespace(name="web1", retry_for=0)
+    limits = TrialOptions(60, 60, "reboot")
+    options = SwitchOptions(action, NEW.path, PROFILE)
+    trial = Trial(host, options, limits, lambda: host, Progress("switch"), looks=True)
+    with pytest.raises(ClosureError, match="web1 runs no system of NixOS to roll back to"):
+        trial.left(dataclasses.replace(facts(NEW), running=None))
+    assert trial.left(facts(NEW))

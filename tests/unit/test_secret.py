@@ -90,7 +90,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(name: object) -> None:
         ({"content": 5}, "has a content that is not a text"),
         ({"content": ["x"]}, "has a content that is not a text"),
         ({"content": None, "command": [1]}, "has a command that is not a list of words"),
-        ({"contents": "x"}, "contents. Supported parameters include"),
+        ({"contents": "x"}, "Unsupported parameters: contents. Supported parameters include"),
         ({"mode": "0777"}, "has the mode 0777. Write it in quotes"),
         ({"mode": 0o400}, "has the mode 256. Write it in quotes"),
         ({"owner": "a b"}, "has the owner 'a b'"),

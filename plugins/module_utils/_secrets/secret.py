@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._specs import SECRET
+from ansible_collections.closure.nixos.plugins.module_utils._specs import SECRET, misfits
 
 #: In memory, as NixOps and colmena have it.
 KEYS = "/run/keys"
@@ -129,7 +129,7 @@ def _secret(name: object, given: object, arguments: Mapping[str, t.Any]) -> Secr
     given = {key: value for key, value in given.items() if value is not None}
     checked = ArgumentSpecValidator(**SECRET).validate(given)
     if checked.error_messages:
-        raise _refused(name, ". ".join(checked.error_messages))
+        raise _refused(name, misfits(checked))
     own = checked.validated_parameters
     if own["credstore"] is None and own["persistent"] is None:
         own |= {key: arguments[key] for key in ("credstore", "persistent")}

@@ -30,7 +30,7 @@ boot_once() {
         return "$boot_end"
     fi
     note outcome=unconfirmed by=task 'why=the next boot tries it' "who=$(who_runs)" \
-        "run=$(cat "$state/current")" "from=$(readlink -f /run/current-system)" "to=$2"
+        "run=$(cat "$state/current")" "from=$(resolve /run/current-system)" "to=$2"
 }
 
 # tried_forget PROFILE: what was booted once and never confirmed is no generation to roll back to, and

@@ -578,7 +578,7 @@ noted() {
         "$@"
         return
     fi
-    from=$(readlink -f /run/current-system)
+    from=$(resolve /run/current-system)
     for to; do :; done
     noted_end=0 outcome=activated
     ("$@") || noted_end=$?

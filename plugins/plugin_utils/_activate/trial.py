@@ -91,11 +91,20 @@ class Trial:
         return True
 
     def left(self, facts: Facts) -> tuple[Step, ...]:
-        """Return what is left to try; where only the boot default is, what to confirm is ours."""
+        """Return what is left to try; where only the boot default is, what to confirm is ours.
+
+        :raises ClosureError: there is nothing to roll back to
+        """
         if self._boots_once and facts.boot.once == facts.asked.path:
             return ()
         needed = left_to_do(self.options, facts)
         steps = on_trial(self.options.action, needed)
+        if steps and not self._boots_once and not facts.running:
+            raise ClosureError(
+                f"{self.host.name} runs no system of NixOS to roll back to, so nothing can be on "
+                "trial. Deploy its first one with deploy_confirm: false, or without "
+                "confirm_timeout."
+            )
         if needed and not steps and not self.looks:
             demand(self.host, "guard_forget", request="guard-forget")
         return steps

@@ -30,7 +30,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
-from ansible_collections.closure.nixos.plugins.module_utils._specs import INPUTS
+from ansible_collections.closure.nixos.plugins.module_utils._specs import INPUTS, misfits
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
     Evaluator,
     Outcome,
@@ -270,7 +270,7 @@ def _validated_inputs(own: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return what one of `systems` says, in its types."""
     result = ArgumentSpecValidator(argument_spec=INPUTS).validate(own)
     if result.error_messages:
-        raise ClosureError(". ".join(result.error_messages))
+        raise ClosureError(misfits(result))
     return {name: result.validated_parameters[name] for name in own}
 
 

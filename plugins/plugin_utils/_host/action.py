@@ -16,6 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import (
     as_result,
     unreadable,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._specs import misfits
 from ansible_collections.closure.nixos.plugins.module_utils._text import shown_result
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
     build_connection,
@@ -95,7 +96,7 @@ class ClosureAction(ActionBase, abc.ABC):
         """
         result = ArgumentSpecValidator(**self.spec).validate(args)
         if result.error_messages:
-            raise ClosureError(f"{self._task.action}: {'. '.join(result.error_messages)}")
+            raise ClosureError(f"{self._task.action}: {misfits(result)}")
         return t.cast(dict[str, t.Any], result.validated_parameters)
 
     def target(self) -> Host:

@@ -7,19 +7,33 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
+import functools
+import os
 import pathlib
 import shlex
+import subprocess
 import time
+import typing as t
 
 from ansible_collections.closure.nixos.tests.integration._copies import (
     INCOMING,
     REFERENCES,
     SUDO,
+    Closure,
     Copies,
     MakeClosure,
     Scissors,
+    Variables,
 )
-from ansible_collections.closure.nixos.tests.integration._harness import attacked, until
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    Play,
+    Started,
+    StartPlay,
+    attacked,
+    until,
+)
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
 
@@ -90,6 +104,61 @@ def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
         said = copy.result()
     assert (said["changed"], copies.lacks("node1", new)) == (True, []), said
     assert copies.leftovers("node1") == ""
+
+
+def test_killed_copies_leave_nothing_for_ever(
+    copies: Copies, closure: MakeClosure, start_play: StartPlay
+) -> None:
+    """Killed while two hosts import for ever, and while a third is sent a file, slowly."""
+    new, fleet = closure(1, 1, 1 << 20, "urandom"), copies.fleet
+    own: dict[str, Variables] = {"node1": {"limit": 8}, "node2": {}, "node3": SUDO}
+    hosts = {name: fleet.hosts[name] | more for name, more in own.items()}
+    task = {"path": new.path, "transport": "archive"}
+    # Nix waits for who else brings a path.
+    held = f"systemd-run -q --unit=t-held flock {new.paths[0]}.lock sleep 600"
+    for host in ("node2", "node3"):
+        fleet.exec(host, held)
+    try:
+        killed = dataclasses.replace(copies, play=t.cast(Play, start_play))
+        slow = task | {"bwlimit": "{{ limit | default(omit) }}"}
+        started = t.cast(Started, killed.all(hosts, slow))
+        until(lambda: "archive" in fleet.exec("node1", "echo /var/tmp/closure-nixos-*/*"), 120)
+        for host in ("node2", "node3"):
+            until(functools.partial(imports, fleet, host), 120)
+        started.kill()
+        assert copies.leftovers("node1")
+        # The end of the lease takes the job and its files with it, also those of its login.
+        for host in ("node2", "node3"):
+            until(functools.partial(is_clean, copies, host), 120)
+            assert fleet.exec(host, "ls /run/closure-nixos/jobs | grep -vx activation || :") == ""
+    finally:
+        for host in ("node2", "node3"):
+            fleet.exec(host, "systemctl stop t-held")
+    # A day later.
+    left = holding(new)
+    fleet.exec("node1", "touch -d '25 hours ago' /var/tmp/closure-nixos-*")
+    for path in left:
+        os.utime(path, (time.time() - 90000,) * 2)
+    again = copies("node1", task)
+    assert again["changed"], again
+    assert copies.leftovers("node1") == ""
+    assert left and not any(path.exists() for path in left)
+
+
+def holding(closure: Closure) -> list[pathlib.Path]:
+    """Directories on their way, on the controller, with a closure in them. Others have theirs."""
+    files = map(str, pathlib.Path("/var/tmp").glob("closure-nixos-*/*"))
+    command = ["grep", "-lsF", closure.path, *files]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return [pathlib.Path(line).parent for line in done.stdout.splitlines()]
+
+
+def is_clean(copies: Copies, host: str) -> bool:
+    return not imports(copies.fleet, host) and not copies.leftovers(host)
+
+
+def imports(fleet: Fleet, host: str) -> bool:
+    return bool(fleet.exec(host, "pgrep -f '[n]ix-store --import'", check=False))
 
 
 def test_a_collection_between_two_parts_takes_nothing_that_has_arrived(

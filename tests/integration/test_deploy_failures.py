@@ -113,6 +113,11 @@ CASES: dict[str, tuple[tuple[str, str, str], tuple[str, ...], dict[str, t.Any]]]
 }
 
 
+def boots_once(fleet: Fleet, host: str) -> str:
+    """What the boot loader of a host starts at the next boot alone, if anything."""
+    return fleet.exec(host, "cat /boot/loader/oneshot 2>/dev/null", check=False)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_each_failure_leaves_a_whole_host_and_is_told(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, broken_role: dict[str, str], case: str
@@ -136,6 +141,9 @@ def test_each_failure_leaves_a_whole_host_and_is_told(
         # A system that was activated without a trial, or booted once, stays where it could not be
         # undone; what boots is a whole system all the same.
         assert {host: booted_next(fleet, host) for host in HOSTS} == old
+        assert not any(boots_once(fleet, host) for host in HOSTS)
+        if case == "reboot":
+            assert "at its next boot any more)" in played.result("node2", FAILED)["msg"]
     else:
         until(lambda: all(is_at(fleet, host, old[host]) for host in HOSTS), 60)
 

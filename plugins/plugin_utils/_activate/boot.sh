@@ -34,11 +34,12 @@ boot_once() {
 }
 
 # tried_forget PROFILE: what was booted once and never confirmed is no generation to roll back to, and
-# is not in the boot menu. Not while it runs.
+# is not in the boot menu, nor what the next boot starts. Not while it runs.
 tried_forget() {
     [ -r "$record/boot-once" ] || return 0
     read -r tried_from tried made <"$record/boot-once" || return 0
     [ "$(readlink -f /run/current-system)" != "$tried" ] || return 0
+    [ "$tried_from" != "$(boot_id)" ] || next_boot_forget "$tried" || return
     if [ "${made:-0}" -gt 0 ] && [ "$(readlink "$1-$made-link")" = "$tried" ] &&
         [ "$(generation_of "$1")" != "$made" ]; then
         generation_forget "$1" "$made"
@@ -58,6 +59,15 @@ next_boot() {
         title=$(grub_title "$1" </boot/grub/grub.cfg) && for_all grub-reboot --boot-directory=/boot "$title"
     else
         die 'only systemd-boot and GRUB can boot a system once: deploy with the action boot instead' 69
+    fi
+}
+
+# next_boot_forget PATH: takes back that the loader starts PATH once. It ignores an entry that is gone.
+next_boot_forget() {
+    if grep -qs "init=$1/init" /boot/loader/entries/*.conf; then
+        for_all bootctl set-oneshot ''
+    elif [ -e /boot/grub/grub.cfg ]; then
+        for_all grub-editenv /boot/grub/grubenv unset next_entry
     fi
 }
 

@@ -110,10 +110,11 @@ def roll_back(
     if waits and not check:
         order_back(host, options.why)
         facts = settled(host, options.profile, facts, progress)
-    if facts.boot.unconfirmed and not check:
+    if (facts.boot.unconfirmed or facts.boot.once) and not check:
         demand(host, "tried_forget", options.profile, request="tried-forget")
     if options.to == "unconfirmed" or (waits and options.to is None):
-        return _from_trial(host, options, facts, waits)
+        result = _from_trial(host, options, facts, waits)
+        return result | _from_boot(facts, check) if facts.boot.once and not waits else result
     goal = _target(host, facts, options.to)
     same = SwitchOptions(
         options.action, goal.path, options.profile, lost_units="warn", timeout=options.timeout
@@ -162,6 +163,13 @@ def _from_trial(host: Host, options: RollbackOptions, facts: Facts, changed: boo
         "to": {"number": None, "path": guard.old if guard else facts.running},
         "seconds": round(time.monotonic() - start, 3),
     }
+
+
+def _from_boot(facts: Facts, check: bool) -> Result:
+    """Return the result of taking back that the next boot tries a system."""
+    verb = "would not try" if check else "does not try"
+    story = f"{verb} {facts.boot.once} at its next boot any more"
+    return {"changed": True, "msg": story}
 
 
 def _sentence(result: Result, before: Facts, goal: Target, action: Action, check: bool) -> str:

@@ -34,9 +34,9 @@ unit: setup ## Run the unit tests
 unit-newest: setup ## Run the unit tests on the newest ansible-core
 	@[ ! -d .venv-new ] || PATH="$(CURDIR)/.venv-new/bin:$$PATH" pytest -q -n $(UNIT_JOBS) tests/unit
 
-# A whole fleet shares these cores. What fails is tried once more, and named at the end if it passes.
+# A whole fleet shares these cores. What fails is tried again, and named at the end if it passes.
 integration: setup ## Run the tests on real hosts, as root
-	pytest -q -n $(INTEGRATION_JOBS) --dist loadfile --reruns 1 -rfER --durations 25 \
+	pytest -q -n $(INTEGRATION_JOBS) --dist loadfile --reruns 2 -rfER --durations 25 \
 		tests/integration tests/testbed/tests
 
 # Each part's output is held back until the part is done, so that two at once do not mix.

@@ -134,6 +134,12 @@ def test_exec_passes_stdin_and_exit_status() -> None:
     assert (done.stdout, done.returncode) == ("in\nlast\n", 7)
 
 
+def test_who_runs_many_commands_enters_by_itself() -> None:
+    command = [*json.loads(succeed("enter", "last")), "sh", "-c", "hostname; exit 7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.returncode) == ("last\n", 7)
+
+
 def test_an_unknown_host_is_an_error_that_names_the_known_ones() -> None:
     done = run("exec", "nobody", "true")
     assert done.returncode == 1

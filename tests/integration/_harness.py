@@ -207,6 +207,10 @@ def processes(true: t.Callable[[pathlib.Path], bool]) -> list[int]:
     return found
 
 
+# How often whole modules race with an attacker, each time with new bytes: 20 to look for a window.
+RACES = int(os.environ.get("TEST_RACES", "1"))
+
+
 @contextlib.contextmanager
 def attacked(fleet: Fleet, host: str) -> t.Iterator[None]:
     """Let an unprivileged user of the host attack our directories."""

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from ansible_collections.closure.nixos.plugins.modules import nix_build_system
 from ansible_collections.closure.nixos.tests.integration._harness import (
+    RACES,
     TESTBED,
     Fleet,
     Play,
@@ -69,6 +70,19 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
     return directory
 
 
+def race(play: Play, fleet: Fleet, tree: pathlib.Path, number: int) -> None:
+    """Bring a changed source once more, as another login, and look at what was built of it."""
+    (tree / "tagged.nix").write_text(TAGGED.replace("= tag", f'= tag + "{number}"'))
+    own = {"configuration": ["tagged.nix"], "nixpkgs": "nixpkgs", "args": {"tag": "z"}}
+    file = tree / "race.yml"
+    file.write_text(playbook(task("race", build_host="node1", source=".", **own), hosts="node1"))
+    login = {"ansible_user": "deploy", "ansible_become": number % 2 == 0}
+    said = play(file, "-e", json.dumps(login)).result("node1", "race")
+    assert not said["failed"], said["msg"]
+    tag = f"{said['path']}/etc/closure-testbed/tag"
+    assert fleet.exec("node1", f"cat {tag}") == f"z{number}"
+
+
 def test_the_source_comes_to_a_build_host_without_python(
     play: Play, fleet: Fleet, tree: pathlib.Path
 ) -> None:
@@ -102,6 +116,8 @@ def test_the_source_comes_to_a_build_host_without_python(
     file.write_text(playbook(*tasks, hosts="node1:node2"))
     with attacked(fleet, "node1"):
         played = play(file)
+        for number in range(1, RACES):
+            race(play, fleet, tree, number)
     assert "Traceback" not in played.text
     paths = {}
     for host in ("node1", "node2"):

@@ -27,6 +27,7 @@ from ansible_collections.closure.nixos.tests.integration._copies import (
     Variables,
 )
 from ansible_collections.closure.nixos.tests.integration._harness import (
+    RACES,
     Fleet,
     Play,
     Started,
@@ -50,6 +51,10 @@ def test_an_archive_carries_exactly_what_is_missing_large_paths_too(
     with attacked(copies.fleet, "node3"):
         said = copies("node3", {"path": part} | packed, **SUDO)
         first = copies("node3", {"path": new.path} | packed, **SUDO)
+        for _race in range(1, RACES):
+            raced = closure(count=1)
+            assert copies("node3", {"path": raced.path} | packed, **SUDO)["changed"]
+            assert copies.lacks("node3", raced) == []
     assert said["missing_paths"] == sorted(known)
     assert set(first.get("missing_paths", ())) == set(new.paths) - set(known), first
     assert (first["reason"], copies.lacks("node3", new)) == ("the task asks for it", [])

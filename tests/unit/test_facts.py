@@ -25,6 +25,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
     remembered,
     standing,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.guard_state import (
+    parse_guard,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
     Action,
     ConfirmOptions,
@@ -252,6 +255,9 @@ def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
     assert parse_facts(ANSWER % "", PROFILE).activation is None
 
 
+GUARD = parse_guard([("guard", "armed"), ("guard_to", NEW.path), ("guard_runs", NEW.path)])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -261,6 +267,8 @@ def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
         ({"running": None}, "runs no system of NixOS and boots /nix/store/old."),
         ({"state": "maintenance"}, "is in maintenance mode, which `systemctl default` ends."),
         ({"state": "degraded"}, "runs /nix/store/old and boots /nix/store/old."),
+        ({"running": NEW.path, "guard": GUARD}, f"runs {NEW.path} on trial and boots {OLD.path}."),
+        ({"guard": GUARD}, "runs /nix/store/old and boots /nix/store/old."),
     ],
 )
 def test_where_a_host_stands_is_said(changes: dict[str, t.Any], said: str) -> None:

@@ -356,6 +356,9 @@ def standing(facts: Facts) -> str:
     rescue = ", and is in maintenance mode, which `systemctl default` ends"
     boots = facts.loader.default or "what it did"
     runs = facts.running or "no system of NixOS"
+    # Where this is read later, it runs another one again.
+    if facts.guard and facts.guard.waits and facts.running == facts.guard.runs:
+        runs += " on trial"
     return f"runs {runs} and boots {boots}{rescue if facts.in_maintenance else ''}."
 
 

@@ -15,6 +15,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
     Target,
+    name_system,
     next_set,
     parse_generations,
     profile_path,
@@ -302,3 +303,10 @@ def test_the_newest_generations_stay_and_those_in_use(
 
 def test_a_profile_without_generations_has_none_too_many() -> None:
     assert surplus((), 1, "/nix/store/new", ()) == ()
+
+
+def test_two_systems_of_one_name_are_told_apart() -> None:
+    one, other = (f"/nix/store/{letter * 32}-nixos-system-web1" for letter in "ab")
+    assert name_system(one) == "nixos-system-web1 (aaaaaaa)" != name_system(other)
+    assert name_system(one, 41) == "generation 41, nixos-system-web1"
+    assert name_system(None) == "nothing"

@@ -51,20 +51,24 @@ def test_a_guard_is_read() -> None:
     [
         ("armed", True, None),
         ("confirmed", True, None),
-        ("done", False, "stays with nixos-system-a-2, which was confirmed."),
-        ("back", True, "is rolling back to nixos-system-a-1, because it hung."),
-        ("returned", False, "rolled back to nixos-system-a-1, because it hung."),
-        ("lost", False, "could not roll back to nixos-system-a-1 as a whole, because it hung."),
-        ("void", False, "has activated nothing of nixos-system-a-2."),
+        ("done", False, "stays with nixos-system-a-2 (new), which was confirmed."),
+        ("back", True, "is rolling back to nixos-system-a-1 (old), because it hung."),
+        ("returned", False, "rolled back to nixos-system-a-1 (old), because it hung."),
+        (
+            "lost",
+            False,
+            "could not roll back to nixos-system-a-1 (old) as a whole, because it hung.",
+        ),
+        ("void", False, "has activated nothing of nixos-system-a-2 (new)."),
         (
             "overtaken",
             False,
-            "ended its trial of nixos-system-a-2, because it hung; that stays as it is.",
+            "ended its trial of nixos-system-a-2 (new), because it hung; that stays as it is.",
         ),
         (
             "ended",
             False,
-            "has nixos-system-a-2 on trial no more: somebody has ended the guard by hand.",
+            "has nixos-system-a-2 (new) on trial no more: somebody has ended the guard by hand.",
         ),
     ],
 )

@@ -59,7 +59,12 @@ CASES: dict[str, tuple[dict[str, t.Any], str | None, str, tuple[str, ...]]] = {
     "the configuration builds another": ({}, HAND, "behind", ("its configuration builds",)),
     "a failed unit": ({"failed_units": ["a.service"]}, None, "failed", ("failed: a.service",)),
     "emergency mode": ({"system_state": "maintenance"}, None, "failed", ("in maintenance",)),
-    "on trial": ({"trial": TRIAL}, None, "trial", ("nixos-system-web1-26.05 is on trial by ann",)),
+    "on trial": (
+        {"trial": TRIAL},
+        None,
+        "trial",
+        ("nixos-system-web1-26.05 (bbbbbbb) is on trial by ann",),
+    ),
     "a trial that ended": ({"trial": TRIAL | {"state": "done"}}, None, "ok", ()),
     "switched by hand": (
         {"running": HAND, "profile": HAND, "boots": HAND},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import short_name
 
 Record = Mapping[str, t.Any]
 
@@ -40,7 +40,7 @@ def _line(record: Record) -> str:
 def _source(record: Record) -> str:
     """Say from which commit, with a plus when it was not all."""
     if not record.get("revision"):
-        return name_system(record.get("to"))
+        return short_name(record.get("to"))
     commit = str(record["revision"])[:_COMMIT] + ("+" if record.get("dirty") else "")
     return f"{commit} {record.get('subject') or ''}".strip()
 

@@ -14,7 +14,11 @@ import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.closure.nixos.plugins.module_utils._fleet.history import log
-from ansible_collections.closure.nixos.plugins.module_utils._store.generations import name_system
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
+    name_system,
+    short_hash,
+    short_name,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
 
 Facts = Mapping[str, t.Any]
@@ -22,8 +26,8 @@ Facts = Mapping[str, t.Any]
 # The worst first, which is how a table is read at night.
 STATES = ("unreachable", "failed", "trial", "drift", "behind", "reboot", "ok")
 
-# What is left of a store path's hash, enough to tell two systems of one name apart.
-_HASH = 7
+# What is left of a commit's hash, as in the log of deployments.
+_COMMIT = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +84,8 @@ def status_of(
     return Status(
         host=host,
         state=_state(facts, drifted, behind),
-        system=name_system(running),
-        hash=_hash(running),
+        system=short_name(running),
+        hash=short_hash(running),
         version=facts["version"] or "",
         generation=holder["number"] if holder else None,
         since=(holder and holder["date"]) or "",
@@ -180,17 +184,13 @@ def _named(facts: Facts, path: str | None) -> str:
     """Name a system so that two of one name differ."""
     holder = _holder(facts["generations"], path or "")
     number = f"generation {holder['number']}, " if holder else ""
-    return f"{number}{name_system(path)} ({_hash(path)})"
+    return f"{number}{short_name(path)} ({short_hash(path)})"
 
 
 def _holder(generations: Iterable[Mapping[str, t.Any]], path: str) -> Mapping[str, t.Any] | None:
     """Return the current generation if it records the path, else the newest that does."""
     holders = [entry for entry in generations if entry["path"] == path]
     return max(holders, key=lambda entry: (entry["current"], entry["number"]), default=None)
-
-
-def _hash(path: str | None) -> str:
-    return (path or "").rpartition("/")[2][:_HASH]
 
 
 def table(rows: Sequence[Status]) -> str:
@@ -211,7 +211,7 @@ def table(rows: Sequence[Status]) -> str:
 def _cells(row: Status) -> tuple[str, ...]:
     number = "" if row.generation is None else f"gen {row.generation}"
     free = "" if row.nix_free is None else f"{format_bytes(row.nix_free)} free"
-    told = (row.since[:10], row.by, row.revision[:_HASH], row.result)
+    told = (row.since[:10], row.by, row.revision[:_COMMIT], row.result)
     return (row.host, row.state, number, row.version, row.hash, *told, free)
 
 

@@ -21,6 +21,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
     check_store_path,
 )
 
+_SHORT_HASH = 7
 _PROFILES = "/nix/var/nix/profiles"
 
 _LINE = re.compile(r"(\d+) ([01]) (\d+|-) (/\S+)")
@@ -51,10 +52,22 @@ def profile_path(name: str = "system") -> str:
     return f"{_PROFILES}/system" if name == "system" else f"{_PROFILES}/system-profiles/{name}"
 
 
+def short_name(path: str | None) -> str:
+    """Name a system by its path without the hash, which many can share."""
+    return (path or "").rpartition("/")[2].partition("-")[2] or "nothing"
+
+
 def name_system(path: str | None, number: int | None = None) -> str:
-    """Name a system for people: its generation, and the name in its path without the hash."""
-    name = (path or "").rpartition("/")[2].partition("-")[2] or "nothing"
-    return f"generation {number}, {name}" if number else name
+    """Name a system for people so that two differ: by its generation, or else by its hash."""
+    name, digest = short_name(path), short_hash(path)
+    if number:
+        return f"generation {number}, {name}"
+    return f"{name} ({digest})" if digest else name
+
+
+def short_hash(path: str | None) -> str:
+    """As much of the hash in a path as tells two systems of a host apart."""
+    return (path or "").rpartition("/")[2].partition("-")[0][:_SHORT_HASH]
 
 
 def parse_generations(text: str, profile: str) -> tuple[Generation, ...]:

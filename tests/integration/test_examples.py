@@ -23,7 +23,9 @@ NIXPKGS = TESTBED.with_name("nixpkgs")
 _BLOCK = re.compile(r"^(<!-- run -->\n)?```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What differs from run to run, or tells a reader nothing.
-_VARIES = re.compile(r"(?<=/nix/store/)\w{32}|(?<=ok=)\d+ *|(?<=skipped=)\d+ *| +\d+ s$| +$")
+_VARIES = re.compile(
+    r"(?<=/nix/store/)\w{32}|(?<=\()\w{7}(?=\))|(?<=ok=)\d+ *|(?<=skipped=)\d+ *| +\d+ s$| +$"
+)
 _SYSTEMS = """
 builtins.mapAttrs (name: _: import @nixpkgs@/nixos {
   configuration = {

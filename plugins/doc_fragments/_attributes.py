@@ -46,6 +46,10 @@ attributes:
   action_group:
     description: Use C(group/closure.nixos.nixos) in C(module_defaults) to set its defaults.
     support: full
+    details:
+      - A module refuses options that it does not have, and there is none that all of this group
+        have. So set the options of one module by its own name, and C(profile) for all that have it
+        with C(group/closure.nixos.profile).
     membership:
       - closure.nixos.nixos
       - nixos

@@ -104,11 +104,11 @@ def test_the_failed_builder_is_found_with_the_end_of_its_log(stderr: str) -> Non
 REFUSALS = {
     "nix 2.26, ssh-ng": (
         f"error: cannot add path '{PATH}' because it lacks a signature by a trusted key",
-        "trusts neither this login nor the closure's signature",
+        "web1 trusts no signature of the closure",
     ),
     "nix 2.3, ssh": (
         f"error: cannot import path '{PATH}' because it lacks a valid signature",
-        "trusts neither this login nor the closure's signature",
+        "web1 trusts no signature of the closure",
     ),
     "sudo 1.9": ("sudo: a password is required", "sudo asks for a password"),
     "other": ("ssh: connect to host web1 port 22: No route to host", "No route to host"),
@@ -124,8 +124,10 @@ def test_a_refused_copy_says_from_where_to_where_and_why(stderr: str, expected: 
 
 def test_the_three_ways_out_of_a_missing_signature_are_named() -> None:
     said = explain_copy("lacks a signature by a trusted key", PATH, "builder", "web1")
-    for way in ("become: true", "trusted-public-keys", "trusted-users"):
+    for way in ("become: true", "trusted-public-keys", "trusted-users", "check_sigs: false"):
         assert way in said
+    # Root reads it too.
+    assert "Become root" not in said
 
 
 WARNINGS = {

@@ -21,6 +21,12 @@ PROBLEMS: dict[str, tuple[str, dict[str, t.Any], str]] = {
         'Did you mean networking.firewall."a.b"?',
     ),
     "far": ("zzz", {"missing": "zzz", "among": ["a", "b"]}, "there are: a, b."),
+    "a part of a value that has none": (
+        'fileSystems."/"',
+        {"missing": "/", "among": []},
+        "Where / should be, there is nothing.",
+    ),
+    "an empty set": ("a", {"among": []}, "a set of them: an empty one."),
     "a set": ("a", {"among": ["b", "c"]}, "a is not an option but a set of them: b, c."),
     "a function": ("a", {"problem": "a function at .0"}, "it holds a function at .0"),
 }

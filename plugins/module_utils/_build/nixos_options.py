@@ -82,11 +82,10 @@ def _problem(option: str, answer: Answer, explain: t.Callable[[Answer], str]) ->
     among: list[str] = found["among"]
     listed = ", ".join(among[:20])
     if "missing" not in found:
-        return f"{option} is not an option but a set of them: {listed}."
+        return f"{option} is not an option but a set of them: {listed or 'an empty one'}."
     near = difflib.get_close_matches(found["missing"], among, n=1, cutoff=0.5)
     if not near:
-        return (
-            f"There is no option {option}. Where {found['missing']} should be, there are: {listed}."
-        )
+        there = f"there are: {listed}" if listed else "there is nothing"
+        return f"There is no option {option}. Where {found['missing']} should be, {there}."
     names = [near[0] if name == found["missing"] else name for name in parse_attr(option)]
     return f"There is no option {option}. Did you mean {show_attr(names)}?"

@@ -268,9 +268,10 @@ def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
     what = f"{path} was not copied from {source} to {target}"
     if _UNSIGNED.search(said):
         return (
-            f"{what}: {target} trusts neither this login nor the closure's signature. {WAYS_OUT} "
-            "What comes from a cache is checked for root and trusted-users too, without "
-            "check_sigs: false."
+            f"{what}: {target} trusts no signature of the closure. Sign it (sign_key_file) with a "
+            f"key of {target}'s trusted-public-keys. Or copy as root (become: true) or as one of "
+            "its trusted-users, and what comes from a cache with check_sigs: false, for it is "
+            "checked for them too."
         )
     if SUDO_ASKS.search(said):
         return (

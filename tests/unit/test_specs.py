@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+import typing as t
 
 import pytest
 import yaml
@@ -19,7 +20,8 @@ RUNTIME = pathlib.Path(__file__).parents[2] / "meta" / "runtime.yml"
 def test_an_unknown_option_is_told_with_those_that_there_are() -> None:
     task = Task()
     task.action = "closure.nixos.nixos_facts"
-    action = ActionModule(task, None, None, None, None, None)
+    nothing: t.Any = None
+    action = ActionModule(task, *[nothing] * 5)
     with pytest.raises(ClosureError) as raised:
         action.validated({"profil": "system"})
     assert str(raised.value) == (

@@ -58,53 +58,56 @@ options:
   type: dict
   sample: {"confirm": true, "confirm_timeout": 60}
 steps:
-  description: The files of tasks for a host that gets another system, in their order.
+  description:
+    - The files of tasks for a host that gets another system, in their order.
+    - Each is a list with those before it, because Ansible includes the same file once for all hosts of
+      a loop, where the first of them has it. Hosts with different files have their own order so.
   returned: success
   type: list
-  elements: str
-  sample: [copy.yml, trial.yml, /home/me/infra/health.yml, confirm.yml]
+  elements: list
+  sample: [[copy.yml], [copy.yml, trial.yml], [copy.yml, trial.yml, confirm.yml]]
 steps_there:
   description: Those for a host that has its system already.
   returned: success
   type: list
-  elements: str
-  sample: [put_secrets.yml]
+  elements: list
+  sample: [[put_secrets.yml]]
 with_reboot:
   description: Those of a host that is rebooted.
   returned: success
   type: list
-  elements: str
-  sample: [reboot.yml, /home/me/infra/health.yml, confirm.yml]
+  elements: list
+  sample: [[reboot.yml], [reboot.yml, confirm.yml]]
 without_reboot:
   description: Those of a host that is not.
   returned: success
   type: list
-  elements: str
-  sample: [trial.yml, /home/me/infra/health.yml, confirm.yml]
+  elements: list
+  sample: [[trial.yml], [trial.yml, confirm.yml]]
 tried:
   description: Those of RV(steps) for a system that runs on trial.
   returned: success
   type: list
-  elements: str
-  sample: [/home/me/infra/health.yml, confirm.yml]
+  elements: list
+  sample: [[/home/me/infra/health.yml], [/home/me/infra/health.yml, confirm.yml]]
 end:
   description: Those for the end of the host's deployment, however it went.
   returned: success
   type: list
-  elements: str
-  sample: [leave_record.yml]
+  elements: list
+  sample: [[leave_record.yml]]
 end_left:
   description: Those for a host that was left as it is.
   returned: success
   type: list
-  elements: str
+  elements: list
   sample: []
 finish:
   description: Those of them that wait until nothing rolls back any more.
   returned: success
   type: list
-  elements: str
-  sample: [leave_record.yml]
+  elements: list
+  sample: [[leave_record.yml]]
 asked:
   description: The hosts whose systems are built, which are those that are not held.
   returned: success

@@ -133,10 +133,6 @@ def test_the_defaults_are_those_that_are_documented() -> None:
             {"deploy_action": "reboot", "deploy_confirm": False},
             ["copy.yml", "record.yml", "reboot.yml", *TRIED],
         ),
-        (
-            {"deploy_rollback_scope": "batch", "deploy_keep": 5},
-            ["copy.yml", "trial.yml", *TRIED, "together.yml", "keep.yml"],
-        ),
     ],
 )
 def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str]) -> None:
@@ -152,6 +148,12 @@ def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str])
         ({}, ["leave_record.yml"], ["leave_record.yml"]),
         ({"deploy_history": 0}, [], []),
         ({"deploy_finish_later": True}, [], ["leave_record.yml"]),
+        (
+            {"deploy_rollback_scope": "batch"},
+            ["together.yml", "leave_record.yml"],
+            ["leave_record.yml"],
+        ),
+        ({"deploy_keep": 5}, ["leave_record.yml", "keep.yml"], None),
         ({"deploy_retention": {"keep": 5}}, ["leave_record.yml", "retain.yml"], None),
         (
             {"deploy_retention": {"keep": 5}, "deploy_finish_later": True},

@@ -32,7 +32,7 @@ DEPLOYED: dict[str, t.Any] = {
     "__deploy_taken": TAKEN,
     "__deploy_host": {"ansible_facts": {"nixos": FACTS}},
     "__deploy_build": {"path": NEW},
-    "__deploy_change": {"results": [{"__deploy_step": "copy.yml"}]},
+    "__deploy_change": {"results": [{"__deploy_step": ["copy.yml"]}]},
     "__deploy_copy": {"path": NEW},
     "__deploy_switch": {"path": NEW, "actions": ["test"], "report": REPORT, "unconfirmed": True},
     "__deploy_done": {"path": NEW, "generation": {"number": 42}},
@@ -55,7 +55,7 @@ LATER = {"__deploy_switch": {"path": NEW, "actions": ["boot"]}}
 CASES: dict[str, tuple[dict[str, t.Any], str]] = {
     "unchanged": (UNCHANGED, "web1  unchanged"),
     "unchanged with secrets": (
-        UNCHANGED | {"__deploy_change": {"results": [{"__deploy_step": "put_secrets.yml"}]}},
+        UNCHANGED | {"__deploy_change": {"results": [{"__deploy_step": ["put_secrets.yml"]}]}},
         "web1  unchanged",
     ),
     "deployed": (
@@ -176,4 +176,4 @@ def test_the_batches_of_a_play_are_of_it() -> None:
 def test_a_host_that_only_gets_secrets_has_not_begun() -> None:
     assert not has_begun({})
     for step, begun in (("put_secrets.yml", False), ("copy.yml", True)):
-        assert has_begun({"__deploy_change": {"results": [{"__deploy_step": step}]}}) is begun
+        assert has_begun({"__deploy_change": {"results": [{"__deploy_step": [step]}]}}) is begun

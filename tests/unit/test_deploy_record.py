@@ -37,7 +37,7 @@ DEPLOYED: dict[str, t.Any] = {
     },
     "__deploy_host": {"ansible_facts": {"nixos": FACTS}},
     "__deploy_build": {"path": NEW},
-    "__deploy_change": {"results": [{"__deploy_step": "copy.yml"}]},
+    "__deploy_change": {"results": [{"__deploy_step": ["copy.yml"]}]},
     "__deploy_switch": {"path": NEW, "actions": ["test"], "report": {"restarted": ["a.service"]}},
     "__deploy_done": {"path": NEW, "generation": {"number": 42}},
 }

@@ -80,19 +80,29 @@ def steps(options: Options, tried: list[str], announced: bool = False) -> list[s
         return []
     if options["stop_after"] == "copy":
         return ["copy.yml"]
-    keep = ["keep.yml"] if options["keep"] else []
-    together = ["together.yml"] if options["rollback_scope"] == "batch" else []
     prepare = ["prepare_secrets.yml"] if options["secrets"] else []
     before = [*_named(options, "before_batch"), *options["before_host"]]
     if not announced:
         before = [*_named(options, "before_run"), *before]
-    return ["copy.yml", *before, *prepare, *_way(options, tried), *together, *keep]
+    return ["copy.yml", *before, *prepare, *_way(options, tried)]
+
+
+def in_order(files: list[str]) -> list[list[str]]:
+    """Return each file behind all that come before it, for a loop of include_tasks.
+
+    Ansible includes what several hosts ask for once, where the first of them asks for it. So a host
+    with another file between two others would get that last: its check after its confirmation.
+    Only what has the same past is the same.
+    """
+    return [files[: number + 1] for number in range(len(files))]
 
 
 def end(options: Options) -> list[str]:
     """Return the files of tasks for the end of a host's deployment, however it went."""
     # A host serves again before the next one is taken out, whatever all roll back to later.
-    now = [*_named(options, "after_host"), *_named(options, "after_batch")]
+    together = options["rollback_scope"] == "batch" and not options["stop_after"]
+    now = [*(["together.yml"] if together else []), *_named(options, "after_host")]
+    now += _named(options, "after_batch")
     return now if options["finish_later"] else [*now, *finish(options)]
 
 
@@ -107,8 +117,9 @@ def end_left(options: Options) -> list[str]:
 def finish(options: Options) -> list[str]:
     """Return those of them that wait until nothing rolls back any more."""
     record = ["leave_record.yml"] if options["history"] else []
+    keep = ["keep.yml"] if options["keep"] and not options["stop_after"] else []
     retain = ["retain.yml"] if options["retention"] else []
-    return [*record, *retain, *_named(options, "after_run")]
+    return [*record, *keep, *retain, *_named(options, "after_run")]
 
 
 def steps_there(options: Options) -> list[str]:

@@ -208,7 +208,7 @@ def _was_there(variables: Vars) -> bool:
 
 def _steps(variables: Vars) -> set[str]:
     results = _result(variables, "change").get("results", ())
-    return {it["__deploy_step"] for it in results if "__deploy_step" in it}
+    return {it["__deploy_step"][-1] for it in results if "__deploy_step" in it}
 
 
 def _what(variables: Vars, check: bool) -> str:

@@ -60,8 +60,8 @@ options:
 steps:
   description:
     - The files of tasks for a host that gets another system, in their order.
-    - Each is a list with those before it, because Ansible includes the same file once for all hosts of
-      a loop, where the first of them has it. Hosts with different files have their own order so.
+    - Each is a list with those before it, because Ansible includes the same file once for all hosts
+      of a loop, where the first of them has it. Hosts with different files have their own order so.
   returned: success
   type: list
   elements: list

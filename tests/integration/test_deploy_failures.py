@@ -185,6 +185,7 @@ def test_each_host_ends_confirmed_or_rolled_back_at_once(
     assert played.rc != 0
     assert {host for host, system in at(fleet).items() if system != old[host]} == expected
     for host in ALL - expected:
+        assert not played.results(host, BUILD) or played.result(host, FAILED)["failed"]
         assert "Traceback" not in played.text and "undefined" not in played.text
 
 

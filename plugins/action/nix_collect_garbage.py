@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts, Step
-from ansible_collections.closure.nixos.plugins.module_utils._activate.options import (
-    Action,
-    SwitchOptions,
-)
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import Facts
 from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
     Freed,
     RetentionOptions,
@@ -21,13 +16,12 @@ from ansible_collections.closure.nixos.plugins.module_utils._retention.retention
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COLLECT_GARBAGE
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import profile_path
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.menu import write_boot_menu
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
-    activate,
     read_facts,
     require_root,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._retention.retention import (
     Generations,
     Retention,
@@ -50,28 +44,10 @@ class ActionModule(ClosureAction):
         if self.check:
             return _result(there, go, retention.would_free(go), "would free", False)
         retention.delete(go)
-        written = bool(go.get(system)) and self._write_boot_menu(host, facts, options.timeout)
-        return _result(there, go, retention.collect(self.progress()), "freed", written)
-
-    def _write_boot_menu(self, host: Host, facts: Facts, timeout: int) -> bool:
-        """Take the entries of deleted generations out of the boot menu; say whether that was done.
-
-        :raises ClosureError: the boot loader was not written
-        """
-        path = facts.profile
-        # Where something else than the profile boots, its next deployment writes the menu.
-        if path is None or not facts.boots(path) or facts.on_trial:
-            return False
-        options = SwitchOptions(Action.BOOT, path, profile_path(), timeout=timeout)
-        ended = activate(host, facts, (Step(Action.BOOT, path),), options, self.progress())
-        if ended.exit_code == 0:
-            return True
-        raise ClosureError(
-            f"{host.name}: generations were deleted, and the boot loader was not written, so that "
-            f"its menu still has them: {ended.stderr.strip()}. It still boots {path}. Run "
-            f"`{path}/bin/switch-to-configuration boot` there.",
-            stderr=ended.stderr,
+        written = bool(go.get(system)) and write_boot_menu(
+            host, facts, system, self.progress(), options.timeout
         )
+        return _result(there, go, retention.collect(self.progress()), "freed", written)
 
 
 def _needed(facts: Facts) -> set[str | None]:

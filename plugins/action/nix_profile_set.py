@@ -24,4 +24,5 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Set the profile, or in check mode say what that would do."""
-        return record(self.target(), options_of(ProfileOptions, args), self.check)
+        options = options_of(ProfileOptions, args)
+        return record(self.target(), options, self.progress(), self.check)

@@ -170,6 +170,14 @@ deleted:
   type: list
   elements: int
   sample: [1, 2]
+boot_menu_written:
+  description:
+    - Whether the boot menu was written anew, without the entries of generations that O(keep) has
+      deleted. V(false) when none went, when the profile is not the system's, and when something
+      else boots than it held before; the next deployment writes the menu then.
+  returned: success
+  type: bool
+  sample: false
 msg:
   description:
     - Why the profile was not set.

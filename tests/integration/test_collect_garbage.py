@@ -45,13 +45,14 @@ def numbers(fleet: Fleet) -> list[int]:
 def test_old_generations_go_with_their_boot_entries(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    for text in "abc":
+    for text in "abcde":
         deploy(play, tmp_path, text)
     running = fleet.exec("node1", "readlink -f /run/current-system").strip()
     booted = fleet.exec("node1", "readlink -f /run/booted-system").strip()
     rubbish = fleet.exec(
         "node1", f"head -c {SIZE} /dev/urandom >/root/rubbish; nix-store --add /root/rubbish"
     ).strip()
+    _check_that_the_menu_follows(fleet, play)
     there, entries = numbers(fleet), fleet.exec("node1", ENTRIES).split()
     before = trace(fleet, "node1")
 
@@ -81,6 +82,23 @@ def test_old_generations_go_with_their_boot_entries(
     assert would["freed"] >= SIZE
     for path in (running, booted):
         assert fleet.exec("node1", f"nix-store --verify-path {path}; echo $?").endswith("0\n")
+
+
+def _check_that_the_menu_follows(fleet: Fleet, play: Play) -> None:
+    """By nix_profile_set, and by a forced nixos_switch once somebody else deletes a generation."""
+    third = numbers(fleet)[2]
+    by_hand = {"ansible.builtin.raw": f"nix-env -p {PROFILE} --delete-generations {third}"}
+    forced = module("nixos_switch", {"action": "boot", "force": True})
+    # Of the two oldest one may have booted, and stays.
+    keep = module("nix_profile_set", {"keep": len(numbers(fleet)) - 2})
+    played = play(playbook(keep, by_hand, forced, forced, keep, hosts="node1"))
+    assert played.rc == 0, played.text
+    kept, again = played.results("node1", "nix_profile_set")
+    assert (bool(kept["deleted"]), kept["boot_menu_written"]) == (True, True)
+    assert (again["deleted"], again["boot_menu_written"]) == ([], False)
+    assert [it["changed"] for it in played.results("node1", "nixos_switch")] == [True, False]
+    entries = fleet.exec("node1", ENTRIES)
+    assert not [it for it in (*kept["deleted"], third) if f"-{it}.conf" in entries]
 
 
 def test_what_is_needed_stays_and_what_is_wrong_is_said(

@@ -197,6 +197,7 @@ booted=/nix/store/old
 loader_default=/nix/store/new
 runs_specialisation=
 loader_boots=
+loader_menu=1 2
 state=running
 boot_pending=
 switching=

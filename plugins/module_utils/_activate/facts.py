@@ -84,11 +84,13 @@ class Loader:
     :param recorded: what our last ``boot`` or ``switch`` made its default
     :param boots: what its files say, where they can be read
     :param pending: what was to become the default when the host was interrupted
+    :param menu: names what all of its entries are
     """
 
     recorded: str | None = None
     boots: str | None = None
     pending: str | None = None
+    menu: str | None = None
 
     @property
     def default(self) -> str | None:
@@ -404,7 +406,7 @@ def _all(lines: Iterable[tuple[str, str]], wanted: str) -> tuple[str, ...]:
 
 
 def _parse_loader(one: Mapping[str, str]) -> Loader:
-    names = ("loader_default", "loader_boots", "boot_pending")
+    names = ("loader_default", "loader_boots", "boot_pending", "loader_menu")
     return Loader(*(one[name] or None for name in names))
 
 

@@ -19,6 +19,13 @@ loader_boots() {
     esac
 }
 
+# loader_menu: the checksum of what the boot loader offers. A host that boots otherwise has one of
+# nothing.
+loader_menu() {
+    cat /boot/loader/loader.conf /boot/loader/entries/*.conf /boot/grub/grub.cfg \
+        /boot/extlinux/extlinux.conf 2>/dev/null | cksum
+}
+
 # Four bytes of attributes, and UTF-16.
 loader_firmware_default() {
     variable=/sys/firmware/efi/efivars/LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f

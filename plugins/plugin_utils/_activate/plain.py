@@ -110,7 +110,7 @@ def judge(
     path = str(before.asked.path)
     result = {
         **standing_keys(after),
-        "changed": (before.running, before.boots(path)) != (after.running, after.boots(path)),
+        "changed": _state(before, path) != _state(after, path),
         "system_after": after.running,
         "exit_code": ended.exit_code,
         "outcome": outcome(ended.exit_code, report).name,
@@ -122,6 +122,11 @@ def judge(
         "msg": done(last, before, after),
     }
     return _joined(result | warnings, _verdict(host, options, report, before, after, ended))
+
+
+def _state(facts: Facts, path: str) -> tuple[str | None, bool, str | None]:
+    """Return what a step changes of a host: what runs, what boots, and the entries beside it."""
+    return facts.running, facts.boots(path), facts.loader.menu
 
 
 def _refusals(host: Host, after: Facts, report: Report) -> tuple[Report, Result]:

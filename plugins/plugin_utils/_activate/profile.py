@@ -15,9 +15,11 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import Closu
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import (
     Generation,
     profile_diff,
+    profile_path,
     surplus,
     what_exists,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.menu import write_boot_menu
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     read_facts,
     require_room,
@@ -26,9 +28,10 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     set_profile,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
 
-def record(host: Host, options: ProfileOptions, check: bool) -> Result:
+def record(host: Host, options: ProfileOptions, progress: Progress, check: bool) -> Result:
     """Point a profile at a system unless it holds it, and delete the generations that are too old.
 
     :raises ClosureError: the host does not have the system or no room; nothing was changed
@@ -45,7 +48,14 @@ def record(host: Host, options: ProfileOptions, check: bool) -> Result:
         require_root(host, facts)
         require_room(host, facts, options.profile)
         after = set_profile(host, options.profile, path, options.generation, old)
-    return _result(options.profile, path, facts, after, old)
+    # A system that is recorded now has its own entry written by the switch to it.
+    written = bool(
+        not check
+        and old
+        and (options.profile, path) == (profile_path(), facts.profile)
+        and write_boot_menu(host, facts, options.profile, progress)
+    )
+    return _result(options.profile, path, facts, after, old) | {"boot_menu_written": written}
 
 
 def _path(host: Host, options: ProfileOptions, facts: Facts) -> str:

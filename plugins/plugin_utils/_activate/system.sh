@@ -26,6 +26,7 @@ system_facts() {
     printf 'runs_specialisation=%s\n' "$(running_specialisation "$1" /run/booted-system)"
     printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
     printf 'loader_boots=%s\n' "$(loader_boots)"
+    printf 'loader_menu=%s\n' "$(loader_menu)"
     printf 'state=%s\n' "$(systemctl is-system-running 2>/dev/null)"
     printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
     printf 'switching=%s\n' "$(switching)"

@@ -16,6 +16,10 @@ profiles=/nix/var/nix/profiles
 entries=/boot/loader/entries
 kernels=/boot/EFI/nixos
 default=
+# Names of the files that stay, each between two newlines. All of this runs at each deployment and for
+# each generation, so it starts few processes.
+keep="
+"
 
 fail() {
     echo "install-bootloader: $1" >&2
@@ -27,29 +31,44 @@ replace() { # FILE: with stdin, in one step; unchanged files are not written
     if cmp -s "$1.tmp" "$1"; then rm "$1.tmp"; else mv "$1.tmp" "$1"; fi
 }
 
-boot_file() { # STORE-FILE: its name in /boot, as /nix/store/HASH-NAME/FILE -> HASH-NAME-FILE.efi
-    readlink -f "$1" | sed 's,^/nix/store/,,; s,/,-,g; s,$,.efi,'
+first_line() { # FILE: into $line, empty when there is none
+    line=
+    [ ! -e "$1" ] || IFS= read -r line <"$1" || return 0
 }
 
-entry() { # SYSTEM TITLE
-    echo "title $2"
-    echo "version NixOS $(cat "$1/nixos-version")"
-    for part in kernel initrd; do
-        [ ! -e "$1/$part" ] || echo "$part /EFI/nixos/$(boot_file "$1/$part")" | sed 's/^kernel/linux/'
+boot_name() { # STORE-FILE: its name in /boot into $name: /nix/store/HASH-NAME/FILE -> HASH-NAME-FILE.efi
+    name=$(readlink -f "$1")
+    name=${name#/nix/store/}
+    while :; do
+        case $name in
+        */*) name=${name%%/*}-${name#*/} ;;
+        *) break ;;
+        esac
     done
-    echo "options init=$1/init $(cat "$1/kernel-params" 2>/dev/null)"
+    name=$name.efi
 }
 
 install_system() { # SYSTEM ENTRY TITLE
+    first_line "$1/nixos-version"
+    text="title $3
+version NixOS $line"
     for part in kernel initrd; do
         [ -e "$1/$part" ] || continue # a container has none
-        file=$(boot_file "$1/$part")
-        echo "$file" >>"$keep"
-        [ -e "$kernels/$file" ] || replace "$kernels/$file" <"$1/$part"
+        boot_name "$1/$part"
+        keep="$keep$name
+"
+        [ -e "$kernels/$name" ] || replace "$kernels/$name" <"$1/$part"
+        key=$part
+        [ "$part" = initrd ] || key=linux
+        text="$text
+$key /EFI/nixos/$name"
     done
-    echo "$2.conf" >>"$keep"
-    entry "$1" "$3" >"$keep.entry"
-    replace "$entries/$2.conf" <"$keep.entry"
+    first_line "$1/kernel-params"
+    text="$text
+options init=$1/init $line"
+    keep="$keep$2.conf
+"
+    [ "$(cat "$entries/$2.conf" 2>/dev/null)" = "$text" ] || echo "$text" | replace "$entries/$2.conf" || exit
 }
 
 install_generation() { # PROFILE NAME NUMBER
@@ -82,25 +101,23 @@ generations() { # PROFILE: numbers, ascending
 
 set_default() {
     [ -n "$default" ] || return 0
-    {
-        if [ -e /boot/loader/loader.conf ]; then grep -v '^default ' /boot/loader/loader.conf; else echo "timeout 5"; fi
-        echo "default $default"
-    } >"$keep.loader"
-    replace /boot/loader/loader.conf <"$keep.loader"
+    settings="timeout 5"
+    [ ! -e /boot/loader/loader.conf ] || settings=$(grep -v '^default ' /boot/loader/loader.conf)
+    printf '%s\n' "$settings" "default $default" | replace /boot/loader/loader.conf || exit
 }
 
 remove_unused() {
     for file in "$entries"/nixos*-generation-*.conf "$kernels"/*; do
-        grep -Fqx -e "${file##*/}" "$keep" || rm -f "$file"
+        case $keep in
+        *"
+${file##*/}
+"*) ;;
+        *) rm -f "$file" ;;
+        esac
     done
 }
 
 mkdir -p "$entries" "$kernels" || fail "cannot create directories in /boot; make room and try again."
-# Not in /boot: what is needed to write it must not depend on its room.
-scratch=$(mktemp -d) || fail "cannot create a temporary directory."
-trap 'rm -rf "$scratch"' EXIT
-keep=$scratch/keep
-: >"$keep"
 install_profile "$profiles/system" ""
 for profile in "$profiles"/system-profiles/*; do
     case $profile in *-link) continue ;; esac

@@ -225,6 +225,27 @@ def test_a_trial_that_nobody_attends_is_taken_over_or_rolled_back(
     assert at(fleet)["node1"] == first and at(fleet)["node2"] == replaced["path"] != first
 
 
+# A guard that has said its last state, and ends in a while.
+ENDING = """cd /run/closure-nixos && rm -rf guard && mkdir -p guard/set && ln -s /bin/sh guard/sh &&
+    echo : >guard/set/command && : >guard/state.returned && systemd-run -q --collect \
+        --unit=closure-nixos-guard.service --property=Restart=on-failure --property=RestartSec=1 \
+        --property=StartLimitIntervalSec=0 \
+        --property=ExecStopPost='/run/closure-nixos/guard/sh /run/closure-nixos/guard/set/command' \
+        sleep 15"""
+
+
+def test_a_trial_that_follows_another_waits_for_the_end_of_its_guard(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
+) -> None:
+    file = write_systems(tmp_path)
+    play(playbook(build(file), COPY, hosts="node1"))
+    fleet.exec("node1", ENDING)
+    tasks = (build(file), COPY, trial(900), module("nixos_confirm", {}))
+    played = play(playbook(*tasks, hosts="node1"))
+    assert played.rc == 0, played.text
+    assert at(fleet, ["node1"])["node1"] == played.result("node1", "nixos_switch")["path"]
+
+
 # What a full /run once left, and what nobody ever wrote.
 CUT = {
     "node1": """cd /run/closure-nixos/jobs/activation && rm -f acknowledged status &&

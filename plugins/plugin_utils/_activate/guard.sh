@@ -28,7 +28,7 @@ guard_arm() {
     [ -d /run/systemd/system ] ||
         die "this host does not run systemd, so it cannot roll back by itself: switch without confirm_timeout" 69
     case $(guard_state) in armed | confirmed | back) die "$(guard_waits)" 75 ;; esac
-    remove "$guard"
+    guard_clear
     guard_room
     guard_files "$@" || {
         remove "$guard"
@@ -559,7 +559,20 @@ guard_reached() {
 
 # guard_forget: what an earlier trial was for does not count any more.
 guard_forget() {
-    case $(guard_state) in armed | confirmed | back) ;; *) remove "$guard" ;; esac
+    case $(guard_state) in armed | confirmed | back) ;; *) guard_clear ;; esac
+}
+
+# guard_clear: removes what an earlier guard has left. It reads its files until it has ended, a second or
+# two after its last state: without them systemd would start it again for ever.
+guard_clear() {
+    left=50
+    while [ -d /run/systemd/system ] && [ "$left" -gt 0 ]; do
+        case $(systemctl is-active "$guard_unit" 2>/dev/null) in inactive | failed) break ;; esac
+        sleep 0.2
+        left=$((left - 1))
+    done
+    [ "$left" -gt 0 ] || systemctl stop "$guard_unit" || return
+    remove "$guard"
 }
 
 # guard_order WHY: has the guard roll back at once.

@@ -252,8 +252,9 @@ CUT = {
         printf "noted activate 0 '{" >command""",
     "node2": """cd /run/closure-nixos && rm -rf current && mkdir current && rm -rf requests/* &&
         mkdir -p guard/set && : >guard/set/armed && : >guard/set/to && : >guard/state.armed""",
-    "node3": """cd /var/lib/closure-nixos && printf /nix/sto >loader-default && : >deployment &&
-        printf 'x y z' >boot-once && printf /nix/store/x >boot-pending &&
+    # What stays of it is as private as what we write.
+    "node3": """umask 077 && cd /var/lib/closure-nixos && printf /nix/sto >loader-default &&
+        : >deployment && printf 'x y z' >boot-once && printf /nix/store/x >boot-pending &&
         : >/run/closure-nixos/jobs/activation/command""",
 }
 

@@ -81,17 +81,20 @@ class ActionModule(ClosureAction):
         tried = [*put, *([] if self.check else options["checks"]), "confirm.yml"]
         if self.check or options["stop_after"]:
             options = without_hooks(options)
+        files = {
+            "steps": steps(options, tried, self._is_announced()),
+            "steps_there": steps_there(options),
+            "tried": tried,
+            "with_reboot": with_reboot(options, tried),
+            "without_reboot": without_reboot(options, tried),
+            "end": end(options),
+            "end_left": end_left(options),
+            "finish": finish(options),
+        }
         result = {
             "changed": False,
             "options": options,
-            "steps": in_order(steps(options, tried, self._is_announced())),
-            "steps_there": in_order(steps_there(options)),
-            "tried": in_order(tried),
-            "with_reboot": in_order(with_reboot(options, tried)),
-            "without_reboot": in_order(without_reboot(options, tried)),
-            "end": in_order(end(options)),
-            "end_left": in_order(end_left(options)),
-            "finish": in_order(finish(options)),
+            **{name: in_order(those) for name, those in files.items()},
             "left": bool(options["hold"])
             or (options["rollback_scope"] == "run" and self._has_failed()),
             "asked": self._asked(),

@@ -55,8 +55,10 @@ class Fleet:
     def _enter(self, host: str, check: bool) -> list[str]:
         """Return what enters a host, and ask the testbed only for a host that has booted since."""
         command, began = _ENTERED.get((self.name, host), ([], ""))
-        if not command or _began(command) != began:
-            command = json.loads(self._testbed("enter", host, check=check) or "[]")
+        if command and _began(command) == began:
+            return command
+        command = list[str](json.loads(self._testbed("enter", host, check=check) or "[]"))
+        if command:
             _ENTERED[self.name, host] = command, _began(command)
         return command
 
@@ -86,7 +88,7 @@ _ENTERED: dict[tuple[str, str], tuple[list[str], str]] = {}
 
 def _began(command: list[str]) -> str:
     """Return when the process began whose namespaces a command enters, "" when it has ended."""
-    (pid,) = {word.partition("=")[2] for word in command if word.startswith("--target=")} or {""}
+    pid = next(word for word in command if word.startswith("--target=")).partition("=")[2]
     try:
         # The twenty-second field, proc(5); a name in front may have blanks.
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -571,7 +571,8 @@ guard_clear() {
         sleep 0.2
         left=$((left - 1))
     done
-    [ "$left" -gt 0 ] || systemctl stop "$guard_unit" || return
+    [ "$left" -gt 0 ] || systemctl stop "$guard_unit" ||
+        die "the guard of an earlier trial does not end on this host: see \`systemctl status $guard_unit\`" 75
     remove "$guard"
 }
 

@@ -562,6 +562,6 @@ def demand(
     """
     reply = host.run_once(*words, request=request, then=then)
     if reply.rc != 0:
-        said = reply.stderr.strip().rstrip(".")
-        raise ClosureError(f"{host.name}{what}: {said}.", rc=reply.rc, stderr=reply.stderr)
+        who, said = f"{host.name} {what}".strip(), reply.stderr.strip().rstrip(".")
+        raise ClosureError(f"{who}: {said}.", rc=reply.rc, stderr=reply.stderr)
     return reply

@@ -94,7 +94,7 @@ class Job:
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command.text)
-        self._begin(words, f"start-{self._token}", f" does not start {self.name}")
+        self._begin(words, f"start-{self._token}", f"does not start {self.name}")
 
     def start_by(self, *words: str, request: str) -> None:
         """Call another function that starts the job, once.

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import pathlib
+import re
 import secrets
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
     difference,
     module,
+    playbook,
     running,
     trace,
     write_systems,
@@ -158,6 +161,18 @@ def test_an_interrupted_run_says_who_is_on_trial(
     env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
     started = start_play(DEPLOY, *words, "--limit", "node1", env=env)
     until(lambda: "Wait" in started.output.read_text(), 120)
+    trial = running(fleet, "node1")
+    other = module("nixos_switch", {"action": "switch", "path": old, "lock_timeout": 0})
+    shut_out = play(playbook(other, hosts="node1")).result("node1", "nixos_switch")["msg"]
+    who = f"{re.escape(getpass.getuser())}@.*, first seen 20.*"
+    assert re.fullmatch(
+        r"node1 is still busy with another switch, after 0 s: a switch to nixos-system-node1-.* "
+        rf"by {who}: nobody has confirmed it yet, and the host rolls back in [0-9]+ s; to end it "
+        "now: ansible-playbook closure.nixos.rollback --limit node1. Run the task again when that "
+        "has ended.",
+        shut_out,
+    ), shut_out
+    assert running(fleet, "node1") == trial != old
     started.signal(signal.SIGINT)
     started.process.wait(60)
     text = " ".join(started.output.read_text().split())

@@ -38,7 +38,7 @@ def test_a_guard_is_read() -> None:
     assert guard
     assert (guard.state, guard.old, guard.to, guard.boots) == ("armed", OLD, NEW, True)
     assert guard.failed_before == ("a.service", "b.service")
-    assert guard.left == 58 and "rolls it back in 58 s" in guard.claim
+    assert guard.left == 58
     cut = parse_guard([("guard", "armed"), ("guard_left", "1 x")])
     assert cut and cut.left == 0
     assert parse_guard([("guard", ""), ("guarded", "x")]) is None
@@ -78,6 +78,20 @@ def test_what_a_guard_did(state: str, waits: bool, story: str | None) -> None:
     assert guard and guard.waits is waits
     if story:
         assert guard.story == story
+
+
+@pytest.mark.parametrize(
+    ("state", "rest"),
+    [
+        ("armed", "nobody has confirmed it yet, and the host rolls back in 58 s"),
+        ("confirmed", "it was confirmed, and becomes the boot default"),
+        ("back", "the host is rolling back"),
+    ],
+)
+def test_who_has_a_host_and_for_how_long(state: str, rest: str) -> None:
+    guard = parse_guard([("guard", state), *LINES[2:]])
+    assert guard and guard.waits
+    assert guard.claim == f"a switch to nixos-system-a-2 (new) by me: {rest}"
 
 
 SWITCH, BOOT, TEST = (Step(action, NEW) for action in (Action.SWITCH, Action.BOOT, Action.TEST))

@@ -57,11 +57,14 @@ class Guard:
 
     @property
     def claim(self) -> str:
-        """Who has the host while it waits, and how to end that."""
-        return (
-            f"a switch to {self.to} by {self.who}, which nobody has confirmed yet. The host rolls "
-            f"it back in {max(self.left, 0)} s; the playbook closure.nixos.rollback does so at once"
-        )
+        """Who has the host while it waits, since when, and for how long."""
+        left = max(self.left, 0)
+        stories = {
+            "armed": f"nobody has confirmed it yet, and the host rolls back in {left} s",
+            "confirmed": "it was confirmed, and becomes the boot default",
+            "back": "the host is rolling back",
+        }
+        return f"a switch to {name_system(self.to)} by {self.who}: {stories[self.state]}"
 
     @property
     def story(self) -> str:

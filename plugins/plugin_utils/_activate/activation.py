@@ -149,10 +149,10 @@ class Activation:
             if time.monotonic() > give_up:
                 raise ClosureError(
                     f"{self.host.name} is still busy with another switch, after "
-                    f"{self.options.lock_timeout} s: {facts.switcher}. Run the task again when "
-                    "that has ended."
+                    f"{self.options.lock_timeout} s: {self._switcher(facts)}. Run the task again "
+                    "when that has ended."
                 )
-            self.progress.say(f"waits for another switch: {facts.switcher}")
+            self.progress.say(f"waits for another switch: {self._switcher(facts)}")
             time.sleep(2)
         if facts.asked.path is None:
             raise ClosureError(
@@ -160,6 +160,12 @@ class Activation:
                 "closure.nixos.nix_profile_set, or name a path."
             )
         return facts
+
+    def _switcher(self, facts: Facts) -> str:
+        """Say who switches, and how to end a trial that somebody attends."""
+        way = f"; to end it now: ansible-playbook closure.nixos.rollback --limit {self.host.name}"
+        armed = facts.guard and facts.guard.state == "armed"
+        return f"{facts.switcher}{way if armed else ''}"
 
     def _left_behind(self, facts: Facts) -> JobResult | None:
         """Wait for the end of what a run that was cut off has left behind, if it is our system."""

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 import time
 import typing as t
@@ -82,7 +84,7 @@ class ActionModule(ClosureAction):
         if self.check or options["stop_after"]:
             options = without_hooks(options)
         files = {
-            "steps": steps(options, tried, self._is_announced()),
+            "steps": steps(options, tried, self._is_announced(options)),
             "steps_there": steps_there(options),
             "tried": tried,
             "with_reboot": with_reboot(options, tried),
@@ -106,10 +108,18 @@ class ActionModule(ClosureAction):
         return result | ({"warnings": [warning]} if warning else {})
 
     def _asked(self) -> list[str]:
-        """Return the hosts whose systems are built: those that are not held."""
-        hostvars = self.task_vars["hostvars"]
-        hosts = self.task_vars["ansible_play_hosts_all"]
-        return [host for host in hosts if not hostvars[host].get("deploy_hold")]
+        """Return the hosts whose systems are built: those that are not held.
+
+        Found once for a batch: Ansible takes milliseconds for the variables of each host.
+        """
+        hosts, batch = (self.task_vars[f"ansible_play_{name}"] for name in ("hosts_all", "batch"))
+        words = " ".join([str(self._task._uuid), *batch])
+        with self.task_run.locked(f"held-{hashlib.sha256(words.encode()).hexdigest()}") as kept:
+            if not kept.exists():
+                hostvars = self.task_vars["hostvars"]
+                asked = [host for host in hosts if not hostvars[host].get("deploy_hold")]
+                kept.write_text(json.dumps(asked), encoding="utf-8")
+            return list(json.loads(kept.read_text(encoding="utf-8")))
 
     def _files(self, name: str, options: Options) -> list[str]:
         option = f"deploy_{name}"
@@ -118,10 +128,11 @@ class ActionModule(ClosureAction):
             require_tasks(self, path, option)
         return paths
 
-    def _is_announced(self) -> bool:
-        """Whether an earlier batch of the play has run what comes before the run."""
+    def _is_announced(self, options: Options) -> bool:
+        """Whether an earlier batch of the play has run what comes before the run, if anything."""
         hostvars, play = self.task_vars["hostvars"], play_of(str(self._task.get_play()._uuid))
-        every = [hostvars[host] for host in self.task_vars["ansible_play_hosts_all"]]
+        hosts = self.task_vars["ansible_play_hosts_all"] if options["before_run"] else []
+        every = (hostvars[host] for host in hosts)
         return any(is_of(it, play) and has_run("before_run.yml", it) for it in every)
 
     def _is_one_batch(self) -> bool:

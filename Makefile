@@ -7,12 +7,14 @@ VENV ?= .venv
 UNIT_JOBS ?= 2
 INTEGRATION_JOBS ?= 2
 LINT_JOBS ?= 2
+ON_HOSTS = pytest -q -n $(INTEGRATION_JOBS) --dist loadfile --reruns 2 -rfER --durations 40 \
+	tests/integration tests/testbed/tests
 
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS
 
-.PHONY: help setup quick lint unit unit-newest integration test demo bench clean
+.PHONY: help setup quick lint unit unit-newest integration test soak demo bench clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,13 +38,16 @@ unit-newest: setup ## Run the unit tests on the newest ansible-core
 
 # A whole fleet shares these cores. What fails is tried again, and named at the end if it passes.
 integration: setup ## Run the tests on real hosts, as root
-	pytest -q -n $(INTEGRATION_JOBS) --dist loadfile --reruns 2 -rfER --durations 25 \
-		tests/integration tests/testbed/tests
+	$(ON_HOSTS) -m "not soak"
 
 # Each part's output is held back until the part is done, so that two at once do not mix.
-test: ## Run everything above
+test: ## Run all of the above, for every change
 	@$(MAKE) --jobs 2 --keep-going --output-sync=target --no-print-directory LINT_JOBS=1 \
 		lint unit unit-newest integration
+
+# Before a release, and after a change to what these are about.
+soak: setup ## Run the cases that `make test` leaves out: faults and kills at every other place
+	$(ON_HOSTS) -m soak
 
 demo: setup ## Deploy a fleet of real hosts on this machine
 	@examples/fleet/demo

@@ -22,6 +22,8 @@ import sys
 import time
 import typing as t
 
+import pytest
+
 TESTBED = pathlib.Path(__file__).parents[1] / "testbed" / "testbed"
 
 
@@ -251,6 +253,11 @@ class StartPlay(t.Protocol):
     def __call__(
         self, playbook: str | pathlib.Path, *args: str, env: dict[str, str] | None = None
     ) -> Started: ...
+
+
+def soak_but(cases: t.Iterable[str], *kept: str) -> list[t.Any]:
+    """All cases of a matrix, those that are not kept for ``make soak`` alone."""
+    return [case if case in kept else pytest.param(case, marks=pytest.mark.soak) for case in cases]
 
 
 def until(true: t.Callable[[], object], seconds: float = 20) -> None:

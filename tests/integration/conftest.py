@@ -31,7 +31,10 @@ from ansible_collections.closure.nixos.tests.integration._systems import PROFILE
 from ansible_runner.interface import init_command_config
 
 COLLECTION = pathlib.Path(__file__).parents[2]
-AS_MADE = f"[ /run/booted-system -ef {PROFILE}-1-link ] && echo yes"
+# With nothing of ours running or waiting, as after a boot.
+AS_MADE = f"""[ /run/booted-system -ef {PROFILE}-1-link ] &&
+! systemctl -q is-active 'closure-nixos-*' && rm -rf /run/closure-nixos /var/tmp/closure-nixos-* &&
+echo yes"""
 
 # Fixtures of the tests about copies, for all of their files.
 closure, configure, copies = _copies.closure, _copies.configure, _copies.copies
@@ -55,8 +58,9 @@ def fleet_name() -> t.Iterator[str]:
 def fleet(fleet_name: str, ansible_home: pathlib.Path) -> Fleet:
     """Three hosts, node1 to node3; the sudo of ``deploy`` on node3 needs a password.
 
-    Each file of tests finds hosts that booted what they were made with, as generation 1: after a
-    file that booted another system or removed that generation they are made anew.
+    Each file of tests finds hosts that booted what they were made with, as generation 1, and
+    nothing that jobs of another file left. After a file that booted another system, removed that
+    generation or left something running they are made anew.
     """
     _testbed("up", fleet_name)
     hosts = Fleet(fleet_name)

@@ -17,6 +17,7 @@ import time
 import typing as t
 from concurrent import futures
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Fleet,
@@ -154,6 +155,7 @@ def test_a_specialisation_runs_and_its_system_boots(
 BROKEN = 'wantedBy = [ "multi-user.target" ]; serviceConfig.Type = "oneshot"; script = "exit 3";'
 
 
+@pytest.mark.soak
 def test_only_units_that_fail_now_and_go_on_failing_count(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -296,6 +298,7 @@ UNIT = "nixos-rebuild-switch-to-configuration.service"
 WIRE = pathlib.Path(__file__).with_name("wire")
 
 
+@pytest.mark.soak
 def test_cut_lines_moved_addresses_and_a_broken_shell_hide_no_result(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, ansible_home: pathlib.Path
 ) -> None:

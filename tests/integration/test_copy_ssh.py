@@ -63,6 +63,7 @@ def test_a_copy_that_is_cut_leaves_a_whole_store_and_the_next_one_goes_on_from_t
     assert (len(said["missing_paths"]), copies.lacks("node1", new)) == (left[3], [])
 
 
+@pytest.mark.soak
 def test_a_pulled_cable_ends_a_copy_and_the_next_one_goes_on_from_there(
     copies: Copies, closure: MakeClosure
 ) -> None:

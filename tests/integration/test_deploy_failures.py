@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
     Played,
+    soak_but,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -104,11 +105,11 @@ def write_inventory(fleet: Fleet, case: Case, directory: pathlib.Path) -> pathli
     return file
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("name", soak_but(CASES, "before", "way back"))
 def test_each_failure_leaves_a_whole_host_and_is_told(
-    fleet: Fleet, play: Play, tmp_path: pathlib.Path, broken_role: dict[str, str], case: Case
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, broken_role: dict[str, str], name: str
 ) -> None:
-    old = settled(fleet, play, tmp_path)
+    case, old = CASES[name], settled(fleet, play, tmp_path)
     (tmp_path / "check.yml").write_text(json.dumps(SICK))
     (tmp_path / "hook.yml").write_text(json.dumps([HOOK]))
     (tmp_path / "site.yml").write_text(role(hosts="all"))
@@ -173,7 +174,7 @@ PLAYS: dict[str, tuple[dict[str, t.Any], list[Task], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", PLAYS)
+@pytest.mark.parametrize("case", soak_but(PLAYS, "max_fail_percentage", "free"))
 def test_each_host_ends_confirmed_or_rolled_back_at_once(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, case: str
 ) -> None:

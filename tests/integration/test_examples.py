@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 
+import pytest
 import yaml
 from ansible_collections.closure.nixos.tests.integration._harness import TESTBED, Fleet, Play
 
@@ -74,6 +75,7 @@ def test_all_playbooks_pass_the_syntax_check(
     ]
 
 
+@pytest.mark.soak
 def test_the_documented_playbooks_do_what_they_say(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -47,6 +47,7 @@ def boot(fleet: Fleet, host: str) -> str:
     return fleet.exec(host, "cat /proc/sys/kernel/random/boot_id")
 
 
+@pytest.mark.soak
 def test_five_hosts_in_batches_then_those_that_failed(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_host_that_nobody_reaches_any_more_goes_back(
     settled.append(deploy_good(play, fleet, tmp_path))
 
 
+@pytest.mark.soak
 def test_a_host_that_is_out_of_its_mind_goes_back(
     fleet: Fleet,
     play: Play,
@@ -177,6 +178,7 @@ chmod +x /run/t-refused/bin/switch-to-configuration
 nix-env -p {PROFILE} --set $(nix-store --add /run/t-refused); rm -r /run/t-refused"""
 
 
+@pytest.mark.soak
 def test_what_goes_wrong_at_the_confirmation(
     fleet: Fleet,
     play: Play,
@@ -236,6 +238,7 @@ CHECK = [
 ]
 
 
+@pytest.mark.soak
 def test_a_way_home_that_is_broken_and_a_guard_that_is_killed(
     fleet: Fleet,
     play: Play,

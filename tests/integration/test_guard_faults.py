@@ -99,6 +99,7 @@ def old(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> dict[str, str]:
     return at(fleet)
 
 
+@pytest.mark.soak
 def test_without_room_a_host_refuses_or_rolls_back(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
 ) -> None:
@@ -128,6 +129,7 @@ def holds(fleet: Fleet, host: str, content: str) -> bool:
     return fleet.exec(host, kept, check=False) == content
 
 
+@pytest.mark.soak
 def test_somebody_elses_hand(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
 ) -> None:
@@ -259,6 +261,7 @@ CUT = {
 }
 
 
+@pytest.mark.soak
 def test_state_that_was_cut_is_set_aside_and_the_next_run_converges(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
 ) -> None:

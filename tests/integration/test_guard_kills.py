@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Started,
     StartPlay,
+    soak_but,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -151,7 +152,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> list[pathlib.Path]:
 
 
 @pytest.mark.parametrize("names", [BEFORE, AFTER], ids="-".join)
-@pytest.mark.parametrize("kind", ["main", "all", "power"])
+@pytest.mark.parametrize("kind", soak_but(["main", "all", "power"], "power"))
 def test_killed_between_two_steps(
     fleet: Fleet,
     play: Play,

@@ -131,6 +131,7 @@ def logged(directory: pathlib.Path) -> list[str]:
     return lines
 
 
+@pytest.mark.soak
 def test_a_load_balancer_loses_no_request(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, hooks: dict[str, list[str]], balancer: str
 ) -> None:

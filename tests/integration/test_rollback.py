@@ -120,6 +120,7 @@ def test_the_playbook_goes_back_by_one_and_check_mode_says_where_to(
     assert "would stop: greeter.service" in checked.text
 
 
+@pytest.mark.soak
 def test_a_number_a_path_without_a_generation_and_what_booted(
     fleet: Fleet, play: Play, two: Two
 ) -> None:

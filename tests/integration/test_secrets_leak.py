@@ -220,6 +220,7 @@ def given(search: Search, tmp_path: pathlib.Path) -> tuple[Task, list[str]]:
     return tasks, [*options, "-vvvvv", "--diff"]
 
 
+@pytest.mark.soak
 def test_nothing_leaks(
     fleet: Fleet,
     play: Play,

@@ -107,6 +107,7 @@ def test_the_batch_goes_back_with_a_host_that_fails(
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 1]
 
 
+@pytest.mark.soak
 def test_the_run_goes_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -195,6 +195,7 @@ OWN: Variables = {
 }
 
 
+@pytest.mark.soak
 def test_a_link_that_fails_delays_a_read_and_a_job(wire: Wire) -> None:
     once = f"echo x >>{wire.counter}; "
     wire.login("short", "node1", read=f"{once} sleep 4; echo read")
@@ -750,6 +751,7 @@ def test_the_host_says_whether_a_connection_is_new(wire: Wire) -> None:
         assert said_by(played, login, "own")["stdout"] == "not a tty\nroot\n"
 
 
+@pytest.mark.soak
 def test_a_login_may_take_its_time(wire: Wire) -> None:
     """As with LDAP or DNS that is slow: sshd says nothing before the session has begun."""
     pam = "/etc/pam.d/sshd"

@@ -7,29 +7,25 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import pathlib
 import time
 import typing as t
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
-    HOOKS,
     Options,
     check_play,
     end,
     end_left,
     finish,
     in_order,
-    read_options,
     scope_of,
     steps,
     steps_there,
     with_reboot,
     without_hooks,
     without_reboot,
-    without_secrets,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import (
     has_run,
@@ -45,15 +41,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._specs import (
     DEPLOY_OPTIONS,
     NIX_COLLECT_GARBAGE,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
-    check_store_path,
-)
-from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.files import (
-    find,
-    require_tasks,
-)
 from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.origin import origin_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.variables import options_of
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import variables_of
 
 
 class ActionModule(ClosureAction):
@@ -64,20 +55,14 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the options and what follows from them; nothing is asked of the host."""
-        options = self._options()
+        options = self._options(self.task_vars)
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
-        if options["retention"]:
-            _check_retention(options["retention"])
         options["rollback_scope"] = scope_of(options, self._is_one_batch())
-        if options["path"]:
-            check_store_path(options["path"])
-        if options["archive"]:
-            options["archive"] = find(options["archive"], "deploy_path", self.task_vars)
+        asked = self._asked()
         built = bool(options["path"] or options["archive"])
         origin = origin_of(self.task_run, "" if built else args["configuration"] or "")
         warning = check_dirty(options["dirty"], dataclasses.asdict(origin))
-        options |= {name: self._files(name, options) for name in ("checks", *HOOKS)}
         # In check mode nothing new runs that could be looked at.
         put = ["put_secrets.yml"] if options["secrets"] else []
         tried = [*put, *([] if self.check else options["checks"]), "confirm.yml"]
@@ -99,7 +84,7 @@ class ActionModule(ClosureAction):
             **{name: in_order(those) for name, those in files.items()},
             "left": bool(options["hold"])
             or (options["rollback_scope"] == "run" and self._has_failed()),
-            "asked": self._asked(),
+            "asked": asked,
             "play": play_of(str(play._uuid)),
             "batch": list(self.task_vars["ansible_play_batch"]),
             "started": time.time(),
@@ -107,26 +92,44 @@ class ActionModule(ClosureAction):
         }
         return result | ({"warnings": [warning]} if warning else {})
 
+    def _options(self, variables: dict[str, t.Any]) -> Options:
+        options = options_of(self, variables)
+        if options["retention"]:
+            _check_retention(options["retention"])
+        return options
+
     def _asked(self) -> list[str]:
         """Return the hosts whose systems are built: those that are not held.
 
-        Found once for a batch: Ansible takes milliseconds for the variables of each host.
-        """
-        hosts, batch = (self.task_vars[f"ansible_play_{name}"] for name in ("hosts_all", "batch"))
-        words = " ".join([str(self._task._uuid), *batch])
-        with self.task_run.locked(f"held-{hashlib.sha256(words.encode()).hexdigest()}") as kept:
-            if not kept.exists():
-                hostvars = self.task_vars["hostvars"]
-                asked = [host for host in hosts if not hostvars[host].get("deploy_hold")]
-                kept.write_text(json.dumps(asked), encoding="utf-8")
-            return list(json.loads(kept.read_text(encoding="utf-8")))
+        The first host that asks looks at the variables of all, those of later batches too.
 
-    def _files(self, name: str, options: Options) -> list[str]:
-        option = f"deploy_{name}"
-        paths = [find(file, option, self.task_vars) for file in options[name]]
-        for path in paths:
-            require_tasks(self, path, option)
-        return paths
+        :raises ClosureError: what is wrong with those of another host
+        """
+        play = play_of(str(self._task.get_play()._uuid))
+        with self.task_run.locked(f"options-{play}-{self._task._uuid}") as kept:
+            if not kept.exists():
+                kept.write_text(json.dumps(self._problems()), encoding="utf-8")
+            problems: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+        wrong = [host for host, problem in problems.items() if problem]
+        if wrong:
+            more = f" and {len(wrong) - 1} more" if wrong[1:] else ""
+            raise ClosureError(f"The variables of {wrong[0]}{more} are wrong. {problems[wrong[0]]}")
+        return list(problems)
+
+    def _problems(self) -> dict[str, str]:
+        """Return what is wrong with the variables of each host of the play that is not held."""
+        hostvars = self.task_vars["hostvars"]
+        hosts = self.task_vars["ansible_play_hosts_all"]
+        return {it: self._problem(it) for it in hosts if not hostvars[it].get("deploy_hold")}
+
+    def _problem(self, host: str) -> str:
+        try:
+            self._options(variables_of(self, self.task_vars, host))
+        except ClosureError as error:
+            return error.message
+        except AnsibleError:
+            pass  # they may name what a host of a later batch has only then
+        return ""
 
     def _is_announced(self, options: Options) -> bool:
         """Whether an earlier batch of the play has run what comes before the run, if anything."""
@@ -145,20 +148,6 @@ class ActionModule(ClosureAction):
         hostvars = self.task_vars["hostvars"]
         hosts = self.task_vars["ansible_play_hosts_all"]
         return any("__deploy_failure" in hostvars[host] for host in hosts)
-
-    def _options(self) -> Options:
-        file = pathlib.Path(self.task_vars["role_path"], "meta/argument_specs.yml")
-        # Ansible has read it already, and to copy it would take longer than all the rest.
-        written = self._loader.load_from_file(str(file), unsafe=True)
-        spec = written["argument_specs"]["main"]["options"]
-        spec = without_secrets(spec)
-        given = {name: self.task_vars[name] for name in spec if name in self.task_vars}
-        options = read_options(spec, self._templar.template(given))
-        return options | {"secrets": self._has_secrets()}
-
-    def _has_secrets(self) -> bool:
-        added = any(name.startswith("deploy_secrets__") for name in self.task_vars)
-        return added or bool(self.task_vars.get("deploy_secrets"))
 
 
 def _check_retention(given: dict[str, t.Any]) -> None:

@@ -201,6 +201,14 @@ WRONG = {
     "none": ("deploy_confirm_timeout=0", "deploy_confirm_timeout has to be at least 1, and is 0"),
     "choice": ("deploy_rollback_scope=all", "deploy_rollback_scope"),
     "maybe": ("deploy_confirm=perhaps", "deploy_confirm"),
+    "hook": ("deploy_before_run=none.yml", "deploy_before_run names none.yml, and there is no"),
+    "archive": ("deploy_path=none.tar", "deploy_path names none.tar, and there is no"),
+    "store": ("deploy_path=/nix/store/x", "'/nix/store/x' is not a store path"),
+    "retention": ("deploy_retention='{\"keep\": 0}'", "deploy_retention: keep"),
+    "secret": (
+        """deploy_secrets__web='{"tls-key": {"file": "none.key"}}'""",
+        "deploy_secrets__web: tls-key has the file none.key, which is not on the controller.",
+    ),
 }
 FILES = {
     "module.yml": "- name: Check\n  nobody.nothing.nowhere:\n",
@@ -214,16 +222,26 @@ def test_what_is_wrong_is_refused_before_a_host_is_asked(
     play: Play, tmp_path: pathlib.Path
 ) -> None:
     """The hosts do not exist, so that asking one would fail otherwise."""
-    lines = ["[wrong]", *(f"{host} {variable}" for host, (variable, _words) in WRONG.items())]
-    (tmp_path / "hosts.ini").write_text("\n".join([*lines, ""]))
+    lines = [f"{host} {variable}" for host, (variable, _words) in WRONG.items()]
+    lines = ["[first]", "right", "", "[wrong]", *lines, ""]
+    (tmp_path / "hosts.ini").write_text("\n".join(lines))
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "site.yml").write_text(role(hosts="wrong"))
-    played = play(tmp_path / "site.yml", "-i", str(tmp_path / "hosts.ini"), "--check")
-    for host, (_variable, words) in WRONG.items():
-        said = played.results(host)[-1]
-        assert said["failed"] and words in said["msg"], said
-        assert not played.results(host, "Look at the host")
+    (tmp_path / "site.yml").write_text(role(hosts="first:wrong", serial="{{ batches }}"))
+    words = ["-i", str(tmp_path / "hosts.ini"), "--check", "-e"]
+    at_once, first = (
+        play(tmp_path / "site.yml", *words, f"batches={batches}") for batches in ("100%", 1)
+    )
+    for host, (_variable, expected) in WRONG.items():
+        said = at_once.results(host)[-1]
+        assert said["failed"] and expected in said["msg"], said
+        assert not at_once.results(host, "Look at the host")
+        assert not first.results(host)
+    for played in (at_once, first):
+        refused = played.results("right")[-1]["msg"]
+        assert refused.startswith(f"The variables of absent and {len(WRONG) - 1} more are wrong. ")
+        assert WRONG["absent"][1] in refused and refused.endswith(" No host was changed.")
+        assert not played.results("right", "Look at the host")
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,49 @@ def test_diff_mode_shows_the_closure_the_units_and_the_profile(
     assert "\nstarted: greeter.service" in played.text and "would" not in played.text
 
 
+# As INI inventories, surveys and -e have them: the variable, its text, and what it means.
+TEXTS: dict[str, tuple[str, object]] = {
+    "deploy_confirm": ("yes", True),
+    "deploy_confirm_timeout": ("90", 90),
+    "deploy_check_timeout": ("600", 600),
+    "deploy_activation_timeout": ("800", 800),
+    "deploy_confirm_connection": ("new", "new"),
+    "deploy_checks": ("look.yml", ["look.yml"]),
+    "deploy_before_host": ("look.yml", ["look.yml"]),
+    "deploy_transport": ("ssh-ng", "ssh-ng"),
+    "deploy_bwlimit": ("9000000", 9000000),
+    "deploy_check_copy": ("no", False),
+    "deploy_keep": ("90", 90),
+    "deploy_retention": ('{"keep": 90, "collect": false}', {"keep": 90, "collect": False}),
+    "deploy_history": ("7", 7),
+    "deploy_min_healthy": ("2", 2),
+    "deploy_ignore_units": ("a.service,b.service", ["a.service", "b.service"]),
+    "deploy_finish_later": ("false", False),
+    "deploy_skip_unreachable": ("no", False),
+    "deploy_install_bootloader": ("0", False),
+    "deploy_secrets_prune": ("off", False),
+}
+
+
+def assert_understood(played: Played, directory: pathlib.Path) -> None:
+    """Each host has the options that the texts mean, with the paths of files."""
+    assert played.rc == 0, played.text
+    look = str(directory / "look.yml")
+    for host in HOSTS:
+        options = played.result(host, "Take the options")["options"]
+        for name, (_text, value) in TEXTS.items():
+            expected = value if value != ["look.yml"] else [look]
+            assert options[name.removeprefix("deploy_")] == expected, (host, name)
+
+
 def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
+    texts = [f"{name}='{text}'" for name, (text, _value) in TEXTS.items()]
+    (tmp_path / "texts.ini").write_text("\n".join(["[testbed:vars]", *texts, ""]))
+    look = {"name": "Look", "closure.nixos.nixos_facts": {}}
+    (tmp_path / "look.yml").write_text(json.dumps([look]))
+    (tmp_path / "site.yml").write_text(role(serial=1))
     file = write_systems(tmp_path, GREETER)
     options = ("-e", f"nixos_file={file}")
     before = {host: trace(fleet, host) for host in HOSTS}
@@ -116,15 +156,22 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     assert checked.rc == 0 and min(changed(checked).values()) > 0
     assert "nixos-system-node2" in checked.text
     assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
-    first = play(role(serial=1), *options)
+    words = [word for text in texts for word in ("-e", text)]
+    first = play(tmp_path / "site.yml", *options, *words)
+    assert_understood(first, tmp_path)
     assert_deployed(fleet, paths(first))
+    for host in HOSTS:
+        assert len(first.results(host, "Look")) == 2  # before and at the trial
+        assert first.result(host, "Copy what the host does not have")["transport"] == "ssh-ng"
+        assert first.result(host, "Keep the newest generations")["path"] == paths(first)[host]
     after = {host: trace(fleet, host) for host in HOSTS}
     again = [
-        play(role(), *options),
+        play(tmp_path / "site.yml", *options, "-i", str(tmp_path / "texts.ini")),
         play(role(strategy="free"), *options),
         play(role(serial=2), *options, "--forks", "1"),
         play(role(), *options, "--check", "--diff"),
     ]
+    assert_understood(again[0], tmp_path)
     for played in again:
         assert played.rc == 0
         assert changed(played) == dict.fromkeys(HOSTS, 0), played.text

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, closure.nixos contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guides name what exists: files, headings, variables, modules and playbooks."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted(
+    it for it in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")) if it.name != "CHANGELOG.md"
+)
+
+_LINK = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """The names by which GitHub and MyST know the headings of a page."""
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in _HEADING.findall(text)
+    }
+
+
+def role_variables() -> set[str]:
+    """What the role takes, and the variables that it gives to the files of users."""
+    specs = yaml.safe_load((ROOT / "roles/deploy/meta/argument_specs.yml").read_text())
+    return {*specs["argument_specs"]["main"]["options"], "deploy_result", "deploy_results"}
+
+
+def variables_of_playbooks() -> set[str]:
+    texts = (it.read_text() for it in ROOT.glob("playbooks/**/*.yml"))
+    return set(re.findall(r"\b[a-z]+_[a-z_]+\b", "\n".join(texts)))
+
+
+def names() -> set[str]:
+    """All that can be called by its name in the collection."""
+    kinds = ("modules", "filter", "inventory", "lookup", "callback")
+    found = {it.stem for kind in kinds for it in ROOT.glob(f"plugins/{kind}/*.py")}
+    found |= {it.stem for it in ROOT.glob("playbooks/*.yml")}
+    return found | {it.name for it in (ROOT / "roles").iterdir()} | {"git"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_of_a_page_leads_somewhere(page: pathlib.Path) -> None:
+    broken = []
+    for path, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_variable_that_a_page_names_exists(page: pathlib.Path) -> None:
+    named = set(re.findall(r"\bdeploy_[a-z]\w*[a-z]\b(?!__)", page.read_text(encoding="utf-8")))
+    modules = {it for it in names() if it.startswith("deploy_")}
+    known = role_variables() | variables_of_playbooks() | modules
+    assert {it for it in named if "__" not in it} - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_name_of_the_collection_exists(page: pathlib.Path) -> None:
+    named = set(re.findall(r"\bclosure\.nixos\.([a-z_]+)\b", page.read_text(encoding="utf-8")))
+    assert named - names() == set()
+
+
+def test_the_readme_leads_to_each_guide() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = {path for path, _anchor in _LINK.findall(text)}
+    assert {f"docs/{it.name}" for it in ROOT.glob("docs/*.md")} <= linked

@@ -17,7 +17,11 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.generations i
 )
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import STORE_DIR
 from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
-from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import all_facts
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
+    all_facts,
+    hardware_config,
+    ssh_host_keys,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 
 
@@ -29,13 +33,18 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the facts; nothing changes."""
         history = args["history_directory"], args["history"]
-        facts = all_facts(self.target(), profile_path(args["profile"]), history)
+        host = self.target()
+        facts = all_facts(host, profile_path(args["profile"]), history)
         if facts.user != "root":
             self.progress().warn(
                 f"Only root sees a system on trial, what became of the last deployment and all of "
                 f"what boots, and the hosts were asked by {facts.user}. Set become: true."
             )
-        return {"changed": False, "ansible_facts": {"nixos": _result(facts)}}
+        found = _result(facts) | {
+            "ssh_host_keys": ssh_host_keys(host) if args["ssh_host_keys"] else None,
+            "hardware_config": hardware_config(host) if args["hardware_config"] else None,
+        }
+        return {"changed": False, "ansible_facts": {"nixos": found}}
 
 
 def _result(facts: Facts) -> dict[str, t.Any]:

@@ -153,6 +153,8 @@ NIXOS_FACTS: Spec = {
         "profile": _PROFILE,
         "history": {"type": "int", "default": 0},
         "history_directory": _HISTORY,
+        "ssh_host_keys": {"type": "bool", "default": False},
+        "hardware_config": {"type": "bool", "default": False},
     }
 }
 

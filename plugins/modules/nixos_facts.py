@@ -14,7 +14,7 @@ description:
   - Says which system a NixOS host runs, which it booted and which it will boot, the generations of
     its system profile, whether it needs a reboot, which units have failed, whom its Nix trusts, and
     how much room it has.
-  - Asks all of it in one round trip.
+  - Asks all of it in one round trip, but for O(hardware_config) and O(ssh_host_keys).
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:
@@ -41,6 +41,12 @@ attributes:
     description: Returns C(ansible_facts) that are added to the host's variables.
     support: full
 options:
+  hardware_config:
+    description:
+      - Whether to ask also for what C(nixos-generate-config --show-hardware-config) says, which
+        wants root. It is a round trip more, as is O(ssh_host_keys).
+    type: bool
+    default: false
   history:
     description:
       - How many records of the last deployments to read, as the role
@@ -59,6 +65,11 @@ options:
         M(closure.nixos.nix_profile_set).
     type: str
     default: system
+  ssh_host_keys:
+    description:
+      - Whether to ask also for the public keys of the host's sshd.
+    type: bool
+    default: false
 notes:
   - Needs systemd on the host for the failed units and for whether a switch runs. Without it there
     are none.
@@ -73,16 +84,16 @@ EXAMPLES = r"""
 
 - name: Name the hosts that run a kernel which is no longer theirs
   ansible.builtin.debug:
-    msg: "Reboot for {{ nixos.reboot_reasons | join(', ') }}"
-  when: nixos.reboot_required
+    msg: "Reboot for {{ ansible_facts.nixos.reboot_reasons | join(', ') }}"
+  when: ansible_facts.nixos.reboot_required
 
 - name: Stop before a host whose /boot is full
   ansible.builtin.assert:
-    that: nixos.boot_free > 100000000
+    that: ansible_facts.nixos.boot_free > 100000000
 
 - name: Stop before a host that has failed units
   ansible.builtin.assert:
-    that: nixos.failed_units == []
+    that: ansible_facts.nixos.failed_units == []
 """
 
 RETURN = r"""
@@ -451,6 +462,19 @@ ansible_facts:
           returned: success
           type: str
           sample: root
+        ssh_host_keys:
+          description: Public keys of its sshd. V(null) where O(ssh_host_keys) is false.
+          returned: success
+          type: list
+          elements: str
+          sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDLn0xSQ3u6rG6dYlYw0fK1cR0JzO3Jt2yYt1wq5c1aB]
+        hardware_config:
+          description: >-
+            What would be its C(hardware-configuration.nix). V(null) where O(hardware_config) is
+            false.
+          returned: success
+          type: str
+          sample: "{ config, lib, ... }: {\n}\n"
 msg:
   description:
     - Why the host was not asked.

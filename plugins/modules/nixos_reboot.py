@@ -53,7 +53,7 @@ EXAMPLES = r"""
 - name: Reboot it where that is needed
   closure.nixos.nixos_reboot:
   become: true
-  when: nixos.reboot_required
+  when: ansible_facts.nixos.reboot_required
 """
 
 RETURN = r"""

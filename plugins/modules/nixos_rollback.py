@@ -152,7 +152,7 @@ EXAMPLES = r"""
   rescue:
     - name: Roll back to what ran before
       closure.nixos.nixos_rollback:
-        to: "{{ nixos.running }}"
+        to: "{{ ansible_facts.nixos.running }}"
       become: true
 
     - name: Fail all the same

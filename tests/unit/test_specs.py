@@ -26,7 +26,7 @@ def test_an_unknown_option_is_told_with_those_that_there_are() -> None:
         action.validated({"profil": "system"})
     assert str(raised.value) == (
         "closure.nixos.nixos_facts: Unsupported parameters: profil. Supported parameters include: "
-        "history, history_directory, profile."
+        "hardware_config, history, history_directory, profile, ssh_host_keys."
     )
 
 

@@ -77,6 +77,20 @@ def all_facts(host: Host, profile: str, history: tuple[str, int]) -> Facts:
     return parse_facts(reply.text, profile)
 
 
+def ssh_host_keys(host: Host) -> list[str]:
+    """The public keys that a host's sshd shows, each ``TYPE KEY``."""
+    reply = host.run(script("ssh_host_keys"))
+    require_success(host, reply, "does not say which keys its sshd has")
+    return reply.text.splitlines()
+
+
+def hardware_config(host: Host) -> str:
+    """What a host would write as its ``hardware-configuration.nix``."""
+    reply = host.run(script("hardware_config"))
+    require_success(host, reply, "does not say what its hardware is")
+    return reply.text
+
+
 def look_again(host: Host, profile: str, asked: Asked, ended: JobResult) -> Facts:
     """Return what a host is after an activation whose end we have heard.
 

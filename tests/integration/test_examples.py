@@ -21,6 +21,8 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 EXAMPLE = ROOT / "examples/fleet"
 NIXPKGS = TESTBED.with_name("nixpkgs")
 
+_FILE = re.compile(r"^<!-- file: (\S+) -->\n(?:<!-- run -->\n)?```\w+\n(.*?)^```$", re.M | re.S)
+_NIX = re.compile(r"^```nix\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^(<!-- run -->\n)?```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What differs from run to run, or tells a reader nothing.
@@ -73,6 +75,41 @@ def test_all_playbooks_pass_the_syntax_check(
     assert [line for line in done.stdout.splitlines() if line.startswith("playbook: ")] == [
         f"playbook: {playbook}" for playbook in playbooks
     ]
+
+
+def test_all_nix_of_the_documentation_parses(tmp_path: pathlib.Path) -> None:
+    """What is no expression by itself is lines of a set, as in a module."""
+    texts = [text for page in PAGES for text in _NIX.findall(page.read_text(encoding="utf-8"))]
+    for number, text in enumerate(texts):
+        lines_of_a_set = re.match(r"(#.*\n|\s)*[\w.]+ = ", text)
+        whole = f"{{ nixpkgs, config, lib, pkgs }}: {{\n{text}}}" if lines_of_a_set else text
+        (tmp_path / f"{number}.nix").write_text(whole, encoding="utf-8")
+    assert texts
+    command = ["nix-instantiate", "--parse", *map(str, tmp_path.iterdir())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_start_guides_files_evaluate_with_and_without_a_flake(tmp_path: pathlib.Path) -> None:
+    """The stand-in takes the place of nixpkgs, and an empty file that of a host's hardware."""
+    guide = (ROOT / "docs/start.md").read_text(encoding="utf-8")
+    files = dict(_FILE.findall(guide))
+    assert {"web1.nix", "nixos.nix", "flake.nix", "inventory.yml", "deploy.yml"} == set(files)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "hardware-web1.nix").write_text("{ }")
+    make = [str(TESTBED.with_name("make-nixpkgs-tarball")), str(tmp_path)]
+    (tmp_path / "nixpkgs.json").write_bytes(subprocess.check_output(make))
+
+    plain = ["nix-instantiate", str(tmp_path / "nixos.nix"), "-A", "web1.system"]
+    flake = ["nix", "--extra-experimental-features", "nix-command flakes", "eval", "--raw"]
+    flake += ["--no-write-lock-file", "--override-input", "nixpkgs", f"path:{NIXPKGS}"]
+    flake += [f"path:{tmp_path}#nixosConfigurations.web1.config.system.build.toplevel.drvPath"]
+    for command in (plain, flake):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "-nixos-system-web1-" in done.stdout, done.stderr
+    hosts = yaml.safe_load(files["inventory.yml"])["all"]["hosts"]
+    assert list(hosts) == ["web1"]
 
 
 @pytest.mark.soak

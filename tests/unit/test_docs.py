@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -78,3 +79,13 @@ def test_the_readme_leads_to_each_guide() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = {path for path, _anchor in _LINK.findall(text)}
     assert {f"docs/{it.name}" for it in ROOT.glob("docs/*.md")} <= linked
+
+
+def test_the_readme_shows_nix_before_it_shows_a_console() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.index("```nix\n") < text.index("```console\n")
+
+
+def test_the_drawing_is_what_its_source_draws() -> None:
+    drawn = subprocess.check_output([ROOT / "tests/docs/drawing"], text=True)
+    assert (ROOT / "docs/deployment.svg").read_text(encoding="utf-8") == drawn

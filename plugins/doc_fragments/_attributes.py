@@ -63,6 +63,7 @@ notes:
     V(0) in the environment of C(ansible-playbook) to switch that off.
   - A lost connection is made again for two minutes, and the work goes on where it is. A host that
     does not answer in the first place is unreachable.
+  - The result of a task that fails has no key that is null or empty, as people see all of it.
   - C(this run was replaced on this host by a newer one) means that another C(ansible-playbook) has
     begun to change the host. The older one changes nothing there any more.
 """

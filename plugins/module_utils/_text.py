@@ -56,3 +56,14 @@ def shown_result(value: t.Any, said: bool = False) -> t.Any:
     if isinstance(value, list | tuple):
         return [shown_result(it, said) for it in value]
     return value
+
+
+def without_empty(value: t.Any) -> t.Any:
+    """Return a value without what says nothing in it, because people see all of a failed result.
+
+    That is null, and what has no length. Numbers, false and the items of lists stay.
+    """
+    if not isinstance(value, dict):
+        return value
+    found = {key: without_empty(it) for key, it in value.items()}
+    return {key: it for key, it in found.items() if it is not None and it not in ("", [], {})}

@@ -605,7 +605,7 @@ report:
       sample: false
     messages:
       description: Other lines of the output, such as those of activation scripts.
-      returned: always
+      returned: success
       type: list
       elements: str
       sample: [setting up /etc...]

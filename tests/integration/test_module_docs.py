@@ -192,6 +192,9 @@ def system_of_the_profile(fleet: Fleet, play: Play) -> t.Iterator[None]:
     fleet.exec(HOST, "systemctl reset-failed")
 
 
+EMPTY = ("null", '""', "[]", "{}")
+
+
 @pytest.mark.usefixtures("system_of_the_profile")
 def test_all_that_a_failed_module_returns_is_documented(
     play: Play, docs: dict[str, Docs], tmp_path: pathlib.Path
@@ -209,6 +212,8 @@ def test_all_that_a_failed_module_returns_is_documented(
         assert result.get("failed"), task
         assert undocumented(own(result), documented) == set(), task
         assert {"msg", *keys} <= result.keys(), task
+        # People see all of it, so it says nothing that says nothing.
+        assert not [it for it in json.dumps(own(result)).split(": ") if it.startswith(EMPTY)], task
     assert "Traceback" not in played.text
 
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._text import printable, shown_result
+from ansible_collections.closure.nixos.plugins.module_utils._text import (
+    printable,
+    shown_result,
+    without_empty,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +49,17 @@ def test_all_of_a_result_is_printable() -> None:
     result = {"msg": "\x1b", "rc": 1, "diff": {"prepared": "\x1b"}, "\x1b": [("\x1b", None, True)]}
     shown = {"msg": "\\x1b", "rc": 1, "diff": {"prepared": "\\x1b"}}
     assert shown_result(result) == shown | {"\\x1b": [["\\x1b", None, True]]}
+
+
+def test_what_says_nothing_is_left_out() -> None:
+    report = {"failed_units": ["a.service"], "started": [], "user_units": {"stopped": ()}}
+    result = {"changed": False, "rc": 0, "plan": None, "stdout": "", "logs": {}, "report": report}
+    shown = {"failed_units": ["a.service"]}
+    kept = {"changed": False, "rc": 0, "report": shown}
+    assert without_empty(shown_result(result)) == kept
+    assert without_empty({"items": [None, "", {"empty": []}]}) == {
+        "items": [None, "", {"empty": []}]
+    }
 
 
 def test_a_password_in_a_url_is_in_nothing_that_is_said() -> None:

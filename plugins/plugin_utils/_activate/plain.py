@@ -121,7 +121,10 @@ def judge(
         "logs": LOGS,
         "msg": done(last, before, after),
     }
-    return _joined(result | warnings, _verdict(host, options, report, before, after, ended))
+    judged = _joined(result | warnings, _verdict(host, options, report, before, after, ended))
+    if judged.get("failed"):
+        del judged["report"]["messages"]  # people see the output once
+    return judged
 
 
 def _state(facts: Facts, path: str) -> tuple[str | None, bool, str | None]:

@@ -17,7 +17,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import (
     unreadable,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import misfits
-from ansible_collections.closure.nixos.plugins.module_utils._text import shown_result
+from ansible_collections.closure.nixos.plugins.module_utils._text import (
+    shown_result,
+    without_empty,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import (
     build_connection,
 )
@@ -64,7 +67,8 @@ class ClosureAction(ActionBase, abc.ABC):
             if not (host := self._last_heard()):
                 raise
             result |= as_result(unreadable(host.name, error))
-        return t.cast(Result, shown_result(result))
+        result = shown_result(result)
+        return t.cast(Result, without_empty(result) if result.get("failed") else result)
 
     def _last_heard(self) -> Host | None:
         """Return the host that has answered last, if one has."""

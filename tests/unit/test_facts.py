@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+import re
 import shlex
 import types
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
     Asked,
     Begun,
@@ -38,12 +41,14 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.steps impo
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.generations import Generation
 from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import Toplevel
+from ansible_collections.closure.nixos.plugins.modules import nixos_facts
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.confirmation import (
     Confirmation,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import Trial
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
+ROOT = pathlib.Path(__file__).parents[2]
 PROFILE = "/nix/profiles/system"
 OLD = Toplevel("/nix/store/old", kernel="/nix/store/linux-1", dbus_broker=False)
 NEW = Toplevel("/nix/store/new", kernel="/nix/store/linux-1", specialisations=("a", "b"))
@@ -295,3 +300,17 @@ def test_a_host_without_a_system_has_none_to_roll_back_to(action: Action) -> Non
     with pytest.raises(ClosureError, match="web1 runs no system of NixOS to roll back to"):
         trial.left(dataclasses.replace(facts(NEW), running=None))
     assert trial.left(facts(NEW))
+
+
+def test_what_people_read_has_facts_by_the_name_that_stays() -> None:
+    """ansible-core 2.24 makes no variable ``nixos`` of ``ansible_facts.nixos`` any more."""
+    found = yaml.safe_load(nixos_facts.RETURN)["ansible_facts"]["contains"]["nixos"]["contains"]
+    injected = re.compile(rf"(?<![\w./-])nixos\.(?:{'|'.join(found)})\b")
+    files = [
+        file
+        for place in ("README.md", "docs", "examples", "playbooks", "plugins", "roles")
+        for file in (ROOT / place, *(ROOT / place).rglob("*"))
+        if file.suffix in (".j2", ".md", ".py", ".yml")
+    ]
+    assert len(files) > 100
+    assert [file.name for file in files if injected.search(file.read_text(encoding="utf-8"))] == []

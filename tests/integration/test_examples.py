@@ -22,6 +22,7 @@ EXAMPLE = ROOT / "examples/fleet"
 NIXPKGS = TESTBED.with_name("nixpkgs")
 
 _FILE = re.compile(r"^<!-- file: (\S+) -->\n(?:<!-- run -->\n)?```\w+\n(.*?)^```$", re.M | re.S)
+_SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NIX = re.compile(r"^```nix\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^(<!-- run -->\n)?```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -90,7 +91,7 @@ def test_all_nix_of_the_documentation_parses(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_start_guides_files_evaluate_with_and_without_a_flake(tmp_path: pathlib.Path) -> None:
+def test_the_start_guides_files_evaluate_and_ci_builds_them(tmp_path: pathlib.Path) -> None:
     """The stand-in takes the place of nixpkgs, and an empty file that of a host's hardware."""
     guide = (ROOT / "docs/start.md").read_text(encoding="utf-8")
     files = dict(_FILE.findall(guide))
@@ -110,6 +111,18 @@ def test_the_start_guides_files_evaluate_with_and_without_a_flake(tmp_path: path
         assert "-nixos-system-web1-" in done.stdout, done.stderr
     hosts = yaml.safe_load(files["inventory.yml"])["all"]["hosts"]
     assert list(hosts) == ["web1"]
+
+    production = (ROOT / "docs/production.md").read_text(encoding="utf-8")
+    (tmp_path / "ci.sh").write_text("\n".join(["set -eu", *_SHELL.findall(production)]))
+    key, cache = tmp_path / "key", tmp_path / "cache"
+    make_key = ["nix-store", "--generate-binary-cache-key", "test-1", key, tmp_path / "key.pub"]
+    subprocess.run(make_key, check=True)
+    env = os.environ | {"SIGNING_KEY_FILE": str(key), "CACHE": f"{cache.as_uri()}?compression=none"}
+    subprocess.run(["sh", "ci.sh"], cwd=tmp_path, env=env, check=True)
+    built = (tmp_path / "system").resolve()
+    info = cache / f"{built.name.partition('-')[0]}.narinfo"
+    assert "Sig: test-1:" in info.read_text()
+    subprocess.run(["shellcheck", "-s", "sh", tmp_path / "ci.sh"], check=True)
 
 
 @pytest.mark.soak

@@ -115,7 +115,7 @@ def test_the_start_guides_files_evaluate_and_ci_builds_them(tmp_path: pathlib.Pa
     production = (ROOT / "docs/production.md").read_text(encoding="utf-8")
     (tmp_path / "ci.sh").write_text("\n".join(["set -eu", *_SHELL.findall(production)]))
     key, cache = tmp_path / "key", tmp_path / "cache"
-    make_key = ["nix-store", "--generate-binary-cache-key", "test-1", key, tmp_path / "key.pub"]
+    make_key = ["nix-store", "--generate-binary-cache-key", "test-1", str(key), f"{key}.pub"]
     subprocess.run(make_key, check=True)
     env = os.environ | {"SIGNING_KEY_FILE": str(key), "CACHE": f"{cache.as_uri()}?compression=none"}
     subprocess.run(["sh", "ci.sh"], cwd=tmp_path, env=env, check=True)

@@ -30,13 +30,14 @@ class ActionModule(ClosureAction):
         try:
             if args["state"] == "restored":
                 return keeping.restore()
-            prepare, prune = args["state"] == "prepared", args["prune"]
-            secrets = parse_secrets(args)
+            prepare, lost = args["state"] == "prepared", args["state"] == "memory"
+            prune = args["prune"] and not lost
+            secrets = [it for it in parse_secrets(args) if not lost or it.is_lost]
             late = [secret.name for secret in secrets if secret.late and prepare]
             now = [secret for secret in secrets if secret.name not in late]
             contents = [read_content(self, secret) for secret in now]
             directory = args["persistent_directory"]
-            result = keeping.put(now, contents, directory, prune and not prepare, prepare)
+            result = keeping.put(now, contents, directory, prune and not prepare, prepare, lost)
         except ClosureError as error:
             raise ClosureError(f"{self.host_name}: {error.message}", **error.details) from error
         result["waiting"] = sorted({*result["waiting"], *late})

@@ -229,7 +229,7 @@ NIXOS_SECRETS: Spec = {
         "prune": {"type": "bool", "default": False},
         "state": {
             "type": "str",
-            "choices": ["present", "prepared", "restored"],
+            "choices": ["present", "prepared", "restored", "memory"],
             "default": "present",
         },
         "persistent_directory": {"type": "str", "default": "/var/lib/closure-nixos/secrets"},

@@ -119,12 +119,16 @@ options:
         root's, with mode C(0400). Units wait, and nothing is pruned. The old files are kept in the
         host's memory. Run the task again with V(present) after the activation.
       - V(restored) puts back what V(prepared) has replaced. A trial that fails does this by itself,
-        see O(closure.nixos.nixos_switch#module:confirm_timeout).
+        see O(closure.nixos.nixos_switch#module:confirm_timeout). Before a reboot that tries a
+        system, those that are on a disk are kept there, and they come back with the old system.
+      - V(memory) puts only secrets of which a reboot leaves nothing, and leaves the others as they
+        are. It is for a host that has rolled back by a reboot. Nothing is pruned.
     type: str
     choices:
       - present
       - prepared
       - restored
+      - memory
     default: present
 notes:
   - A message about a secret has its name in it, never its content.

@@ -13,11 +13,15 @@ import yaml
 from ansible_collections.closure.nixos.plugins.modules import nixos_reboot
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
     HOSTS,
     PROFILE,
+    Task,
+    build,
     module,
     playbook,
     running,
+    switch,
     write_systems,
 )
 from ansible_collections.closure.nixos.tests.integration._trials import FAILED, at, settled
@@ -58,13 +62,15 @@ def test_a_unit_that_fails_at_boot_is_not_confirmed(
     old = at(fleet, ["node1"])["node1"]
     unit = 'wantedBy = [ "multi-user.target" ]; script = "exit 1";'
     file = write_systems(tmp_path, node1=f"{{ systemd.services.ill = {{ {unit} }}; }}")
-    secrets = ("-e", json.dumps({"deploy_secrets": {"t-it": {"content": "1"}}}))
+    assert play(playbook(put(given("old")), hosts="node1")).rc == 0
+    secrets = ("-e", json.dumps({"deploy_secrets": {"t-it": {"content": "1"}} | given("new")}))
     played = deploy(play, file, *REBOOT, *secrets, "--limit", "node1")
     assert played.rc != 0
     assert at(fleet, ["node1"])["node1"] == old
-    # Also on the way back a reboot loses what is in memory.
-    assert fleet.exec("node1", "ls /run/keys").split() == ["t-it"]
-    assert fleet.exec("node1", "ls -d /run/closure-nixos/undo", check=False) == ""
+    # Also on the way back a reboot loses what is in memory, and what is on a disk is as it was.
+    assert fleet.exec("node1", "ls /run/keys").split() == ["t-disk", "t-it"]
+    assert fleet.exec("node1", HELD) == "old old old"
+    assert fleet.exec("node1", UNDO, check=False) == ""
     assert "ill.service" in played.result("node1", FAILED)["msg"]
 
     tried = played.result("node1", "Have the host boot the system")["path"]
@@ -76,6 +82,38 @@ def test_a_unit_that_fails_at_boot_is_not_confirmed(
     # What was never confirmed is no generation, and not in the boot menu.
     assert tried not in fleet.exec("node1", kept)
     assert at(fleet, ["node1"])["node1"] == old
+    comes_back_alone(fleet, play, write_systems(tmp_path))
+    assert at(fleet, ["node1"])["node1"] == old
+
+
+def given(content: str) -> Task:
+    """Secrets that outlive a reboot, each in its way."""
+    sealed = {"content": content, "credstore": "encrypted", "with_key": "host"}
+    return {"t-disk": {"content": content, "persistent": True}, "t-sealed": sealed}
+
+
+def put(secrets: Task, state: str = "present") -> Task:
+    return module("nixos_secrets", {"secrets": secrets, "state": state})
+
+
+KEPT = "/var/lib/closure-nixos/secrets/run/keys/t-disk"
+SEALED = "systemd-creds decrypt --name=t-sealed /etc/credstore.encrypted/t-sealed -"
+HELD = f'echo -n "$(cat {KEPT}) $(cat /run/keys/t-disk) $({SEALED})"'
+UNDO = "ls -d /run/closure-nixos/undo /var/lib/closure-nixos/undo"
+
+
+def comes_back_alone(fleet: Fleet, play: Play, file: pathlib.Path) -> None:
+    """A host is booted on trial and once more, and nobody looks after it."""
+    seen = {"name": "seen", "ansible.builtin.raw": HELD, "changed_when": False}
+    boot, reboot = switch("boot", confirm_timeout=60), module("nixos_reboot", {})
+    tasks = (put(given("new"), "prepared"), boot, reboot, seen, reboot, seen)
+    played = play(playbook(build(file), COPY, *tasks, hosts="node1"))
+    assert played.rc == 0, played.text
+    said = [it["stdout"] for it in played.results("node1", "seen")]
+    assert said == ["new new new", "old old old"]
+    again = play(playbook(put(given("old")), hosts="node1")).result("node1", "nixos_secrets")
+    assert again["unchanged"] == ["t-disk", "t-sealed"], again
+    assert fleet.exec("node1", UNDO, check=False) == ""
 
 
 def test_a_reboot_waits_for_the_host(fleet: Fleet, play: Play) -> None:

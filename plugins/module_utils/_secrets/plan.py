@@ -161,6 +161,11 @@ def check_host(look: Look, files: Iterable[File], tells: bool) -> None:
         _check_file(look, file)
 
 
+def in_memory(look: Look, files: Iterable[File]) -> list[File]:
+    """Return the files that a host has in memory, and that a reboot has taken."""
+    return [it for it in files if look.directories[it.directory].file_system in _MEMORY]
+
+
 def _check_file(look: Look, file: File) -> None:
     directory = look.directories[file.directory]
     if directory.real != directory.there:

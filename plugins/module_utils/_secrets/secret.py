@@ -74,6 +74,11 @@ class Secret:
     unit: bool
     late: bool
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether a reboot leaves nothing of it, if its place is in memory."""
+        return not self.copy and not self.key
+
 
 @dataclasses.dataclass(frozen=True)
 class File:

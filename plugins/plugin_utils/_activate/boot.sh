@@ -22,7 +22,7 @@ boot_once() {
         {
             printf '%s %s %s\n' "$(boot_id)" "$2" "$made"
             failed_units
-        } | remember boot-once && for_all "$recorded/bin/switch-to-configuration" boot && (next_boot "$2")
+        } | remember boot-once && for_all "$recorded/bin/switch-to-configuration" boot && (undo_outlast "$2") && (next_boot "$2")
     } || boot_end=$?
     if [ "$boot_end" -ne 0 ]; then
         [ "$made" -eq 0 ] || generation_forget "$1" "$made"

@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._secrets.plan import
     Step,
     check_host,
     diff,
+    in_memory,
     parse_look,
     parse_report,
     plan_steps,
@@ -54,11 +55,13 @@ class Keeping:
         directory: str,
         prune: bool,
         prepare: bool,
+        lost: bool = False,
     ) -> dict[str, t.Any]:
         """Put the secrets in their places, and say what became of each.
 
         :param directory: for those that outlive a reboot
         :param prepare: whether an activation follows: owners may be missing, and units wait
+        :param lost: whether only files in memory are put
         """
         check_total(contents)
         files = [
@@ -69,6 +72,7 @@ class Keeping:
         if any(secret.copy for secret in secrets):
             files += boot_files(directory, script("secrets_boot", directory).text)
         look = self._look(files)
+        files = in_memory(look, files) if lost else files
         check_host(look, files, any(file.tell or file.key for file in files))
         # In check mode nobody is created who would have been.
         steps, waiting = plan_steps(look, files, prune, prepare or self.check)
@@ -113,7 +117,7 @@ class Keeping:
         reply = self.host.run_once("secrets_restore", request="restore", deadline=DEADLINE)
         _require(reply, "the old secrets were not put back")
         report = parse_report(reply.text)
-        restored = sorted(path for verb, path in report.told if verb == "restored")
+        restored = sorted({path for verb, path in report.told if verb == "restored"})
         return {"changed": bool(restored), "restored": restored} | _told(report)
 
     def _require_stdin(self) -> None:

@@ -55,11 +55,6 @@ secrets_directory() {
         "$(file_system "${there:-/}")"
 }
 
-# file_system PATH: what kind it is of, where PATH is or will be.
-file_system() {
-    if [ -e "$1" ]; then stat -f -c %T -- "$1"; else file_system "$(dirname "$1")"; fi
-}
-
 # secrets_each FUNCTION [VERB NAME PATH UID GID MASK KEY UNITS CONTENT]...: calls the
 # function with each record of nine words.
 secrets_each() {
@@ -84,6 +79,8 @@ secrets_compare() {
 secrets_put() {
     how=$1
     secrets_begin
+    # A trial by a reboot has ended while nobody was there.
+    [ ! -d "$lasting" ] || undo_tried || undo_run || die "some files could not be put back: see $lasting"
     [ -z "$2" ] || mkdir -p "$2" || die "$2 cannot be made"
     shift 2
     trap '{ secrets_sweep; }' EXIT
@@ -216,6 +213,7 @@ for_lines() {
 
 # A trial's secrets are a part of it (guard.sh writes this).
 trial_goes_on() {
+    ! undo_tried || return 0
     # The name of a file is the guard's state (guard.sh), and it counts while its unit is there.
     for waiting in armed confirmed back; do
         [ -e "$state/guard/state.$waiting" ] || continue
@@ -232,6 +230,7 @@ secrets_note_undo() {
     for unit in $units; do
         case $unit in restart:* | reload:*) undo_note_unit "$unit" ;; esac
     done
+    ! undo_tried || undo_keep_all
 }
 
 # secrets_move DIRECTORY: each by a rename of its own.
@@ -285,6 +284,8 @@ secrets_restore() {
 
 # secrets_boot DIRECTORY: what is kept there, by path, goes to its places again. Runs at boot.
 secrets_boot() {
+    # The host has rolled back by this boot.
+    [ ! -d "$lasting" ] || undo_tried || { undo_all "$lasting" && rm -rf "$lasting"; } || :
     cd "$1" || return
     find . -type f | {
         failed=0

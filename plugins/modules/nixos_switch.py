@@ -399,6 +399,36 @@ plan:
           returned: always
           type: list
           elements: str
+    expected:
+      description:
+        - What systemd would do besides, by the dependencies in the unit files of the new system. It
+          starts what targets want, stops what requires a unit that stops, and restarts what is a
+          part of one that restarts. These are not announced and not certain, because conditions and
+          failures decide as well.
+      returned: always
+      type: dict
+      contains:
+        stop:
+          description: Units that would stop, and that nothing would start again.
+          returned: always
+          type: list
+          elements: str
+          sample: [greeter-exporter.service]
+        restart:
+          description: Units that would be restarted, or stopped and started again.
+          returned: always
+          type: list
+          elements: str
+        reload:
+          description: Managers of users, which would read their units again.
+          returned: always
+          type: list
+          elements: str
+        start:
+          description: Units that would be started.
+          returned: always
+          type: list
+          elements: str
     activate:
       description: Whether the activation script would run.
       returned: always

@@ -194,25 +194,35 @@ def test_units_that_an_activation_has_stopped_and_nobody_started_are_lost(
 ) -> None:
     """switch-to-configuration says nothing of them: systemd stops what requires what it stops."""
     sleeps = 'serviceConfig.ExecStart = "/bin/sleep infinity";'
+    once = 'script = "true"; serviceConfig.Type = "oneshot";'
     needs = 'requires = [ "t-base.service" ]; after = [ "t-base.service" ];'
-    units = """{ systemd.services = {
+    units = (
+        """{ systemd.services = {
       t-base = { wantedBy = [ "multi-user.target" ]; environment.STEP = "%s"; SLEEPS };
       t-byhand = { NEEDS SLEEPS };
       t-part = { partOf = [ "t-base.service" ]; wantedBy = [ "t-base.service" ]; SLEEPS };
       t-calm = { SLEEPS };
-    }; }""".replace("SLEEPS", sleeps).replace("NEEDS", needs)
+      t-once = { wantedBy = [ "multi-user.target" ]; ONCE };
+    }; }""".replace("SLEEPS", sleeps)
+        .replace("NEEDS", needs)
+        .replace("ONCE", once)
+    )
     assert play(playbook(*quartet(write_systems(tmp_path, units % 1)))).rc == 0
     for host in HOSTS:
         fleet.exec(host, "systemctl start t-byhand t-part t-calm")
     chosen = "{{ {'node2': 'warn'}[inventory_hostname] | default('fail') }}"
     excused = "{{ ['t-by*'] if inventory_hostname == 'node3' else [] }}"
-    task = switch("switch", lost_units=chosen, ignore_units=excused)
+    task = switch("switch", lost_units=chosen, ignore_units=excused) | {"diff": True}
     file = write_systems(tmp_path, units % 2)
     played = play(playbook(build(file), COPY, PROFILE_SET, task))
     said = {host: result(played, host) for host in HOSTS}
     for host in HOSTS:
         assert said[host]["units"]["lost"] == ["t-byhand.service"], said[host]["units"]
         assert {"t-base.service", "t-part.service"} <= {*said[host]["units"]["restarted"]}
+        assert "t-once.service" in said[host]["units"]["started"], said[host]["units"]
+        expected = said[host]["plan"]["expected"]
+        assert expected["stop"] == ["t-byhand.service"], expected
+        assert "t-part.service" in expected["restart"] and "t-once.service" in expected["start"]
         assert "t-calm.service" not in json.dumps(said[host]["units"])
         assert "t-byhand" not in json.dumps(said[host]["report"])
         assert not started(fleet, host, "t-byhand") and started(fleet, host, "t-part")

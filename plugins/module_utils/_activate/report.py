@@ -36,8 +36,21 @@ class UserUnitPlan:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What systemd will do beside that, by the dependencies that the unit files name."""
+
+    stop: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    reload: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class UnitPlan:
-    """What dry-activate announces. A service that is stopped and started again is in both."""
+    """What dry-activate announces. A service that is stopped and started again is in both.
+
+    :param expected: what follows from it, and is not announced
+    """
 
     stop: tuple[str, ...] = ()
     not_stop: tuple[str, ...] = ()
@@ -45,6 +58,7 @@ class UnitPlan:
     reload: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     user_units: UserUnitPlan = UserUnitPlan()
+    expected: Expected = Expected()
     activate: bool = False
     restart_systemd: bool = False
     swap: tuple[str, ...] = ()
@@ -286,7 +300,9 @@ def parse_unit_plan(stderr: str, stdout: str = "") -> UnitPlan:
 def show_plan(plan: UnitPlan) -> str:
     """The plan's units for people, a line for each verb that has some."""
     verbs = ("stop", "not_stop", "restart", "reload", "start")
-    return _show("would ", {verb: getattr(plan, verb) for verb in verbs}, vars(plan.user_units))
+    own = {verb: getattr(plan, verb) for verb in verbs}
+    expected = {f"{verb} by dependency": of for verb, of in vars(plan.expected).items()}
+    return _show("would ", own | expected, vars(plan.user_units))
 
 
 def show_report(report: Report) -> str:

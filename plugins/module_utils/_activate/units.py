@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 # What people configure; the others come and go with sessions and devices.
-_KINDS = ("service", "socket", "timer", "path", "mount", "automount", "swap", "target")
+KINDS = ("service", "socket", "timer", "path", "mount", "automount", "swap", "target")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Picture:
     @property
     def is_configured(self) -> bool:
         """Whether a file describes it."""
-        return self.file != "-" and not self.transient and self.kind in _KINDS
+        return self.file != "-" and not self.transient and self.kind in KINDS
 
     @property
     def kind(self) -> str:
@@ -95,13 +95,14 @@ def parse_changes(lines: Iterable[tuple[str, str]]) -> UnitChanges | None:
     """
     pictures: dict[str, dict[str, Picture]] = {"unit_before": {}, "unit_after": {}}
     for name, value in lines:
-        if name in pictures and (picture := _parse(value)):
+        if name in pictures and (picture := parse_picture(value)):
             pictures[name][picture.name] = picture
     before, after = pictures.values()
     return compare(before, after) if before or after else None
 
 
-def _parse(line: str) -> Picture | None:
+def parse_picture(line: str) -> Picture | None:
+    """Read a line of ``units_picture``; None for one that cannot be read."""
     words = line.split(" ")
     if len(words) < len(dataclasses.fields(Picture)) or not words[0]:
         return None

@@ -6,8 +6,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
+from ansible_collections.closure.nixos.plugins.module_utils._activate.expected import (
+    expect,
+    parse_outlook,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._activate.facts import (
     Asked,
     Facts,
@@ -196,7 +201,10 @@ def plan(host: Host, path: str, skip_checks: bool) -> UnitPlan | None:
             stderr=reply.text,
         )
     require_success(host, reply, f"does not plan the activation of {path}")
-    return parse_unit_plan(reply.text)
+    planned = parse_unit_plan(reply.text)
+    units = host.run(script("units_to_come", path))
+    require_success(host, units, f"does not say which units {path} has")
+    return dataclasses.replace(planned, expected=expect(planned, parse_outlook(units.text)))
 
 
 def activate(

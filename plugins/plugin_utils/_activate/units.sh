@@ -14,14 +14,15 @@ units_picture() {
     user_managers | while read -r name; do picture_of "$name/*" </dev/null; done
 }
 
-# picture_of UNIT: the same for that one, or a pattern. systemctl chooses the order of what it shows.
+# picture_of UNIT: the same for that one, or a pattern. systemctl chooses the order of what it shows. One that
+# does not run now may have run meanwhile.
 picture_of() {
     properties=Id,LoadState,ActiveState,SubState,InvocationID,StateChangeTimestampMonotonic
     properties=$properties,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic
     properties=$properties,ConditionTimestampMonotonic,ConditionResult,Transient,StopWhenUnneeded
     properties=$properties,BusName,FragmentPath,TriggeredBy
     whose=$(whose "$1")
-    of_unit "$1" show --property="$properties" 2>/dev/null | properties=$properties whose=$whose awk '
+    of_unit "$1" show --all --property="$properties" 2>/dev/null | properties=$properties whose=$whose awk '
         BEGIN { count = split(ENVIRON["properties"], names, ",") }
         function line(i) {
             if (!("Id" in value)) return
@@ -122,6 +123,115 @@ units_changed() {
     while read -r name; do picture_of "$name" </dev/null; done <"$pictured.gone" >>"$pictured.now"
     units_missing unit_before "$pictured.now" "$pictured"
     units_missing unit_after "$pictured" "$pictured.now"
+}
+
+# units_to_come PATH: prints what tells how systemd will act by dependencies when the system at PATH is activated:
+# now=PICTURE of each unit; runs=UNIT KEY UNIT... of what stops and restarts with it; comes=UNIT for each that the
+# system has, and comes=UNIT KEY [VALUE] for what it says of it.
+units_to_come() {
+    picture_of '*' | sed 's/^/now=/'
+    units_bound | sed 's/^/runs=/'
+    {
+        listing=$(unit_listing "$1")
+        printf '%s\n' "$listing" | unit_links
+        printf '%s\n' "$listing" | unit_files | unit_settings
+        mounts_to_come "$1/etc/fstab"
+    } | sed 's/^/comes=/'
+}
+
+# units_bound: prints UNIT KEY UNIT... for what systemd stops or restarts with a unit that is loaded.
+units_bound() {
+    properties=Id,RequiredBy,RequisiteOf,BoundBy,ConsistsOf,PropagatesStopTo
+    systemctl show --property="$properties" '*' 2>/dev/null | awk '
+        function lines(key) {
+            for (key in value) if (key != "Id" && value[key] != "") print value["Id"], key, value[key]
+            split("", value)
+        }
+        $0 == "" { lines() }
+        match($0, /=/) { value[substr($0, 1, RSTART - 1)] = substr($0, RSTART + 1) }
+        END { lines() }'
+}
+
+# unit_listing PATH: prints all that is where systemd looks for units once the system at PATH runs, first what
+# counts first: a path, the letter of its kind, and where it leads if it is a link, with tabs between them.
+unit_listing() {
+    for directory in $(systemctl show --value --property=UnitPath); do
+        [ "$directory" != /etc/systemd/system ] || directory=$1/etc/systemd/system
+        find "$directory/" -mindepth 1 -maxdepth 2 -printf '%p\t%y\t%l\n' 2>/dev/null
+    done
+}
+
+# unit_links: prints UNIT wants UNIT, and the like, and UNIT alias UNIT, of a listing.
+unit_links() {
+    awk -F '\t' '
+        { name = $1; sub(/.*\//, "", name) }
+        match($1, /[^\/]+\.(wants|requires|upholds)\/[^\/]*$/) {
+            owner = key = substr($1, RSTART)
+            sub(/\.[a-z]+\/.*/, "", owner)
+            sub(/\/.*/, "", key)
+            sub(/.*\./, "", key)
+            print owner, key, name
+        }
+        $2 == "l" && $1 !~ /\.d\/[^\/]*$/ {
+            sub(/.*\//, "", $3)
+            if ($3 != name) print name, "alias", $3
+        }'
+}
+
+# unit_files: prints the paths of the files with settings of a listing. What is masked has none.
+unit_files() {
+    awk -F '\t' '
+        $2 == "d" || $1 ~ /\.(wants|requires|upholds)\/[^\/]*$/ { next }
+        $1 ~ /\.d\/[^\/]*$/ { if ($1 ~ /\.conf$/) print $1; next }
+        { name = $1; sub(/.*\//, "", name) }
+        !(name in seen) && $3 != "/dev/null" { print $1 }
+        { seen[name] }'
+}
+
+# unit_settings: prints UNIT, and UNIT KEY [VALUE] for each dependency, of the files whose paths it is given.
+unit_settings() {
+    awk '
+        BEGIN {
+            keys = "Wants|Requires|Requisite|BindsTo|Upholds|PartOf|Conflicts|Service|Sockets|"
+            keys = "^(" keys "RefuseManualStart|X-OnlyManualStart|X-StopOnReconfiguration)[ \t]*="
+        }
+        {
+            file = unit = $0
+            # What only adds to a unit does not make one, and neither does an empty file.
+            begins = !sub(/\.d\/[^\/]*$/, "", unit)
+            sub(/.*\//, "", unit)
+            text = ""
+            while ((getline line <file) > 0) {
+                if (begins) print unit
+                begins = 0
+                text = text line
+                if (sub(/\\$/, " ", text)) continue
+                if (match(text, keys)) {
+                    key = substr(text, 1, RLENGTH - 1)
+                    sub(/[ \t]+$/, "", key)
+                    print unit, key, substr(text, RLENGTH + 1)
+                }
+                text = ""
+            }
+            close(file)
+        }'
+}
+
+# mounts_to_come FILE: prints the units that systemd will make of that fstab, and which targets want them.
+mounts_to_come() {
+    [ -e "$1" ] || return 0
+    while read -r device place kind options _rest; do
+        case $device,$options, in '#'* | *,noauto,*) continue ;; esac
+        target=local-fs.target suffix=mount
+        case $kind,$options, in
+            swap,*) target=swap.target suffix=swap place=$device ;;
+            *,x-systemd.automount,*) suffix=automount ;;
+            nfs,* | nfs4,* | cifs,* | *,_netdev,*) target=remote-fs.target ;;
+        esac
+        case $place in /?*) ;; *) continue ;; esac
+        made=$(systemd-escape --path --suffix="$suffix" "$place" </dev/null) || continue
+        printf '%s\n%s wants %s\n' "$made" "$target" "$made"
+    done <"$1"
 }
 
 # units_left: notes the units that the last activation has left failed and that had not failed before it,

@@ -39,6 +39,28 @@ GREETER = """{ pkgs, ... }: {
 }"""
 
 
+# The tasks that people see, of a host on trial and of one that has its system.
+START = [
+    "Validating arguments against arg spec 'main' - Builds NixOS systems on one machine and "
+    "activates them on many",
+    "Take the options",
+    "Look at the host",
+    "See whether the host may be deployed",
+    BUILD,
+    "Bring the system to the host",
+]
+TRIAL = [
+    *START,
+    "Copy what the host does not have",
+    SWITCH,
+    "Confirm the system",
+    "End the deployment of the host",
+    "Leave a record on the host",
+    "Say what happened",
+]
+UNCHANGED = [*START, "End the deployment of the host", "Say what happened"]
+
+
 def role(**keywords: object) -> str:
     """A play of someone's own that uses the role."""
     roles = [{"role": "closure.nixos.deploy"}]
@@ -53,6 +75,13 @@ def changed(played: Played) -> dict[str, int]:
 def paths(played: Played, task: str = BUILD) -> dict[str, str]:
     """The system that was built for each host."""
     return {host: played.result(host, task)["path"] for host in played.stats}
+
+
+def headers(played: Played) -> list[str]:
+    """The tasks that were shown."""
+    return [
+        e["event_data"]["task"] for e in played.events if e["event"] == "playbook_on_task_start"
+    ]
 
 
 def assert_deployed(fleet: Fleet, systems: dict[str, str]) -> None:
@@ -175,6 +204,11 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     for played in again:
         assert played.rc == 0
         assert changed(played) == dict.fromkeys(HOSTS, 0), played.text
+    # What people see: nothing that is skipped, but what there is not to bring and not to end.
+    assert headers(first)[: len(TRIAL)] == TRIAL
+    assert {it["skipped"] for it in first.stats.values()} == {0}
+    assert headers(again[0]) == UNCHANGED
+    assert {it["skipped"] for it in again[0].stats.values()} == {2}
     assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
 
 

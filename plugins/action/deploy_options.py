@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 import typing as t
@@ -33,6 +34,12 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome impo
     play_of,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.preflight import check_dirty
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.tags import (
+    NOTHING,
+    TAGS,
+    warning_of_tags,
+    with_tags,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
     RetentionOptions,
@@ -55,6 +62,8 @@ class ActionModule(ClosureAction):
 
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the options and what follows from them; nothing is asked of the host."""
+        if not self._tags:
+            return {"changed": False, "options": NOTHING, "left": True, "end_left": []}
         options = self._options(self.task_vars)
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
@@ -62,13 +71,31 @@ class ActionModule(ClosureAction):
         asked = self._asked()
         built = bool(options["path"] or options["archive"])
         origin = origin_of(self.task_run, "" if built else args["configuration"] or "")
-        warning = check_dirty(options["dirty"], dataclasses.asdict(origin))
-        # In check mode nothing new runs that could be looked at.
-        put = ["put_secrets.yml"] if options["secrets"] else []
-        tried = [*put, *([] if self.check else options["checks"]), "confirm.yml"]
+        dirty = check_dirty(options["dirty"], dataclasses.asdict(origin))
+        warnings = [it for it in (dirty, warning_of_tags(options, self._tags)) if it]
         if self.check or options["stop_after"]:
             options = without_hooks(options)
-        files = {
+        result = {
+            "changed": False,
+            "options": options,
+            **{name: in_order(those) for name, those in self._files(options).items()},
+            "left": bool(options["hold"])
+            or (options["rollback_scope"] == "run" and self._has_failed()),
+            "asked": asked,
+            "play": play_of(str(play._uuid)),
+            "batch": list(self.task_vars["ansible_play_batch"]),
+            "started": time.time(),
+            "origin": dataclasses.asdict(origin),
+        }
+        return result | ({"warnings": warnings} if warnings else {})
+
+    def _files(self, options: Options) -> dict[str, list[str]]:
+        """Return the files of tasks of each part of a deployment, in their order."""
+        put = ["put_secrets.yml"] if options["secrets"] else []
+        # In check mode nothing new runs that could be looked at.
+        looks = "check" in self._tags and not self.check
+        tried = [*put, *(options["checks"] if looks else []), "confirm.yml"]
+        return {
             "steps": steps(options, tried, self._is_announced(options)),
             "steps_there": steps_there(options),
             "tried": tried,
@@ -78,25 +105,23 @@ class ActionModule(ClosureAction):
             "end_left": end_left(options),
             "finish": finish(options),
         }
-        result = {
-            "changed": False,
-            "options": options,
-            **{name: in_order(those) for name, those in files.items()},
-            "left": bool(options["hold"])
-            or (options["rollback_scope"] == "run" and self._has_failed()),
-            "asked": asked,
-            "play": play_of(str(play._uuid)),
-            "batch": list(self.task_vars["ansible_play_batch"]),
-            "started": time.time(),
-            "origin": dataclasses.asdict(origin),
-        }
-        return result | ({"warnings": [warning]} if warning else {})
+
+    @functools.cached_property
+    def _tags(self) -> frozenset[str]:
+        """Return those of our tags with which a task in the place of this one would run."""
+        play, place = self._task.get_play(), self._task.copy()
+
+        def runs(tag: str) -> bool:
+            place.tags = [tag]
+            return bool(place.evaluate_tags(play.only_tags, play.skip_tags, self.task_vars))
+
+        return frozenset(filter(runs, TAGS))
 
     def _options(self, variables: dict[str, t.Any]) -> Options:
         options = options_of(self, variables)
         if options["retention"]:
             _check_retention(options["retention"])
-        return options
+        return with_tags(options, self._tags, self._task.get_play().skip_tags)
 
     def _asked(self) -> list[str]:
         """Return the hosts whose systems are built: those that are not held.

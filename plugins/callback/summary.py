@@ -67,7 +67,8 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: t.Any) -> None:
         """Keep what a task of ours has said."""
         name, host, said = _task(result), result.host.name, result.result
-        if name == "deploy_options":
+        # With tags of something else, the role does not begin.
+        if name == "deploy_options" and "started" in said:
             self._begin(host, said)
         elif name == "deploy_outcome" and "ansible_stats" in said:
             self._keep(said["ansible_stats"]["data"]["closure_nixos"][host])

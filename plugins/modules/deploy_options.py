@@ -54,6 +54,8 @@ options:
   description:
     - The role's variables with their types, by their names without C(deploy_).
     - In C(checks) and the hooks are whole paths. Hooks that do not run are left out.
+    - C(stop_after) and C(only_checks) follow from the tags of the run as well. With tags that name
+      nothing of the role, only this, RV(left) and RV(end_left) are returned.
   returned: success
   type: dict
   sample: {"confirm": true, "confirm_timeout": 60}
@@ -116,8 +118,9 @@ asked:
   sample: [web1, web2]
 left:
   description: >-
-    Whether the host is left as it is, because it is held, or because all hosts of the run roll
-    back together and one of an earlier batch has failed.
+    Whether the host is left as it is, because it is held, because the tags of the run name nothing
+    of the role, or because all hosts of the run roll back together and one of an earlier batch has
+    failed.
   returned: success
   type: bool
   sample: false

@@ -212,6 +212,51 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
 
 
+SICK = [{"name": "Ask the application", "ansible.builtin.raw": "test ! -e /etc/t-sick"}]
+
+
+def test_tags_say_how_far_a_deployment_goes(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, environment: dict[str, str]
+) -> None:
+    """Tags of the role are listed, a step brings those before it, and checks may run alone."""
+    (tmp_path / "check.yml").write_text(json.dumps(SICK))
+    (tmp_path / "site.yml").write_text(role(tags=["nixos"]))
+    file = write_systems(tmp_path, node2='{ environment.etc."t-sick".text = ""; }')
+    site = (tmp_path / "site.yml", "-e", f"nixos_file={file}", "-e", "deploy_checks=check.yml")
+    before = {host: trace(fleet, host) for host in HOSTS}
+
+    def statuses(played: Played) -> dict[str, str]:
+        return {host: it["status"] for host, it in played.custom["closure_nixos"].items()}
+
+    built = play(*site, "--tags", "build")
+    assert built.rc == 0 and statuses(built) == dict.fromkeys(HOSTS, "built"), built.text
+    refused = play(*site, "--skip-tags", "copy", "--limit", "node1")
+    assert "Skip copy,activate to end before it" in refused.result("node1")["msg"]
+    # Of a run for something else, the role does not even look at its options.
+    other = play(*site, "--tags", "nginx", "-e", "deploy_confirm_timeout=0")
+    assert other.rc == 0 and "closure_nixos" not in other.custom, other.text
+    assert {it["ok"] for it in other.stats.values()} == {2}
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+
+    # The tag of the play stands for all of the role.
+    unchecked = play(*site, "--tags", "nixos", "--skip-tags", "check")
+    assert unchecked.rc == 0 and "leave out deploy_checks" in unchecked.text, unchecked.text
+    assert_deployed(fleet, paths(unchecked))
+    after = {host: trace(fleet, host) for host in HOSTS}
+    checked = play(*site, "--tags", "check")
+    assert statuses(checked) == {"node1": "checked", "node2": "failed", "node3": "checked"}
+    assert "Ask the application" in checked.result("node2", "Say what happened")["msg"]
+    assert not checked.results("node1", "Copy what the host does not have")
+    assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+
+    listed = subprocess.check_output(
+        ["ansible-playbook", "-i", str(fleet.inventory), str(tmp_path / "site.yml"), "--list-tags"],
+        env=os.environ | environment,
+        text=True,
+    )
+    assert "TASK TAGS: [activate, always, build, check, copy, never, nixos]" in listed
+
+
 NEWEST = COLLECTION / ".venv-new/bin"
 
 

@@ -67,6 +67,26 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         without("switch", "done") | with_options(stop_after="copy"),
         "web1  copied",
     ),
+    "built, and the tag copy is skipped": (
+        without("switch", "done", "copy", "change") | with_options(stop_after="build"),
+        "web1  built",
+    ),
+    "not even built": (
+        without("switch", "done", "copy", "build") | with_options(stop_after="build"),
+        "web1  FAILED  a task was skipped",
+    ),
+    "checked": (
+        without("switch", "done", "copy", "build", "change")
+        | with_options(only_checks=True)
+        | {"__deploy_checked": {"results": []}},
+        "web1  checked",
+    ),
+    "not even checked": (
+        without("switch", "done", "copy", "build", "change")
+        | with_options(only_checks=True)
+        | {"__deploy_checked": SKIPPED},
+        "web1  FAILED  a task was skipped",
+    ),
     "a finished system": (
         without("build") | with_options(path=NEW),
         "web1  switched 41 -> 42",

@@ -40,7 +40,8 @@ _SHARED = tuple(name for name in HOOKS if not name.endswith("_host"))
 def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     """Return all options of the role, without the prefix of their names, with their types.
 
-    ``deploy_path`` is either ``path``, of a store, or ``archive``.
+    ``deploy_path`` is either ``path``, of a store, or ``archive``. ``secrets`` and ``only_checks``
+    are no variables of the role, and false.
 
     :param spec: the ``options`` of the role's argument spec
     :param given: the variables that there are; an empty text means that nobody has said anything
@@ -52,7 +53,7 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
         raise ClosureError(_refusal(checked.error_messages))
     found = checked.validated_parameters
     options = {name.removeprefix(_PREFIX): found.get(name) for name in spec} | {"archive": None}
-    options["secrets"] = False
+    options |= {"secrets": False, "only_checks": False}
     if options["path"] and not options["path"].startswith("/nix/store/"):
         options |= {"path": None, "archive": options["path"]}
     if problems := [*_too_small(options), *_contradictions(options)]:
@@ -76,6 +77,8 @@ def steps(options: Options, tried: list[str], announced: bool = False) -> list[s
     :param tried: those for a system that runs and is to be looked at
     :param announced: whether an earlier batch has run what comes before the run
     """
+    if options["only_checks"]:
+        return list(options["checks"])
     if options["stop_after"] == "build":
         return []
     if options["stop_after"] == "copy":

@@ -25,7 +25,7 @@ _VERBS = {"boot": "will boot", "test": "tests", "auto": "switched", "reboot": "r
 class Outcome:
     """What became of a host.
 
-    :param status: unchanged, built, copied, deployed, held, skipped, failed or unreachable
+    :param status: unchanged, built, copied, checked, deployed, held, skipped, failed or unreachable
     :param what: that in words: switched 41 -> 42
     :param why: why it was not deployed or is left out, and where the host is now
     :param units: how many units were started and so on
@@ -60,6 +60,8 @@ def outcome_of(
         return Outcome(host, "unreachable", "unreachable", _result(variables, "host")["msg"])
     if not was_deployed(variables):
         return Outcome(host, "failed", "FAILED", _why(variables, cause), seconds=seconds)
+    if _only_checks(variables):
+        return Outcome(host, "checked", "checked", seconds=seconds)
     if status := _without_activation(variables, taken["options"]["stop_after"]):
         return Outcome(host, status, f"would be {status}" if check else status, seconds=seconds)
     report = report_of(variables)
@@ -84,9 +86,11 @@ def was_deployed(variables: Vars) -> bool:
         return False
     if _left_out(variables):
         return True
+    if _only_checks(variables):
+        return _succeeded(_result(variables, "checked"))
     if not taken or not (path := system_of(variables)):
         return False
-    if _was_there(variables):
+    if taken["options"]["stop_after"] == "build" or _was_there(variables):
         return True
     if taken["options"]["stop_after"] == "copy":
         return _succeeded(_result(variables, "copy"))
@@ -199,6 +203,11 @@ def _without_activation(variables: Vars, stop_after: str | None) -> str:
     if _was_there(variables):
         return "unchanged"
     return "copied" if stop_after == "copy" else ""
+
+
+def _only_checks(variables: Vars) -> bool:
+    """Say whether the tags of the run asked for nothing but the checks."""
+    return bool(_result(variables, "taken").get("options", {}).get("only_checks"))
 
 
 def _was_there(variables: Vars) -> bool:

@@ -110,9 +110,11 @@ class ActionModule(ClosureAction):
     def _tags(self) -> frozenset[str]:
         """Return those of our tags with which a task in the place of this one would run."""
         play, place = self._task.get_play(), self._task.copy()
+        # Without those of this task, which runs always.
+        inherited = self._task._get_parent_attribute("tags", omit=True)
 
         def runs(tag: str) -> bool:
-            place.tags = [tag]
+            place.tags = [*inherited, tag]
             return bool(place.evaluate_tags(play.only_tags, play.skip_tags, self.task_vars))
 
         return frozenset(filter(runs, TAGS))

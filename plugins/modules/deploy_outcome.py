@@ -72,11 +72,11 @@ ansible_stats:
   contains:
     data:
       description: >-
-        In C(closure_nixos), by host: C(status), which is V(unchanged), V(built), V(copied), V(checked),
-        V(deployed), V(held), V(skipped), V(failed) or V(unreachable); C(failed), whether the host
-        did not get its system; C(what), the same for people, with the generations; C(why) it
-        failed, and where the host is now; C(units), how many were started, stopped, restarted and
-        reloaded; C(seconds).
+        In C(closure_nixos), by host: C(status), which is V(unchanged), V(built), V(copied),
+        V(checked), V(deployed), V(held), V(skipped), V(failed) or V(unreachable); C(failed),
+        whether the host did not get its system; C(what), the same for people, with the
+        generations; C(why) it failed, and where the host is now; C(units), how many were started,
+        stopped, restarted and reloaded; C(seconds).
       returned: always
       type: dict
       sample: {"closure_nixos": {"web1": {"status": "deployed", "what": "switched 41 -> 42"}}}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.action import Action
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
 Options = dict[str, t.Any]
@@ -138,11 +139,12 @@ def with_reboot(options: Options, tried: list[str]) -> list[str]:
 def without_reboot(options: Options, tried: list[str]) -> list[str]:
     """Return how a host comes to run, or boot later, a system that it has."""
     # With boot, nothing of the system runs that could be tried.
-    if options["action"] == "boot":
+    action = Action(options["action"])
+    if not action.runs_now:
         return ["plain.yml"]
     if not options["confirm"]:
         return ["plain.yml", *(["put_secrets.yml"] if options["secrets"] else [])]
-    return ["auto.yml"] if options["action"] == "auto" else ["trial.yml", *tried]
+    return ["auto.yml"] if action is Action.AUTO else ["trial.yml", *tried]
 
 
 def _named(options: Options, hook: str) -> list[str]:
@@ -151,7 +153,7 @@ def _named(options: Options, hook: str) -> list[str]:
 
 
 def _way(options: Options, tried: list[str]) -> list[str]:
-    if options["action"] == "reboot" or options["reboot"] == "always":
+    if Action(options["action"]) is Action.REBOOT or options["reboot"] == "always":
         return with_reboot(options, tried)
     if options["reboot"] == "required":
         return ["required.yml"]
@@ -211,11 +213,11 @@ def _too_small(options: Options) -> t.Iterator[str]:
 
 
 def _contradictions(options: Options) -> t.Iterator[str]:
-    action, reboot = options["action"], options["reboot"]
-    if reboot != "never" and action in ("boot", "test"):
-        yield f"deploy_reboot: {reboot} and deploy_action: {action} contradict each other"
+    action, reboot = Action(options["action"]), options["reboot"]
+    if reboot != "never" and action.excludes_reboot:
+        yield f"deploy_reboot: {reboot} and deploy_action: {action.value} contradict each other"
     word = options["specialisation"]
-    boots = action in ("boot", "auto", "reboot") or reboot != "never"
+    boots = action.may_boot or reboot != "never"
     if boots and word not in ("keep", "none"):
         yield (
             f"deploy_specialisation: {word} needs deploy_action switch or test and no reboot, "

@@ -15,10 +15,11 @@ import textwrap
 import time
 import typing as t
 
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.action import Action
+
 Vars = t.Mapping[str, t.Any]
 
 _COLUMNS = 80
-_VERBS = {"boot": "will boot", "test": "tests", "auto": "switched", "reboot": "rebooted"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,18 +222,17 @@ def _steps(variables: Vars) -> set[str]:
 
 
 def _what(variables: Vars, check: bool) -> str:
-    taken, switch = _result(variables, "taken"), _activation(variables)
-    action = taken["options"]["action"]
-    rebooted = _result(variables, "reboot").get("changed")
-    verb = _VERBS["reboot"] if rebooted else _VERBS.get(action, "switched")
+    action = Action(_result(variables, "taken")["options"]["action"])
+    if _result(variables, "reboot").get("changed"):
+        action = Action.REBOOT
     if check:
-        return f"would {'reboot' if rebooted else action}"
-    if action == "auto" and "boot" in (switch.get("actions") or ()):
-        verb = _VERBS["boot"]
+        return f"would {action.value}"
     old, new = generations_of(variables)
-    if action == "test":
-        return f"{verb} beside {old}" if old else verb
-    return f"{verb} {old or 'none'} -> {new}" if new else verb
+    if action is Action.TEST:
+        return f"{action.verb} beside {old}" if old else action.verb
+    if action is Action.AUTO and "boot" in (_activation(variables).get("actions") or ()):
+        action = Action.BOOT
+    return f"{action.verb} {old or 'none'} -> {new}" if new else action.verb
 
 
 def report_of(variables: Vars) -> dict[str, t.Any]:

@@ -232,6 +232,7 @@ def test_a_connection_survives_a_short_loss_of_the_link() -> None:
     assert succeed("ssh", "first", "hostname") == "first\n"
 
 
+@pytest.mark.soak
 def test_two_fleets_at_once_do_not_collide_and_down_leaves_the_other_alone() -> None:
     run("down", fleet=OTHER)
     succeed("up", "--bare", "--python", "first", "last", fleet=OTHER)

@@ -207,7 +207,7 @@ to:
       sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-node1-26.05.standin
 rolled_back:
   description:
-    - Whether the host's guard took it back from a system on trial, now or before.
+    - Whether the host's guard rolled it back from a system on trial, now or before.
   returned: success, and when the activation failed
   type: bool
   sample: false

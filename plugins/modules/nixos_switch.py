@@ -145,7 +145,7 @@ options:
   confirm_timeout:
     description:
       - Runs the system on trial. It is activated as with O(action=test), and a guard on the host
-        takes the host back to the system that runs now unless M(closure.nixos.nixos_confirm)
+        rolls the host back to the system that runs now unless M(closure.nixos.nixos_confirm)
         confirms it within this many seconds after the activation. Only then is it recorded in the
         profile and made the boot default, so that the profile need not hold it before.
       - V(0) for no trial.
@@ -167,7 +167,7 @@ options:
     default: 900
   on_rollback_failure:
     description:
-      - What the guard does with a host that it cannot take back. V(reboot) brings the old system,
+      - What the guard does with a host that it cannot roll back. V(reboot) brings the old system,
         which still is the boot default; V(leave) leaves the host as it is.
     type: str
     choices: [reboot, leave]
@@ -325,7 +325,7 @@ unconfirmed:
   sample: false
 rolled_back:
   description:
-    - Whether the guard of O(confirm_timeout) has taken the host back already.
+    - Whether the guard of O(confirm_timeout) has rolled the host back already.
   returned: success, and when the activation failed
   type: bool
   sample: false

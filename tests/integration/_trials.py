@@ -26,7 +26,7 @@ ON_TRIAL = "Activate the system on trial"
 FAILED = "Say what happened"
 BROKEN_HOME = "/run/t-broken-home"
 
-# What a test breaks, going back has to repair: NixOS's own activation sets /bin/sh as well. And it
+# What a test breaks, a rollback has to repair: NixOS's own activation sets /bin/sh as well. And it
 # can break itself.
 GOOD = f"""{{ system.activationScripts = {{
   binsh = "ln -sfn dash /bin/sh";

@@ -129,7 +129,7 @@ def test_the_start_guides_files_evaluate_and_ci_builds_them(tmp_path: pathlib.Pa
 def test_the_documented_playbooks_do_what_they_say(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    """One after the other: going back needs a generation to come from."""
+    """One after the other: a rollback needs a generation to come from."""
     subprocess.run([NIXPKGS / "prepare"], check=True)
     marked = [(at, text) for at, text, run in PLAYBOOKS if run]
     assert marked

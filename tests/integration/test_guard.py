@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A system on trial on real hosts: confirmed, or taken back, whatever happens meanwhile."""
+"""A system on trial on real hosts: confirmed, or rolled back, whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_test_that_is_confirmed_does_not_boot(
         assert recorded(fleet, host) == booted_next(fleet, host) == old[host]
 
 
-def test_without_a_confirmation_the_host_goes_back(
+def test_without_a_confirmation_the_host_rolls_back(
     fleet: Fleet, play: Play, old: dict[str, str], tmp_path: pathlib.Path
 ) -> None:
     file = write_systems(tmp_path)
@@ -180,7 +180,7 @@ def test_without_a_confirmation_the_host_goes_back(
         assert said["msg"].startswith("has nothing on trial and runs nixos-")
 
 
-def test_going_back_at_once(
+def test_a_rollback_at_once(
     fleet: Fleet, play: Play, old: dict[str, str], tmp_path: pathlib.Path
 ) -> None:
     played = play(playbook(build(write_systems(tmp_path)), COPY, trial(), BACK))

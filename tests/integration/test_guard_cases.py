@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Systems that would be the last that anybody deploys to a host: all of them are taken back."""
+"""Systems that would be the last that anybody deploys to a host: all of them are rolled back."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def failure(played: Played, host: str) -> str:
     return str(played.result(host, FAILED)["msg"])
 
 
-def test_a_host_that_nobody_reaches_any_more_goes_back(
+def test_a_host_that_nobody_reaches_any_more_rolls_back(
     fleet: Fleet,
     play: Play,
     tmp_path: pathlib.Path,
@@ -131,7 +131,7 @@ def test_a_host_that_nobody_reaches_any_more_goes_back(
 
 
 @pytest.mark.soak
-def test_a_host_that_is_out_of_its_mind_goes_back(
+def test_a_host_that_is_out_of_its_mind_rolls_back(
     fleet: Fleet,
     play: Play,
     tmp_path: pathlib.Path,

@@ -87,7 +87,7 @@ def assert_documented(result: dict[str, t.Any]) -> None:
         assert result[key].keys() == documented[key]["contains"].keys()
 
 
-def test_the_playbook_goes_back_by_one_and_check_mode_says_where_to(
+def test_the_playbook_rolls_back_by_one_and_check_mode_says_where_to(
     fleet: Fleet, play: Play, two: Two
 ) -> None:
     generations = {host: links(fleet, host) for host in HOSTS}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Secrets of a system on trial go back with it, and owners that it brings get theirs."""
+"""Secrets of a system on trial roll back with it, and owners that it brings get theirs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def at_old(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> t.Iterator[pathl
     fleet.exec(HOST, "userdel t-app; true")
 
 
-def test_secrets_go_back_with_the_system_or_stay_with_it(
+def test_secrets_roll_back_with_the_system_or_stay_with_it(
     fleet: Fleet, play: Play, at_old: pathlib.Path
 ) -> None:
     trial = switch("switch", confirm_timeout=120)

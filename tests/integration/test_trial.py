@@ -66,7 +66,7 @@ def other_server(fleet: Fleet) -> t.Iterator[tuple[str, str]]:
         fleet.exec(host, f"systemctl stop t-server; rm {SERVER} {SESSION}")
 
 
-def test_a_failed_check_or_a_connection_that_nobody_knows_takes_its_host_back(
+def test_a_failed_check_or_a_connection_that_nobody_knows_rolls_its_host_back(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, other_server: tuple[str, str]
 ) -> None:
     old = settled(fleet, play, tmp_path)
@@ -93,7 +93,7 @@ def test_a_failed_check_or_a_connection_that_nobody_knows_takes_its_host_back(
     }
 
 
-def test_the_batch_goes_back_with_a_host_that_fails(
+def test_the_batch_rolls_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     old = settled(fleet, play, tmp_path)
@@ -108,7 +108,7 @@ def test_the_batch_goes_back_with_a_host_that_fails(
 
 
 @pytest.mark.soak
-def test_the_run_goes_back_with_a_host_that_fails(
+def test_the_run_rolls_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     old = settled(fleet, play, tmp_path)

@@ -116,7 +116,7 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         | {"__deploy_switch": {"failed": True, "system_before": OLD, "system_after": OLD}},
         "web1  FAILED  Check the health: HTTP 502\n",
     ),
-    "went back with others": (DEPLOYED | {"__deploy_failure": WHY}, "web1  FAILED  Check the"),
+    "rolled back with others": (DEPLOYED | {"__deploy_failure": WHY}, "web1  FAILED  Check the"),
     "an earlier failure": (
         DEPLOYED | {"__deploy_failure": WHY | {"started": 1.0}},
         "web1  switched 41 -> 42",

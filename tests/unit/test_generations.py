@@ -269,7 +269,7 @@ def test_what_does_not_exist_is_answered_with_what_does(to: str, sentence: str) 
         ("/run/current-system", "is not a store path"),
     ],
 )
-def test_there_is_nothing_to_go_back_to(to: str | None, sentence: str) -> None:
+def test_there_is_nothing_to_roll_back_to(to: str | None, sentence: str) -> None:
     with pytest.raises(ClosureError, match=sentence):
         rollback_target((), to)
 

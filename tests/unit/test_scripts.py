@@ -111,6 +111,20 @@ def test_a_function_that_takes_words_says_which(name: str) -> None:
     assert bool(FUNCTIONS[name].usage) == bool(takes)
 
 
+# A word of a variable where a command begins.
+RUN_WORD = re.compile(
+    r"""(?m)(?:^|[;|&({!]|\b(?:if|then|do|else|exec|while|until))[ ]*"\$\{?[\w@*]+\}?"(?=\s)"""
+)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_runs_a_word_says_that_it_is_a_function_or_a_command(name: str) -> None:
+    # A program that a function writes has words of its own.
+    text = HEREDOC.sub("", FUNCTIONS[name].text).replace("\\\n", " ")
+    named = {"FUNCTION", "COMMAND"} & set(re.findall(r"[A-Z]+", " ".join(FUNCTIONS[name].usage)))
+    assert named or not RUN_WORD.search(text)
+
+
 def readable(function: Function) -> str:
     """A function with all that it may read: what the files below it say outside of functions."""
     wings = {function.wing, "_host", *(() if function.wing == "_host" else ("_store",))}

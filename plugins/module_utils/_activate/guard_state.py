@@ -51,8 +51,8 @@ class Guard:
         return self.state in ("armed", "confirmed", "back")
 
     @property
-    def went_back(self) -> bool:
-        """Whether it took the host back, or tried to."""
+    def rolled_back(self) -> bool:
+        """Whether it rolled the host back, or tried to."""
         return self.state in ("back", "returned", "lost")
 
     @property

@@ -123,7 +123,7 @@ class Confirmation:
         name = self.host.name
         guard = facts.guard if facts.guard and facts.guard.to == path else None
         runs = facts.running in (path, guard.runs if guard else path)
-        if guard and guard.went_back and (guard.waits or not runs):
+        if guard and guard.rolled_back and (guard.waits or not runs):
             raise ClosureError(f"{name} {guard.story}", path=path, rolled_back=True)
         if not runs:
             raise ClosureError(f"{name} does not run {path}: it {standing(facts)}", path=path)
@@ -153,7 +153,7 @@ class Confirmation:
     def _outcome(self, after: Facts, path: str, ended: JobResult | None) -> dict[str, t.Any]:
         said = {"stdout": ended.stdout, "stderr": ended.stderr} if ended else {}
         guard = after.guard
-        if guard and guard.went_back and after.running == guard.old:
+        if guard and guard.rolled_back and after.running == guard.old:
             message = f"{self.host.name} {guard.story}{_words(ended)}"
             return said | {"failed": True, "rolled_back": True, "msg": message}
         if ended and not after.boots(path):

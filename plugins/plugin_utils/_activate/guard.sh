@@ -398,15 +398,15 @@ restore_running() {
 # back_step SYSTEM ACTION: has a system do it, whatever its checks say: it has run before. It waits for
 # a switch that shuts it out, for as long as it may take, and that is longer than the new one was given.
 back_step() {
-    patience=$(guard_set limit)
-    [ "${patience:-0}" -ge 600 ] || patience=600
+    allowed=$(guard_set limit)
+    [ "${allowed:-0}" -ge 600 ] || allowed=600
     begun_at=$(uptime)
     while :; do
         step_end=0
-        for_all env NIXOS_NO_CHECK=1 timeout "$patience" "$1/bin/switch-to-configuration" "$2" || step_end=$?
+        for_all env NIXOS_NO_CHECK=1 timeout "$allowed" "$1/bin/switch-to-configuration" "$2" || step_end=$?
         [ "$step_end" -eq 11 ] || return "$step_end"
         holder=$(lock_holder)
-        if [ $(($(uptime) - begun_at)) -ge "$patience" ]; then
+        if [ $(($(uptime) - begun_at)) -ge "$allowed" ]; then
             guard_mark why "$(guard_read why), and ${holder:-another switch} shuts it out"
             return 11
         fi

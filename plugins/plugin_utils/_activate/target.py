@@ -159,7 +159,7 @@ def set_profile(
 ) -> tuple[Generation, ...]:
     """Point a profile at a path, a new generation unless it points there; return its generations.
 
-    :param number: of the generation to go back to, if it still holds the path
+    :param number: of the generation to roll back to, if it still holds the path
     :param surplus: generations to delete then
     """
     old = [word for entry in surplus for word in (str(entry.number), entry.path)]

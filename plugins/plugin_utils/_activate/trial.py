@@ -181,7 +181,7 @@ class Trial:
         guard = after.guard
         if self._boots_once:
             return result | _once(after)
-        if guard and guard.went_back and steps[-1].action is not Action.BOOT:
+        if guard and guard.rolled_back and steps[-1].action is not Action.BOOT:
             said = f" {result['msg']}" if result.get("failed") else ""
             message = f"{self.host.name} {guard.story}{said}"
             return result | {"failed": True, "rolled_back": True, "msg": message}

@@ -29,7 +29,7 @@ delete_generations() {
 
 # profile_set PROFILE PATH [NUMBER]: points the profile at the path, unless it does: `nix-env --set`
 # compares with the highest generation, so after a rollback it would make a new one for the current
-# path. Where the generation of that number still holds the path, the profile goes back to it;
+# path. Where the generation of that number still holds the path, the profile rolls back to it;
 # numbers are given anew once their generation was deleted.
 profile_set() {
     [ "$(readlink -f "$1")" != "$2" ] || return 0

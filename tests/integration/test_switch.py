@@ -356,7 +356,8 @@ def test_an_activation_outlives_its_controller_and_the_next_run_tells_its_result
     assert play(playbook(*quartet(file), hosts="node3")).rc == 0
     old = {host: running(fleet, host) for host in HOSTS}
     for host in HOSTS:
-        fleet.exec(host, f"rm -f {COUNTER}*; touch {COUNTER}.slow")
+        # What an earlier test has left failed would count as failed before.
+        fleet.exec(host, f"rm -f {COUNTER}*; touch {COUNTER}.slow; systemctl reset-failed")
     again = switch("switch", force="{{ inventory_hostname == 'node3' and forced is defined }}")
     text = playbook(build(file), COPY, PROFILE_SET, again)
     killed = start_play(text, "-e", "forced=yes")
@@ -380,7 +381,7 @@ def test_an_activation_outlives_its_controller_and_the_next_run_tells_its_result
     # Now that it was said, it is over.
     after = play(text)
     assert [after.stats[host]["changed"] for host in HOSTS] == [0] * 3
-    assert result(after, "node2")["actions"] == []
+    assert "actions" not in result(after, "node2")
     assert [fleet.exec(host, f"cat {COUNTER}") for host in HOSTS] == ["x\n"] * 3
     assert play(playbook(*quartet(write_systems(tmp_path)), hosts="node2")).rc == 0
 

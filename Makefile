@@ -14,7 +14,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS
 
-.PHONY: help setup quick lint unit unit-newest integration test soak demo bench clean
+.PHONY: help setup quick lint unit unit-newest integration test soak docs demo bench clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,6 +48,9 @@ test: ## Run all of the above, for every change
 # Before a release, and after a change to what these are about.
 soak: setup ## Run the cases that `make test` leaves out: faults and kills at every other place
 	$(ON_HOSTS) -m soak
+
+docs: setup ## Build the site of the documentation, tests/output/docs/html/index.html
+	@tests/docs/build
 
 demo: setup ## Deploy a fleet of real hosts on this machine
 	@examples/fleet/demo

@@ -16,7 +16,7 @@ import tempfile
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.tests.integration import _copies
+from ansible_collections.closure.nixos.tests.integration import _browser, _copies
 from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Fleet,
@@ -39,6 +39,7 @@ echo yes"""
 # Fixtures of the tests about copies, for all of their files.
 closure, configure, copies = _copies.closure, _copies.configure, _copies.copies
 key_file, web = _copies.key_file, _copies.web
+browser = _browser.browser
 
 
 @pytest.fixture(scope="session")

@@ -459,7 +459,7 @@ def test_the_file_beside_the_inventory_is_the_default_then_that_beside_the_playb
 def least_rules() -> str:
     """The sudoers that the documentation has."""
     text = (COLLECTION / "docs/security.md").read_text()
-    return text.partition("<!-- least rules of sudo -->\n```sudoers\n")[2].partition("```")[0]
+    return text.partition("<!-- least rules of sudo -->\n```text\n")[2].partition("```")[0]
 
 
 def test_the_least_rules_of_sudo_are_enough_and_the_controller_needs_none(

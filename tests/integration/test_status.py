@@ -12,6 +12,7 @@ import subprocess
 import typing as t
 
 import pytest
+from ansible_collections.closure.nixos.tests.integration._browser import CONTRAST, prefer
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     COPY,
@@ -34,28 +35,6 @@ PICTURES = COLLECTION / "tests/output"
 STATUS = COLLECTION / "playbooks/status.yml"
 DRIFT = COLLECTION / "playbooks/drift.yml"
 NOWHERE = {"ansible_host": "127.0.0.1", "ansible_port": 9, "ansible_ssh_retries": 0}
-
-
-@pytest.fixture
-def browser(tmp_path: pathlib.Path) -> t.Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    # What a browser asks for by itself is not there, and root has no sandbox.
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        f"--user-data-dir={tmp_path / 'browser'}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService("/usr/bin/chromedriver")
-    with webdriver.Chrome(options, service) as driver:
-        yield driver
 
 
 def shown(browser: webdriver.Chrome) -> list[str]:
@@ -168,8 +147,7 @@ def test_the_page_can_be_read(
     browser: webdriver.Chrome,
     scheme: str,
 ) -> None:
-    feature = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": feature})
+    prefer(browser, scheme)
     browser.get(write_page(tmp_path, environment).as_uri())
     for width in (400, 1400):
         browser.set_window_size(width, 900)
@@ -183,25 +161,6 @@ def test_the_page_can_be_read(
         assert wide <= browser.execute_script("return window.innerWidth")
     poor = browser.execute_script(CONTRAST)
     assert poor == []
-
-
-# Texts whose contrast with the page is below 4.5:1 (WCAG 2.1, 1.4.3).
-CONTRAST = """
-const parts = color => color.match(/[\\d.]+/g).slice(0, 3).map(part => {
-  const c = part / 255;
-  return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-});
-const light = color => {
-  const [r, g, b] = parts(color);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const page = light(getComputedStyle(document.body).backgroundColor);
-const texts = document.querySelectorAll("h1, h2, p, td, th, li, label, output, code, summary");
-return [...texts].filter(it => {
-  const own = light(getComputedStyle(it).color);
-  return (Math.max(own, page) + 0.05) / (Math.min(own, page) + 0.05) < 4.5;
-}).map(it => it.outerHTML.slice(0, 80));
-"""
 
 
 def test_status_and_drift_of_real_hosts(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:

@@ -35,10 +35,10 @@ class ActionModule(ClosureAction):
         history = args["history_directory"], args["history"]
         host = self.target()
         facts = all_facts(host, profile_path(args["profile"]), history)
-        if facts.user != "root":
+        if facts.login.user != "root":
             self.progress().warn(
                 f"Only root sees a system on trial, what became of the last deployment and all of "
-                f"what boots, and the hosts were asked by {facts.user}. Set become: true."
+                f"what boots, and the hosts were asked by {facts.login.user}. Set become: true."
             )
         found = _result(facts) | {
             "ssh_host_keys": ssh_host_keys(host) if args["ssh_host_keys"] else None,
@@ -67,8 +67,8 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "generations": [_generation(facts, entry) for entry in facts.generations],
         "reboot_required": bool(facts.reboot_reasons),
         "reboot_reasons": list(facts.reboot_reasons),
-        "failed_units": list(facts.failed_units),
-        "left_failed_units": list(facts.left_failed),
+        "failed_units": list(facts.units.failed),
+        "left_failed_units": list(facts.units.left_failed),
         "specialisation": facts.specialisation,
         "system_state": facts.state,
         "switching": facts.switcher is not None,
@@ -82,7 +82,7 @@ def _result(facts: Facts) -> dict[str, t.Any]:
         "nix_trusted_keys": list(looked.trusted_keys) if looked else [],
         "nix_free": looked and looked.nix_free,
         "boot_free": facts.room.boot,
-        "user": facts.user,
+        "user": facts.login.user,
     }
 
 

@@ -19,8 +19,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.facts impo
     Boot,
     Facts,
     Loader,
+    Login,
     Room,
     Step,
+    Units,
     check_room,
     check_specialisation,
     parse_facts,
@@ -62,7 +64,7 @@ def facts(
 ) -> Facts:
     """A host that runs and boots these systems and is asked for a new one."""
     return Facts(
-        user="root",
+        login=Login("root"),
         platform="x86_64-linux",
         state="running",
         running=running.path,
@@ -73,7 +75,7 @@ def facts(
         room=Room(),
         switcher=None,
         activation=None,
-        failed_units=(),
+        units=Units(),
         generations=(Generation(1, boots.path, None, current=True),),
         toplevels={
             "/run/current-system": running,
@@ -217,7 +219,7 @@ profile_inodes=12
 
 
 def test_what_an_activation_began_with_stands_in_its_command() -> None:
-    old = dataclasses.replace(facts(NEW), failed_units=("it's.service", "b.service"))
+    old = dataclasses.replace(facts(NEW), units=Units(("it's.service", "b.service")))
     words = ["noted", "activate", "0", "0", remember(old), "boot", NEW.path, "test", SPECIAL.path]
     found = parse_facts(ANSWER % shlex.join(words), PROFILE)
     assert (found.room.profile, found.room.inodes) == (4096, 12)
@@ -226,7 +228,7 @@ def test_what_an_activation_began_with_stands_in_its_command() -> None:
     then = remembered(found.activation, found)
     assert (found.running, then.running) == (NEW.path, OLD.path)
     assert (found.loader.recorded, then.loader.recorded) == (NEW.path, OLD.path)
-    assert (found.failed_units, then.failed_units) == (("broken.service",), old.failed_units)
+    assert (found.units.failed, then.units.failed) == (("broken.service",), old.units.failed)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,32 @@ class Looked:
 
 
 @dataclasses.dataclass(frozen=True)
+class Login:
+    """How we are on the host.
+
+    :param uptime: hundredths of a second for which the host had been up
+    :param age: for which the ssh connection had been there, if it was one
+    """
+
+    user: str
+    uptime: int = 0
+    age: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """What has become of units; UNIT, and USER/UNIT for those of users.
+
+    :param failed: now, :param left_failed: those that the activation of what runs has left so
+    :param changes: in our last activation, for who has heard its end
+    """
+
+    failed: tuple[str, ...] = ()
+    left_failed: tuple[str, ...] = ()
+    changes: UnitChanges | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """A NixOS host's state; paths are store paths, ``None`` where there is none.
 
@@ -166,14 +192,9 @@ class Facts:
     :param guard: what watches over a system on trial, or did since the host booted
     :param deployment: what the host remembers of its last deployment
     :param looked: what else ``host_facts`` says
-    :param failed_units: USER/UNIT for those of users
-    :param left_failed: those that the activation of what runs has left so
-    :param uptime: hundredths of a second for which the host had been up
-    :param login_age: for which the ssh connection had been there, if it was one
-    :param unit_changes: what became of units in our last activation, for who has heard its end
     """
 
-    user: str
+    login: Login
     platform: str
     state: str | None
     running: str | None
@@ -184,17 +205,13 @@ class Facts:
     room: Room
     switcher: str | None
     activation: Begun | None
-    failed_units: tuple[str, ...]
+    units: Units
     generations: tuple[Generation, ...]
     toplevels: dict[str, Toplevel | None]
     guard: Guard | None = None
     deployment: dict[str, str] | None = None
     looked: Looked | None = None
-    unit_changes: UnitChanges | None = None
-    left_failed: tuple[str, ...] = ()
     specialisation: str | None = None
-    uptime: int = 0
-    login_age: int | None = None
 
     @property
     def system(self) -> Toplevel | None:
@@ -283,7 +300,7 @@ class Facts:
 def remember(facts: Facts) -> str:
     """Write what a host is, for who finds its activation later, when nobody has heard its end."""
     loader = dataclasses.asdict(facts.loader)
-    units = facts.failed_units
+    units = facts.units.failed
     return json.dumps({"running": facts.running, "loader": loader, "failed_units": units})
 
 
@@ -291,7 +308,10 @@ def remembered(begun: Begun, facts: Facts) -> Facts:
     """Return the facts with what the host was before an activation that somebody began."""
     running, loader, units = (begun.before[name] for name in ("running", "loader", "failed_units"))
     return dataclasses.replace(
-        facts, running=running, loader=Loader(**loader), failed_units=tuple(units)
+        facts,
+        running=running,
+        loader=Loader(**loader),
+        units=dataclasses.replace(facts.units, failed=tuple(units)),
     )
 
 
@@ -300,13 +320,13 @@ def failed_on_trial(facts: Facts, ignored: Collection[str] = ()) -> tuple[str, .
 
     :param ignored: patterns of those that do not count
     """
-    before = facts.failed_units
+    before = facts.units.failed
     if facts.guard and facts.guard.waits:
         before = facts.guard.failed_before
     elif facts.boot.tried:
         before = facts.boot.failed_before
-    known = {*before, *matching(facts.failed_units, ignored)}
-    return tuple(unit for unit in facts.failed_units if unit not in known)
+    known = {*before, *matching(facts.units.failed, ignored)}
+    return tuple(unit for unit in facts.units.failed if unit not in known)
 
 
 def check_specialisation(facts: Facts) -> None:
@@ -374,9 +394,8 @@ def parse_facts(text: str, profile: str) -> Facts:
     # The host's own facts stand before the blocks of its systems: the first of a name counts.
     one: dict[str, str] = dict(reversed(lines))
     guard = parse_guard(lines)
-    failed = _all(lines, "failed_unit")
     return Facts(
-        user=one["user"],
+        login=Login(one["user"], int(one["uptime"]), _number(one, "login_age")),
         platform=one["platform"],
         state=one["state"] or None,
         running=one["running"] or None,
@@ -387,18 +406,20 @@ def parse_facts(text: str, profile: str) -> Facts:
         room=_parse_room(one),
         switcher=one["switching"] or (guard.claim if guard and guard.waits else None),
         activation=_parse_begun(one["activation"], one["activation_end"]),
-        failed_units=failed,
+        units=_parse_units(lines),
         generations=parse_generations(text, profile),
         toplevels=parse_toplevels(text),
         guard=guard,
         deployment=parse_deployment(one),
         looked=_parse_looked(one, lines) if "kernel_release" in one else None,
-        unit_changes=parse_changes(lines),
-        left_failed=tuple(unit for unit in _all(lines, "left_failed") if unit in failed),
         specialisation=one["runs_specialisation"] or None,
-        uptime=int(one["uptime"]),
-        login_age=_number(one, "login_age"),
     )
+
+
+def _parse_units(lines: list[tuple[str, str]]) -> Units:
+    failed = _all(lines, "failed_unit")
+    left = tuple(unit for unit in _all(lines, "left_failed") if unit in failed)
+    return Units(failed, left, parse_changes(lines))
 
 
 def _all(lines: Iterable[tuple[str, str]], wanted: str) -> tuple[str, ...]:

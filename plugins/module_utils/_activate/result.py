@@ -37,7 +37,7 @@ def untouched(before: Facts, now: Facts, steps: tuple[Step, ...] = ()) -> Result
         "path": now.asked.path,
         "system_before": before.running,
         "system_after": now.running,
-        "failed_units_before": list(before.failed_units),
+        "failed_units_before": list(before.units.failed),
         "newly_failed_units": [],
         "unit_logs": {},
     }
@@ -47,7 +47,7 @@ def standing_keys(facts: Facts) -> Result:
     """The keys that say where a host stands."""
     return {
         "generation": facts.current and dataclasses.asdict(facts.current),
-        "failed_units": list(facts.failed_units),
+        "failed_units": list(facts.units.failed),
         "reboot_required": bool(facts.reboot_reasons),
         "reboot_reasons": list(facts.reboot_reasons),
     }

@@ -76,13 +76,13 @@ class Confirmation:
             self._require_good(before, path)
             if changed:
                 known = self.options.connection == "any"
-                self.host.require_new_connection(before.login_age, unless_known=known)
+                self.host.require_new_connection(before.login.age, unless_known=known)
                 after, result = self._confirm(before, path)
         return {
             "changed": changed,
             "path": path,
             "boots": after.boots(path),
-            "connection": self.host.connection_is(after.login_age),
+            "connection": self.host.connection_is(after.login.age),
             "rolled_back": False,
             "generation": after.current and dataclasses.asdict(after.current),
             "diff": _difference(profile, before, path),

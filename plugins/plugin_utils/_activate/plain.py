@@ -115,7 +115,7 @@ def judge(
         "exit_code": ended.exit_code,
         "outcome": outcome(ended.exit_code, report).name,
         "report": dataclasses.asdict(report),
-        "units": after.unit_changes and dataclasses.asdict(after.unit_changes),
+        "units": after.units.changes and dataclasses.asdict(after.units.changes),
         "stdout": ended.stdout,
         "stderr": ended.stderr,
         "logs": LOGS,
@@ -137,7 +137,7 @@ def _refusals(host: Host, after: Facts, report: Report) -> tuple[Report, Result]
 
     systemd refuses to stop what has RefuseManualStop, and switch-to-configuration passes that over.
     """
-    changes = after.unit_changes
+    changes = after.units.changes
     quiet = tuple(it for it in report.stopped if changes and it not in changes.acted)
     looks = look_at(host, quiet) if quiet else ()
     kept = tuple(it for it in quiet if all(look[it].active == "active" for look in looks))
@@ -184,8 +184,8 @@ def left_failed(host: Host, options: SwitchOptions, facts: Facts) -> Result:
     """Tell what it means that an earlier switch to what runs has left units failed."""
     units = tuple(
         it
-        for it in facts.left_failed
-        if it not in matching(facts.left_failed, options.ignore_units)
+        for it in facts.units.left_failed
+        if it not in matching(facts.units.left_failed, options.ignore_units)
     )
     if not units or options.failed_units == "ignore":
         return {}
@@ -217,7 +217,7 @@ def _truth(host: Host, after: Facts) -> str:
 
 def _lost(host: Host, options: SwitchOptions, after: Facts) -> Result:
     """Tell what it means that units do not run any more, unless they were only late."""
-    lost = after.unit_changes.lost if after.unit_changes else ()
+    lost = after.units.changes.lost if after.units.changes else ()
     lost = tuple(unit for unit in lost if unit not in matching(lost, options.ignore_units))
     if not lost or options.lost_units == "ignore":
         return {}
@@ -241,7 +241,7 @@ def _counted(
     host: Host, before: Facts, after: Facts, report: Report, ignored: tuple[str, ...]
 ) -> Report:
     """Return the report without the failures that are not for this task to answer for."""
-    known = excuse(report, (*before.failed_units, *matching(all_failed(report), ignored)))
+    known = excuse(report, (*before.units.failed, *matching(all_failed(report), ignored)))
     if known.failed_snippets and before.running and after.running:
         # The old system's activation does the same, so that rolling back would not help.
         systems = (before.running, after.running)

@@ -144,9 +144,10 @@ def require_root(host: Host, facts: Facts) -> None:
 
     :raises ClosureError: the login cannot change the system
     """
-    if facts.user != "root":
+    user = facts.login.user
+    if user != "root":
         raise ClosureError(
-            f"{host.name}: {facts.user} cannot change the system. Set become: true for this task."
+            f"{host.name}: {user} cannot change the system. Set become: true for this task."
         )
 
 

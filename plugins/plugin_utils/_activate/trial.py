@@ -203,7 +203,7 @@ class Trial:
         """
         with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
             host = self.fresh_connection()
-            demand(host, "guard_reached", str(after.uptime), request="guard-reached")
+            demand(host, "guard_reached", str(after.login.uptime), request="guard-reached")
 
 
 def _once(after: Facts) -> Result:

@@ -13,11 +13,15 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.build_options
     EvaluationOptions,
     evaluation_options,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import Asked
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Evaluator
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
+    Evaluator,
+    Outcome,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
     RequestsAction,
@@ -30,10 +34,13 @@ class ActionModule(RequestsAction[BuildOptions]):
 
     spec = NIX_BUILD_SYSTEM
 
-    def options(self, args: dict[str, t.Any], host: Host) -> BuildOptions:
-        """Take how to evaluate and to build."""
+    def act(self, args: dict[str, t.Any]) -> Outcome:
+        """Return the host's system, or all of `systems`."""
+        asked = Asked.of(args)
+        host = self.build_host(asked.build_host)
         dry = self.check and not args["check_build"]
-        return BuildOptions(evaluation_options(args), self._roots(host, args["roots"] or ""), dry)
+        roots = self._roots(host, args["roots"] or "")
+        return self.ask(asked, host, BuildOptions(evaluation_options(args), roots, dry))
 
     def evaluation(self, options: BuildOptions) -> EvaluationOptions:
         """Return how to evaluate."""

@@ -15,6 +15,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.build_options
     EvaluationOptions,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import Answer
+from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import Asked
 from ansible_collections.closure.nixos.plugins.module_utils._build.nixos_options import (
     NixosOptions,
     option_units,
@@ -30,7 +31,6 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests impo
     Outcomes,
     RequestsAction,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +47,11 @@ class ActionModule(RequestsAction[OptionsAsked]):
 
     spec = NIXOS_OPTION_INFO
 
-    def options(self, args: dict[str, t.Any], _host: Host) -> OptionsAsked:
-        """Take which options are asked."""
-        return OptionsAsked(tuple(args["options"]), args["details"], args["timeout"])
+    def act(self, args: dict[str, t.Any]) -> Outcome:
+        """Return the options of the host's system, or of all of `systems`."""
+        asked = Asked.of(args)
+        options = OptionsAsked(tuple(args["options"]), args["details"], args["timeout"])
+        return self.ask(asked, self.build_host(asked.build_host), options)
 
     def evaluation(self, options: OptionsAsked) -> EvaluationOptions:
         """Return how to evaluate."""

@@ -87,3 +87,17 @@ def test_a_shell_function_needs_only_what_its_wing_stands_on() -> None:
         for needed in registry().needs(name):
             own, other = Room(1, function.wing), Room(1, functions[needed].wing)
             assert own.may_import(other), f"{name} calls {needed}"
+
+
+def test_arguments_become_types_in_the_action() -> None:
+    """Below, only what all actions are made of knows a task's arguments."""
+    takers = {
+        f"{file.relative_to(PLUGINS)}:{node.name}"
+        for floor in FLOORS[:-1]
+        for file in (PLUGINS / floor).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and any(argument.arg == "args" for argument in node.args.args)
+    }
+    action = "plugin_utils/_host/action.py"
+    assert takers == {f"{action}:act", f"{action}:validated"}

@@ -52,15 +52,14 @@ Options = t.TypeVar("Options")
 class RequestsAction(ClosureAction, t.Generic[Options]):
     """Ask for all hosts that are named, once in a run, and return what is this host's."""
 
-    def act(self, args: dict[str, t.Any]) -> Outcome:
+    def ask(self, asked: Asked, host: Host, options: Options) -> Outcome:
         """Return this host's outcome, or those of `systems`.
 
         The first task of a run that gets the lock asks for all; the others find its result, a
         failure as well.
+
+        :param host: the build host, :param options: what else the task says
         """
-        asked = Asked.of(args)
-        host = self.build_host(asked.build_host)
-        options = self.options(args, host)
         sources = _Sources(self, host, asked)
         make = self._named if asked.systems else self._for_hosts
         requests = functools.cache(functools.partial(make, asked, sources.absolute))
@@ -109,10 +108,6 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
             return None
         self._refuse_vaulted(asked.inputs, asked)
         return asked.inputs.request(self._name, absolute)
-
-    @abc.abstractmethod
-    def options(self, args: dict[str, t.Any], host: Host) -> Options:
-        """Take what else the task says, for the host that answers."""
 
     @abc.abstractmethod
     def evaluation(self, options: Options) -> EvaluationOptions:

@@ -96,7 +96,9 @@ class LookupModule(LookupBase):
         host = arguments["host"] or (variables or {}).get("inventory_hostname", "localhost")
         loader = self._loader or DataLoader()
         try:
-            request = Inputs.of(arguments).request(str(host), loader.path_dwim)
+            request = Inputs.of({"override_inputs": {}, **arguments}).request(
+                str(host), loader.path_dwim
+            )
             return local_options(request, str(host), terms, loader.get_basedir())
         except ClosureError as error:
             raise AnsibleLookupError(str(error)) from error

@@ -33,6 +33,7 @@ INPUTS: Spec = {
     "expression": {"type": "str"},
     "configuration": {"type": "list", "elements": "raw"},
     "flake": {"type": "str"},
+    "override_inputs": {"type": "dict", "default": {}},
     "attr": {"type": "list", "elements": "str", "default": []},
     "nixpkgs": {"type": "raw"},
     "args": {"type": "dict", "default": {}},

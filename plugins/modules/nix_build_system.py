@@ -75,6 +75,15 @@ options:
       - The system is the C(nixosConfigurations) of the host's name. With C(#NAME) it is that of
         another name, or the attribute of that path.
     type: str
+  override_inputs:
+    description:
+      - Inputs of O(flake) by name, with the reference of another flake for each, as with
+        C(nix build --override-input). A reference is V(github:owner/repo) or the like, or a path
+        that begins with C(.) or C(/). The input of an input is C(NAME/NAME).
+      - C(flake.lock) stays as it is. What a reference means is looked up anew each time, so name a
+        revision where it matters.
+    type: dict
+    default: {}
   attr:
     description:
       - Attribute path of the system in O(file), O(expression) or O(flake), as for C(nix-build -A).
@@ -100,8 +109,9 @@ options:
   systems:
     description:
       - Several systems by name, to evaluate and build together in one task. Each is a dictionary of
-        the options O(file), O(expression), O(configuration), O(flake), O(attr), O(nixpkgs) and
-        O(args), and what it leaves out is as the task has it. One that says nonsense fails alone.
+        the options O(file), O(expression), O(configuration), O(flake), O(override_inputs), O(attr),
+        O(nixpkgs) and O(args), and what it leaves out is as the task has it. One that says nonsense
+        fails alone.
       - Use O(hosts) instead when each host of the play needs its own system.
     type: dict
   hosts:

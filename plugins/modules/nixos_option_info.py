@@ -62,6 +62,11 @@ options:
     description:
       - See O(closure.nixos.nix_build_system#module:flake).
     type: str
+  override_inputs:
+    description:
+      - See O(closure.nixos.nix_build_system#module:override_inputs).
+    type: dict
+    default: {}
   attr:
     description:
       - Attribute path in O(file), O(expression) or O(flake) of what nixpkgs' C(nixos/default.nix)

@@ -164,6 +164,40 @@ def test_a_flake_is_what_git_tracks_and_takes_arguments(play: Play, flake: pathl
     assert "Did you mean localhost?" in message(played, "missing")
 
 
+def test_a_flake_gets_other_inputs_and_keeps_its_lock(play: Play, flake: pathlib.Path) -> None:
+    other = flake.parents[1] / "other"
+    other.mkdir()
+    (other / "flake.nix").write_text("""{ outputs = { self }: {
+      lib.nixosSystem = { specialArgs, ... }: derivation {
+        name = "other-${specialArgs.tag}"; system = "x86_64-linux"; builder = "/bin/sh"; };
+    }; }""")
+    lock = (flake / "flake.lock").read_text()
+    file = flake.parents[1] / "play.yml"
+    tasks = [
+        task("own", flake=str(flake)),
+        task("other", flake=str(flake), override_inputs={"nixpkgs": "./other"}),
+        task("url", flake=f"{flake}#localhost", override_inputs={"nixpkgs": f"path:{other}"}),
+        task("there", flake=str(flake), override_inputs={"nixpkgs": "./other"}, build_host="node1"),
+        task("unknown", flake=str(flake), override_inputs={"nixpgks": "./other"}),
+        task("nowhere", flake=str(flake), override_inputs={"nixpkgs": "./nowhere"}),
+        task("file", file="x.nix", override_inputs={"nixpkgs": "./other"}),
+        task("word", flake=str(flake), override_inputs={"nixpkgs": 1}),
+    ]
+    checked = [it | {"check_mode": True} for it in tasks]
+    file.write_text(playbook(*checked, hosts="localhost", connection="local"))
+    played = play(file, env=RUBBISH)
+    said = [played.result("localhost", name) for name in ("own", "other", "url", "there")]
+    assert not any(it["failed"] for it in said), said
+    paths = [it["path"] for it in said]
+    assert "-nixos-system-" in paths[0] and paths[1] == paths[2] == paths[3], paths
+    assert paths[1].endswith("-other-tracked")
+    assert "has no input nixpgks, which override_inputs names" in message(played, "unknown")
+    assert "nowhere" in message(played, "nowhere")
+    assert "override_inputs needs flake beside it, not file" in message(played, "file")
+    assert "that of nixpkgs is 1" in message(played, "word")
+    assert (flake / "flake.lock").read_text() == lock
+
+
 def test_nix_path_is_warned_of_in_a_file_and_an_error_in_a_configuration(
     play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -38,17 +38,22 @@ from ansible_collections.closure.nixos.tests.integration.test_deploy import BUIL
 FLAKES = ("nix", "--extra-experimental-features", "nix-command flakes")
 FLAKE = """{
   inputs.nixpkgs.url = "path:@nixpkgs@";
-  outputs = { nixpkgs, ... }: {
+  inputs.words = { url = "path:@words@"; flake = false; };
+  outputs = { nixpkgs, words, ... }: {
     nixosConfigurations = builtins.mapAttrs (name: _: nixpkgs.lib.nixosSystem {
       system = "x86_64-linux";
-      modules = [ { networking.hostName = name; environment.etc.nonce.text = "@nonce@"; } ];
+      modules = [ { networking.hostName = name; environment.etc.nonce.text = import words; } ];
     }) { node1 = null; node2 = null; node3 = null; };
   };
 }"""
 
 
 def write_flake(directory: pathlib.Path) -> None:
-    words = {"@nixpkgs@": str(TESTBED.with_name("nixpkgs")), "@nonce@": secrets.token_hex(8)}
+    """A flake beside two directories that can be its input."""
+    for name in ("old", "new"):
+        (directory / name).mkdir()
+        (directory / name / "default.nix").write_text(f'"{name} {secrets.token_hex(8)}"')
+    words = {"@nixpkgs@": str(TESTBED.with_name("nixpkgs")), "@words@": str(directory / "old")}
     text = FLAKE
     for word, value in words.items():
         text = text.replace(word, value)
@@ -69,12 +74,14 @@ def test_a_flake_then_its_finished_systems(
     write_flake(tmp_path)
     (tmp_path / "site.yml").write_text(role())
     before = {host: running(fleet, host) for host in HOSTS}
-    copied = play(tmp_path / "site.yml", "-e", "deploy_stop_after=copy")
+    other = json.dumps({"words": "./new"})
+    chosen = ("-e", json.dumps({"deploy_stop_after": "copy", "nixos_override_inputs": other}))
+    copied = play(tmp_path / "site.yml", *chosen)
     assert copied.rc == 0, copied.text
     built = paths(copied)
     assert {host: running(fleet, host) for host in HOSTS} == before
     for host in HOSTS:
-        fleet.exec(host, f"nix-store --check-validity {built[host]}")
+        assert fleet.exec(host, f"cat {built[host]}/etc/nonce").startswith("new ")
         assert copied.result(host, FAILED)["msg"] == f"{host}: copied"
     archive = tmp_path / "node2.tar"
     write = {"path": built["node2"], "dest_archive": str(archive)}

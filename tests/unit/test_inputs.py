@@ -47,6 +47,18 @@ def test_a_flake_names_a_system(
     assert (request.special, request.args, request.search_path) == ({"a": 1}, {}, False)
 
 
+def test_inputs_of_a_flake_may_be_others() -> None:
+    given = {"nixpkgs": "github:o/r", "home/nixpkgs": "./a b"}
+    request = requested(flake="/srv/f", override_inputs=given)
+    assert request.overrides == {"nixpkgs": "github:o/r", "home/nixpkgs": "path:/play/./a%20b"}
+    assert requested(flake="/srv/f").overrides == {}
+    for wrong in ({"nixpkgs": ""}, {"nixpkgs": None}, {"--option": "x"}):
+        with pytest.raises(ClosureError, match="a dictionary of the flake's inputs"):
+            requested(flake="/srv/f", override_inputs=wrong)
+    with pytest.raises(ClosureError, match="override_inputs needs flake beside it, not file"):
+        requested(file="a.nix", override_inputs=given)
+
+
 def test_the_git_tree_of_a_flake_may_be_any_directory_above_it() -> None:
     flake = requested(flake="/a b/ï/.x%").source["flake"]
     assert flake["trees"] == [

@@ -33,6 +33,7 @@ class Inputs:
     expression: str | None = None
     configuration: list[t.Any] | None = None
     flake: str | None = None
+    override_inputs: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     attr: list[str] = dataclasses.field(default_factory=list)
     nixpkgs: t.Any = None
     args: dict[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -56,6 +57,8 @@ class Inputs:
         given = [name for name in KINDS if getattr(self, name)]
         if len(given) != 1:
             raise ClosureError(f"{host}: give one of {', '.join(KINDS)}, not {len(given)} of them.")
+        if self.override_inputs and not self.flake:
+            raise ClosureError(f"{host}: override_inputs needs flake beside it, not {given[0]}.")
         plain = dataclasses.replace(self, args=as_json(self.args or {}, f"{host}: args"))
         makers = {"file": _of_file, "expression": _of_expression, "flake": _of_flake}
         return makers.get(given[0], _of_configuration)(plain, host, absolute)
@@ -133,12 +136,28 @@ def _of_flake(inputs: Inputs, host: str, absolute: Absolute) -> Request:
     flake, _hash, fragment = str(inputs.flake).partition("#")
     local = flake.startswith((".", "/", "~")) or not flake
     path = absolute(flake or ".").rstrip("/") or "/"
-    source = _local_flake(path) if local else {"url": flake}
+    source: dict[str, t.Any] = _local_flake(path) if local else {"url": flake}
     names = parse_attr(fragment) or (host,)
     # As nixos-rebuild has it, `.#web1` is a name in nixosConfigurations.
     attrs = _attrs(inputs) or (("nixosConfigurations", *names), names)
     name = path if local else flake
+    if inputs.override_inputs:
+        source["overrides"] = _overrides(inputs.override_inputs, host, absolute)
     return Request({"flake": source}, name, attrs, special=inputs.args, search_path=False)
+
+
+def _overrides(inputs: Mapping[str, t.Any], host: str, absolute: Absolute) -> dict[str, str]:
+    """Return the references of other inputs, with the paths that the build host knows."""
+    for name, reference in inputs.items():
+        if not isinstance(reference, str) or not reference or name.startswith("-"):
+            raise ClosureError(
+                f"{host}: override_inputs has to be a dictionary of the flake's inputs with the "
+                f"reference of a flake for each, and that of {name} is {json.dumps(reference)}."
+            )
+    return {
+        name: f"path:{in_url(absolute(it))}" if it.startswith((".", "/", "~")) else it
+        for name, it in inputs.items()
+    }
 
 
 def _local_flake(path: str) -> dict[str, t.Any]:

@@ -40,6 +40,7 @@ _HASH_MISMATCH = re.compile(
     r"hash mismatch in file downloaded from '(?P<url>[^']+)':"
     r"\s+specified: *(?P<specified>\S+)\s+got: *(?P<got>\S+)"
 )
+_NO_INPUT = re.compile(r"the flag '--override-input (\S+) .*' does not match any input")
 # As Nix 2.8 says it, and as newer ones do.
 _NO_FILE = re.compile(
     r"error: (?:(?:getting status of|opening file) '([^']+)': No such file"
@@ -83,6 +84,11 @@ class EvaluationError:
     option: str | None = None
     place: str | None = None
     argument: tuple[str, str] | None = None
+
+
+def unmatched_inputs(stderr: str) -> tuple[str, ...]:
+    """Return the inputs to override that a flake does not have. Nix only warns of those."""
+    return tuple(dict.fromkeys(_NO_INPUT.findall(plain(stderr))))
 
 
 def explain_evaluation(stderr: str, request: Request, search_path: bool = False) -> str:

@@ -40,6 +40,16 @@ class Request:
     search_path: bool = True
     expression: str = "null"
 
+    @property
+    def flake(self) -> dict[str, t.Any]:
+        """What ``flake.nix`` takes; empty where the source is no flake."""
+        return t.cast(dict[str, t.Any], self.source.get("flake", {}))
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """The inputs that a flake gets in place of its own."""
+        return t.cast(dict[str, str], self.flake.get("overrides", {}))
+
 
 def parse_attr(text: str) -> tuple[str, ...]:
     """Split an attribute path as ``nix-build -A`` does: ``nodes."web1.example.org".system``.

@@ -40,6 +40,34 @@ add_source() {
     printf '%s\n' "$path"
 }
 
+# flake_lock FILES PLACE [INPUT REFERENCE]...: locks the flake in data.json with other inputs, in a copy of it,
+# roots that at PLACE until the next one, and prints its directory.
+flake_lock() {
+    files=$(unpack_files "$1") && place=$2 || exit
+    until_exit "$files"
+    shift 2
+    left=$#
+    while [ "$left" -gt 0 ]; do
+        set -- "$@" --override-input "$1" "$2"
+        shift 2
+        left=$((left - 2))
+    done
+    url=$(flake_said "$files" url) || return
+    nix flake metadata --json --no-write-lock-file "$url" "$@" >"$files/metadata" || return
+    source=$(flake_said "$files" path) && directory=$(flake_said "$files" directory) || return
+    cp -R "$source" "$files/source" && chmod -R u+w "$files/source" &&
+        flake_said "$files" locks >"$files/source/$directory/flake.lock" || return
+    mkdir -p "$state/roots" && copy=$(nix-store --add "$files/source") &&
+        nix-store --realise "$copy" --add-root "$state/roots/$place" >/dev/null || return
+    printf '%s\n' "$copy${directory:+/$directory}"
+}
+
+# flake_said FILES NAME: prints what flake_lock.nix has of that name. URLs and paths need no quotes of JSON.
+flake_said() {
+    nix-instantiate --eval --json --strict "$1/flake_lock.nix" --argstr metadata "$1/metadata" -A "$2" |
+        sed 's/^"\(.*\)"$/\1/'
+}
+
 # looking_up DIRECTORY SEARCH_PATH FUNCTION [ARGUMENT...]: calls the function in DIRECTORY, where the
 # host has that. NIX_PATH counts only where SEARCH_PATH is true. Set and empty it also shuts out the
 # channels, which Nix looks at when it is not set.

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
 
@@ -30,6 +31,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors im
     explain_evaluation,
     search_path_use,
     shortened,
+    unmatched_inputs,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -69,7 +71,10 @@ class Evaluator:
 
         :param goal: what is asked of each system, a Nix file of that name
         """
-        answers = self._answers(requests, goal, units, search_path=False)
+        requests, answers = self._lock(requests, units)
+        units = [unit for unit in units if unit not in answers]
+        if units:
+            answers |= self._answers(requests, goal, units, search_path=False)
         again = [unit for unit in units if self._looks_up(requests[unit.host], answers[unit])]
         if again:
             hosts = {unit.host for unit in again}
@@ -105,6 +110,32 @@ class Evaluator:
         for there, here in self.origin.items():
             text = text.replace(there, here)
         return text
+
+    def _lock(self, requests: Requests, units: Sequence[Unit]) -> tuple[Requests, Answers]:
+        """Lock flakes with their other inputs; return the requests for those, and what failed."""
+        flakes = {host: json.dumps(it.flake) for host, it in requests.items() if it.overrides}
+        distinct = enumerate(dict.fromkeys(flakes.values()))
+        made = {flake: self._locked(flake, number) for number, flake in distinct}
+        own = {
+            host: dataclasses.replace(requests[host], source=it)
+            for host, flake in flakes.items()
+            if not isinstance(it := made[flake], Answer)
+        }
+        failed = {host: made[flake] for host, flake in flakes.items() if host not in own}
+        answers = {unit: failed[unit.host] for unit in units if unit.host in failed}
+        return {**requests, **own}, t.cast(Answers, answers)
+
+    def _locked(self, flake: str, number: int) -> dict[str, t.Any] | Answer:
+        """Lock a flake; return it as a source, or what Nix said."""
+        own = json.loads(flake)
+        words = [word for pair in own["overrides"].items() for word in pair]
+        ended = self.run("lock", "flake_lock", nix_files(flake), f".flake-{number}", *words)
+        if unknown := unmatched_inputs(ended.stderr):
+            said = f"error: it has no input {', '.join(unknown)}, which override_inputs names"
+            return Answer(None, said, 1)
+        if ended.exit_code != 0:
+            return Answer(None, ended.stderr or ended.how, ended.exit_code)
+        return {"flake": own | {"locked": ended.stdout.strip()}}
 
     def _looks_up(self, request: Request, answer: Answer) -> bool:
         """Whether a unit failed for want of ``NIX_PATH``, which it may look at; and warn of that."""

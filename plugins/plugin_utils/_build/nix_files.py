@@ -13,6 +13,7 @@ from collections.abc import Mapping
 _ROOT = pathlib.Path(__file__).parent
 _FILES = (
     *("evaluate", "jobs", "requests", "source", "configuration", "nixpkgs", "flake"),
+    *("flake_url", "flake_lock"),
     *("toplevel", "system", "option", "fetch"),
 )
 

@@ -7,6 +7,8 @@ VENV ?= .venv
 UNIT_JOBS ?= 2
 INTEGRATION_JOBS ?= 2
 LINT_JOBS ?= 2
+# What has to pass before a release.
+CHECKS ?= test soak
 ON_HOSTS = pytest -q -n $(INTEGRATION_JOBS) --dist loadfile --reruns 2 -rfER --durations 40 \
 	tests/integration tests/testbed/tests
 
@@ -14,7 +16,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS
 
-.PHONY: help setup quick lint unit unit-newest integration test soak docs demo bench clean
+.PHONY: help setup quick lint unit unit-newest integration test soak docs demo bench release clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +60,10 @@ demo: setup ## Deploy a fleet of real hosts on this machine
 bench: setup ## Measure deployments beside other tools' ways: make bench BENCH="--hosts 1,3"
 	@tests/bench/bench --json bench.json $(BENCH)
 	@tests/bench/put-secrets
+
+# Says first what is wrong with the version or the tree, before the checks take their time.
+release: ## Make a release, all but to publish it: make release VERSION=1.2.3
+	@tests/release "$(VERSION)" $(CHECKS)
 
 clean: ## Remove all that setup and the tests made here
 	rm -rf .venv .venv-new .venv-lint .cache .ansible .hypothesis .mypy_cache .pytest_cache \

@@ -32,7 +32,6 @@ class Clone:
         subprocess.run(["git", "clone", "-q", COLLECTION, directory], check=True)
         for name in (".venv", ".venv-lint"):
             (directory / name).symlink_to(COLLECTION / name)
-        # The last commit's program, unless this one is not committed yet.
         (directory / ".git/info/exclude").write_text(".venv\n.venv-lint\n")
 
     def git(self, *words: str) -> str:
@@ -96,11 +95,11 @@ def test_what_cannot_be_released_is_refused_and_nothing_is_changed(clone: Clone)
 
 @pytest.mark.soak
 def test_a_release_is_a_commit_a_tag_and_a_tarball(clone: Clone) -> None:
-    """Of what this clone has committed; and when its last check fails, it is as it was."""
+    """And when it fails on the way, all is as it was."""
     before = clone.state
-    documented = clone.directory / "plugins/modules/nixos_facts.py"
-    documented.write_text(documented.read_text().replace("version_added: ", "version_addled: "))
-    clone.git("commit", "-q", "-a", "-m", "Documentation that the importer does not take")
+    (clone.directory / "changelogs/fragments/bad.yml").write_text("no_such_section: [x]\n")
+    clone.git("add", ".")
+    clone.git("commit", "-q", "-m", "A fragment that is none")
     broken = clone.state
     failed = clone.release("99.0.0")
     assert failed.returncode != 0, failed.stdout

@@ -89,3 +89,24 @@ def test_the_readme_shows_nix_before_it_shows_a_console() -> None:
 def test_the_drawing_is_what_its_source_draws() -> None:
     drawn = subprocess.check_output([ROOT / "tests/docs/drawing"], text=True)
     assert (ROOT / "docs/deployment.svg").read_text(encoding="utf-8") == drawn
+
+
+def test_pre_commit_has_the_legs_of_make_lint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    program, *fast = hooks[0]["entry"].split()
+    text = (ROOT / "tests/lint/run").read_text()
+    legs = {it.replace("_", "-") for it in re.findall(r"^leg_(\w+)\(\)", text, re.MULTILINE)}
+    assert program == hooks[1]["entry"] == "tests/lint/run"
+    assert (hooks[0]["stages"], hooks[1]["stages"]) == (["pre-commit"], ["pre-push"])
+    assert set(fast) <= legs and hooks[0]["name"] == ", ".join(fast)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_all_yaml_of_a_page_loads_and_its_shell_is_sound(page: pathlib.Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```ya?ml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        assert yaml.safe_load(block)
+    for script in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        command = ["shellcheck", "--shell=sh", "-"]
+        checked = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout

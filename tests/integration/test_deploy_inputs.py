@@ -25,9 +25,11 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
+    booted_next,
     difference,
     module,
     playbook,
+    recorded,
     running,
     trace,
     write_systems,
@@ -70,7 +72,10 @@ def stats(played: Played) -> dict[str, t.Any]:
 def test_a_flake_then_its_finished_systems(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    """The flake beside the playbook is copied only; a store path and an archive are deployed."""
+    """The flake beside the playbook is copied only; a store path and an archive are deployed.
+
+    The one into a profile with a name, the other with its boot loader installed anew.
+    """
     write_flake(tmp_path)
     (tmp_path / "site.yml").write_text(role())
     before = {host: running(fleet, host) for host in HOSTS}
@@ -91,18 +96,37 @@ def test_a_flake_then_its_finished_systems(
     ]
     where = {"node1": built["node1"], "node2": str(archive)}
     (tmp_path / "site.yml").write_text(json.dumps(plays))
-    finished = ("-e", json.dumps({"deploy_path": f"{{{{ {where}[inventory_hostname] }}}}"}))
+    variables = {
+        "deploy_path": f"{{{{ {where}[inventory_hostname] }}}}",
+        "deploy_profile": "{{ 't-role' if inventory_hostname == 'node1' else 'system' }}",
+        "deploy_install_bootloader": "{{ inventory_hostname == 'node2' }}",
+    }
+    finished = ("-e", json.dumps(variables))
+    own = {host: recorded(fleet, host) for host in where}
+    for host in where:
+        fleet.exec(host, "rm -f /boot/loader/installed")
     env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
     deployed, again = (play(tmp_path / "site.yml", *finished, env=env) for _time in range(2))
     for played in (deployed, again):
         assert played.rc == 0, played.text
-    assert at(fleet, where) == {host: built[host] for host in where}
+    assert {host: running(fleet, host) for host in where} == {it: built[it] for it in where}
+    assert {host: booted_next(fleet, host) for host in where} == {it: built[it] for it in where}
+    assert {host: recorded(fleet, host) for host in where} == own | {"node2": built["node2"]}
+    named = fleet.exec("node1", "readlink -f /nix/var/nix/profiles/system-profiles/t-role")
+    assert named.strip() == built["node1"]
+    installed = "test -e /boot/loader/installed && echo yes"
+    said = {host: fleet.exec(host, installed, check=False) for host in where}
+    assert said == {"node1": "", "node2": "yes\n"}
     for host in where:
         assert not deployed.results(host, BUILD)[-1].get("path")
         assert stats(deployed)[host]["status"] == "deployed"
         assert again.stats[host]["changed"] == 0
     lines = deployed.text[deployed.text.index("DEPLOYMENT") :].splitlines()[1:3]
     assert [line.split()[:2] for line in lines] == [[host, "switched"] for host in where]
+    # Other tests find it at what its own profile holds.
+    home = play(playbook(module("nixos_switch", {}), hosts="node1"))
+    assert home.rc == 0 and at(fleet, ["node1"]) == {"node1": own["node1"]}, home.text
+    fleet.exec("node1", "rm /nix/var/nix/profiles/system-profiles/t-role*")
 
 
 def test_a_reboot_where_one_is_required_and_a_specialisation_stays(

@@ -81,8 +81,9 @@ class ActionModule(ClosureAction):
         return not to_come or ends_play(len(failed), len(batch), most, fatal)
 
     def _show(self, outcome: Outcome) -> None:
-        # With the callback, the lines come together at the end.
-        if read_by_people() and "closure.nixos.summary" not in C.CALLBACKS_ENABLED:
+        # With the callback, the lines come together at the end. A failure Ansible shows by itself.
+        together = "closure.nixos.summary" in C.CALLBACKS_ENABLED
+        if read_by_people() and not (together or outcome.failed):
             width = max(map(len, self.task_vars["ansible_play_hosts_all"]))
             Display().display(line(outcome, width), color=_color(outcome))
 
@@ -102,6 +103,4 @@ def _data(outcome: Outcome) -> dict[str, t.Any]:
 
 
 def _color(outcome: Outcome) -> str:
-    if outcome.failed:
-        return "red"
     return "yellow" if outcome.status == "deployed" else "green"

@@ -152,6 +152,15 @@ def test_an_outcome_and_its_line(case: str) -> None:
 
 def test_check_mode_says_would() -> None:
     assert outcome_of("web1", DEPLOYED, check=True, now=1012).what == "would switch"
+    copied = {"path": NEW, "missing_paths": [OLD, NEW], "missing_bytes": 3 * 1024**2}
+    there = {"path": NEW, "missing_paths": [], "missing_bytes": 0}
+    unknown = {"path": NEW, "missing_paths": None, "missing_bytes": None}
+    for result, rest in (copied, ", 2 paths missing, 3.0 MiB"), (there, ""), (unknown, ""):
+        variables = without("switch") | {"__deploy_copy": result}
+        found = outcome_of("web1", variables, check=True, now=1012)
+        assert found.what == f"would switch{rest}"
+        assert line(found, 4).split() == f"web1 would switch{rest} 12 s".split()
+        assert len(line(found, 4)) <= 80
 
 
 def test_a_long_reason_goes_on_below_itself() -> None:

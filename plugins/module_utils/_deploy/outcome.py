@@ -16,6 +16,7 @@ import time
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.action import Action
+from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
 
 Vars = t.Mapping[str, t.Any]
 
@@ -157,7 +158,8 @@ def line(outcome: Outcome, width: int) -> str:
     if outcome.status == "unchanged":
         return f"{start}{outcome.what}"
     units = ", ".join(f"{number} {kind}" for kind, number in outcome.units.items())
-    return f"{start}{outcome.what:<20}  {units:<36} {outcome.seconds:>4} s"
+    told = f"{outcome.what:<20}  {units}"
+    return f"{start}{told:<58} {outcome.seconds:>4} s"
 
 
 def sentence(outcome: Outcome) -> str:
@@ -226,13 +228,20 @@ def _what(variables: Vars, check: bool) -> str:
     if _result(variables, "reboot").get("changed"):
         action = Action.REBOOT
     if check:
-        return f"would {action.value}"
+        return f"would {action.value}{_missing(_result(variables, 'copy'))}"
     old, new = generations_of(variables)
     if action is Action.TEST:
         return f"{action.verb} beside {old}" if old else action.verb
     if action is Action.AUTO and "boot" in (_activation(variables).get("actions") or ()):
         action = Action.BOOT
     return f"{action.verb} {old or 'none'} -> {new}" if new else action.verb
+
+
+def _missing(copied: Vars) -> str:
+    """Say how much a host does not have of its system, as far as anybody knows."""
+    if not (paths := copied.get("missing_paths")):
+        return ""
+    return f", {len(paths)} paths missing, {format_bytes(copied['missing_bytes'])}"
 
 
 def report_of(variables: Vars) -> dict[str, t.Any]:

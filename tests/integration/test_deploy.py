@@ -183,7 +183,7 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     (tmp_path / "texts.ini").write_text("\n".join(["[testbed:vars]", *texts, ""]))
     look = {"name": "Look", "closure.nixos.nixos_facts": {}}
     (tmp_path / "look.yml").write_text(json.dumps([look]))
-    (tmp_path / "site.yml").write_text(role(serial=1))
+    (tmp_path / "site.yml").write_text(role(serial=2))
     file = write_systems(tmp_path, GREETER)
     options = ("-e", f"nixos_file={file}")
     before = {host: trace(fleet, host) for host in HOSTS}
@@ -217,7 +217,7 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     # What people see: nothing that is skipped, but what there is not to bring and not to end.
     assert [it for it in headers(first) if it not in ADDED][: len(TRIAL)] == TRIAL
     assert {it["skipped"] for it in first.stats.values()} == {0}
-    assert headers(again[0]) == UNCHANGED
+    assert headers(again[0])[: len(UNCHANGED)] == UNCHANGED
     assert {it["skipped"] for it in again[0].stats.values()} == {2}
     assert [difference(after[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
 

@@ -124,15 +124,19 @@ def test_what_is_not_confirmed_says_why_and_stays_on_trial(
         for text, arguments in cases.items()
     ]
     nobody = module("nixos_confirm", {}, vars={"ansible_user": "deploy"}) | {"name": "nobody"}
+    no_key = {"ansible_ssh_common_args": "-o UserKnownHostsFile=/dev/null"}
+    unknown = module("nixos_confirm", {"connect_timeout": 1}, vars=no_key) | {"name": "unknown"}
     # Whoever came in by a new connection has check_timeout, longer than confirm_timeout.
     patient = switch("switch", confirm_timeout=4, check_timeout=600)
     fails = "systemd-run --wait --unit=ill false; sleep 6"
     ill: Task = {"name": "Fail", "ansible.builtin.raw": fails, "changed_when": False}
     healed: Task = {"name": "Heal", "ansible.builtin.raw": "systemctl reset-failed ill"}
-    played = play(
-        playbook(build(write_systems(tmp_path)), COPY, patient, ill, *refused, nobody | IGNORED)
-    )
+    refused += [nobody | IGNORED, unknown | IGNORED]
+    played = play(playbook(build(write_systems(tmp_path)), COPY, patient, ill, *refused))
     for host in HOSTS:
+        said = result(played, host, "unknown")["msg"]
+        assert "Host key verification failed" in said, said
+        assert said.endswith("It rolls back by itself unless it is confirmed in time."), said
         for text in cases:
             said = result(played, host, text)
             assert said["failed"] and text in said["msg"], said

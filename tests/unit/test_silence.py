@@ -56,6 +56,34 @@ def test_a_script_that_hangs_costs_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert attempts == [("it", 120), (":", wire.SIGN), ("it", 120)]
 
 
+# Of an error at each attempt: what the host has left in this run, Ansible's retries, and how often
+# it is tried then.
+NEVER = {"had master, no retries": (1, 0, 2), "no master": (0, 0, 1), "two retries": (0, 2, 3)}
+
+
+@pytest.mark.parametrize(("masters", "retries", "attempts"), NEVER.values(), ids=NEVER)
+def test_a_host_that_this_run_has_not_reached_gets_ansibles_retries_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, masters: int, retries: int, attempts: int
+) -> None:
+    """A control master of the run before, of a host that is gone since, is no answer."""
+    host, _attempts = silent(monkeypatch, {})
+    left, lines, tried = [True] * masters, list[str](), list[str]()
+    host._answered, host._retries = False, retries
+
+    def refused(text: str, _deadline: float) -> Reply:
+        tried.append(text)
+        raise AnsibleConnectionFailure("No route to host")
+
+    monkeypatch.setattr(host, "_attempt", refused)
+    monkeypatch.setattr(host, "_has_master", lambda: bool(left))
+    monkeypatch.setattr(host, "reconnect", left.clear)
+    monkeypatch.setattr(wire.display, "display", lines.append)
+    with pytest.raises(AnsibleConnectionFailure, match="No route to host"):
+        host.run(Script("it"), 120)
+    assert tried == ["it"] * attempts
+    assert lines == ["web1: the connection is lost, connecting again"] * (attempts > 1)
+
+
 def lying(text: bytes) -> Host:
     """A host that says of a job always the same."""
     said = types.SimpleNamespace(name="web1", run=lambda _script: Reply(0, text, ""))

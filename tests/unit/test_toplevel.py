@@ -22,8 +22,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel impo
     show_boot_changes,
 )
 
-SH = Path(__file__).parents[2] / "plugins" / "plugin_utils" / "_store"
-PROBE = (SH / "toplevel.sh").read_text()
+SH = Path(__file__).parents[2] / "plugins" / "plugin_utils"
+PROBE = "".join((SH / file).read_text() for file in ("_host/host.sh", "_store/toplevel.sh"))
 SHELLS = {"sh": ["sh"], "dash": ["dash"], "ash": ["busybox", "ash"], "bash": ["bash"]}
 
 SYSTEM = Toplevel(

@@ -8,7 +8,7 @@
 
 # boot_once PROFILE PATH: has the next boot start PATH, and those after it what boots now.
 boot_once() {
-    recorded=$(readlink -f "$1") number=$(generation_of "$1")
+    recorded=$(resolve "$1") number=$(generation_of "$1")
     [ -n "$recorded" ] ||
         die "$1 holds no system to boot afterwards: deploy one without a confirmation first" 66
     tried_forget "$1" || return
@@ -30,7 +30,7 @@ boot_once() {
         return "$boot_end"
     fi
     note outcome=unconfirmed by=task 'why=the next boot tries it' "who=$(who_runs)" \
-        "run=$(cat "$state/current")" "from=$(resolve /run/current-system)" "to=$2"
+        "run=$(line_of "$state/current")" "from=$(resolve /run/current-system)" "to=$2"
 }
 
 # tried_forget PROFILE: what was booted once and never confirmed is no generation to roll back to, and
@@ -38,13 +38,13 @@ boot_once() {
 tried_forget() {
     [ -r "$record/boot-once" ] || return 0
     read -r tried_from tried made <"$record/boot-once" || return 0
-    [ "$(readlink -f /run/current-system)" != "$tried" ] || return 0
+    [ "$(resolve /run/current-system)" != "$tried" ] || return 0
     [ "$tried_from" != "$(boot_id)" ] || next_boot_forget "$tried" || return
     if [ "${made:-0}" -gt 0 ] && [ "$(readlink "$1-$made-link")" = "$tried" ] &&
         [ "$(generation_of "$1")" != "$made" ]; then
         generation_forget "$1" "$made"
         default=$(loader_boots)
-        [ -n "$default" ] || default=$(cat "$record/loader-default" 2>/dev/null) || default=$(readlink -f "$1")
+        [ -n "$default" ] || default=$(line_of "$record/loader-default") || default=$(resolve "$1")
         for_all "$default/bin/switch-to-configuration" boot || return
     fi
     remove "$record/boot-once"
@@ -84,7 +84,7 @@ grub_title() {
 # reboot_host BOOT_ID: reboots, unless that was done. A second later, so that we can say so.
 reboot_host() {
     [ "$(boot_id)" = "$1" ] || return 0
-    [ "$(id -u)" -eq 0 ] || die 'only root can reboot it: set become' 77
+    [ "$uid" -eq 0 ] || die 'only root can reboot it: set become' 77
     systemd-run --quiet --collect --on-active=1 systemctl reboot
 }
 
@@ -97,7 +97,7 @@ boot_facts() {
     [ "${made:-0}" -eq 0 ] || printf 'unconfirmed_generation=%s\n' "$made"
     if [ "$tried_from" = "$(boot_id)" ]; then
         printf 'boot_once=%s\n' "$tried"
-    elif [ "$(readlink -f /run/booted-system)" = "$tried" ]; then
+    elif [ "$(resolve /run/booted-system)" = "$tried" ]; then
         printf 'boot_tried=%s\n' "$tried"
         sed -n 's/^failed_unit=/boot_failed=/p' "$record/boot-once"
     fi

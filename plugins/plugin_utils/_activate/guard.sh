@@ -56,7 +56,8 @@ guard_kib=$((2 * reserve_kib + 8192)) guard_inodes=128
 
 # guard_room: refuses a host without room for a guard: it could not roll back.
 guard_room() {
-    kib=$(df -Pk "$state" | awk 'NR == 2 { print $4 }')
+    kib=$(room "$state")
+    kib=$((${kib:-0} / 1024))
     # A file system that makes inodes when it needs them says that it has none at all.
     inodes=$(stat -f -c '%c %d' "$state" | awk '{ print $1 ? $2 : 1000000 }')
     if [ "$kib" -lt "$guard_kib" ] || [ "$inodes" -lt "$guard_inodes" ]; then
@@ -74,9 +75,9 @@ guard_files() {
     for word in "$@"; do
         printf '%s\n' "${word#*=}" >"$guard/set/${word%%=*}" || return
     done
-    old=$(readlink -f /run/current-system)
+    old=$(resolve /run/current-system)
     printf '%s\n' "$old" >"$guard/set/old" && uptime >"$guard/set/armed" && who_runs >"$guard/set/who" &&
-        cat "$state/current" >"$guard/set/run" && failed_units >"$guard/failed" || return
+        line_of "$state/current" >"$guard/set/run" && failed_units >"$guard/failed" || return
     boot_before "$guard/set" "$(guard_set profile)" "$(guard_set to)" || return
     # What it rolls back to must not be collected meanwhile.
     ln -sfn "$old" "$guard_roots/guard-running" || return
@@ -103,7 +104,7 @@ guard_start() {
 }
 
 who_runs() {
-    cat "$state/runs/$(cat "$state/current")"
+    line_of "$state/runs/$(line_of "$state/current")"
 }
 
 uptime() {
@@ -121,20 +122,20 @@ generation_of() {
 
 # guard_set NAME: prints what the guard was armed with.
 guard_set() {
-    [ -r "$guard/set/$1" ] && IFS= read -r guard_word <"$guard/set/$1" && printf '%s\n' "$guard_word"
+    line_of "$guard/set/$1"
 }
 
 # guard_mark NAME TEXT: writes a line without needing room.
 guard_mark() {
     mark="$guard/blank/$1"
     [ -e "$mark" ] || mark="$guard/$1"
-    printf '%.3000s\n' "$(printf '%s' "$2" | tr '\n' ' ')" 1<>"$mark" || return
+    printf '%.3000s\n' "$(one_line "$2")" 1<>"$mark" || return
     [ "$mark" = "$guard/$1" ] || mv -f "$mark" "$guard/$1"
 }
 
 # guard_read NAME: prints what guard_mark wrote.
 guard_read() {
-    [ ! -e "$guard/$1" ] || sed -n 1p "$guard/$1"
+    [ ! -e "$guard/$1" ] || line_of "$guard/$1"
 }
 
 # guard_at: prints the guard's state: armed; then confirmed (the boot default is being made) and done,
@@ -245,9 +246,9 @@ guard_heard() {
 
 # guard_other: prints the system that somebody else has switched the host to, if somebody has.
 guard_other() {
-    [ -e "$guard/set/old" ] && other_running=$(readlink -f /run/current-system) || return 0
+    [ -e "$guard/set/old" ] && other_running=$(resolve /run/current-system) || return 0
     case $other_running in
-        "$(guard_set old)" | "$(guard_set to)" | "$(readlink -f "$(guard_set runs)")") ;;
+        "$(guard_set old)" | "$(guard_set to)" | "$(resolve "$(guard_set runs)")") ;;
         *) printf '%s\n' "$other_running" ;;
     esac
 }
@@ -366,15 +367,15 @@ stop_activation() {
 # guard_refused: has the switch ended before it did anything?
 guard_refused() {
     [ -e "$guard/begun" ] && [ -e "$guard/state.armed" ] &&
-        [ "$(readlink -f /run/current-system)" = "$(guard_set old)" ] &&
+        [ "$(resolve /run/current-system)" = "$(guard_set old)" ] &&
         grep -Eqs ' exited (1|11|100)$' "$state/jobs/activation/status" &&
         ! grep -Eqs '^(stopping|activating|restarting|reloading|starting) ' "$state/jobs/activation/err"
 }
 
 # guard_spare: has room on the way back, if need be that of what the activation has printed.
 guard_spare() {
-    spare=$(df -Pk "$state" | awk 'NR == 2 { print $4 }') || spare=0
-    if [ "$spare" -lt "$reserve_kib" ] && [ -d "$state/jobs/activation" ]; then
+    spare=$(room "$state")
+    if [ "$((${spare:-0} / 1024))" -lt "$reserve_kib" ] && [ -d "$state/jobs/activation" ]; then
         : >"$state/jobs/activation/out"
         : >"$state/jobs/activation/err"
     fi
@@ -385,7 +386,7 @@ restore_running() {
     stopped=0
     back_step "$(guard_set old)" test || stopped=$?
     [ -z "$(guard_other)" ] || return "$theirs"
-    [ "$(readlink -f /run/current-system)" = "$(guard_set old)" ] || return "$not_whole"
+    [ "$(resolve /run/current-system)" = "$(guard_set old)" ] || return "$not_whole"
     # 4: it runs, and units of it have failed. 2 and 3: a part of its own activation fails, as it may
     # have done before.
     case $stopped in
@@ -419,9 +420,9 @@ back_step() {
 # boot_before DIRECTORY PROFILE TO: notes there what boots and what is recorded before TO does.
 boot_before() {
     mkdir -p "$1" || return
-    noted_path=$(readlink -f "$2") || noted_path=
+    noted_path=$(resolve "$2")
     noted_loader=$(loader_boots)
-    [ -n "$noted_loader" ] || noted_loader=$(cat "$record/loader-default" 2>/dev/null)
+    [ -n "$noted_loader" ] || noted_loader=$(line_of "$record/loader-default")
     printf '%s\n' "$2" >"$1/profile" && printf '%s\n' "$3" >"$1/to" &&
         printf '%s\n' "$noted_path" >"$1/recorded" && generation_of "$2" >"$1/number" &&
         printf '%s\n' "${noted_loader:-$noted_path}" >"$1/loader" &&
@@ -436,15 +437,16 @@ newest_generation() {
 # restore_boot DIRECTORY: what boot_before noted: the profile, and the loader's default, where they are
 # what the switch to TO has made of them. Another's stay.
 restore_boot() {
-    profile=$(cat "$1/profile") recorded=$(cat "$1/recorded") wanted=$(cat "$1/to") loader=$(cat "$1/loader")
+    profile=$(line_of "$1/profile") recorded=$(line_of "$1/recorded")
+    wanted=$(line_of "$1/to") loader=$(line_of "$1/loader")
     [ -n "$recorded" ] || return 0
-    if [ "$recorded" != "$wanted" ] && [ "$(readlink -f "$profile")" = "$wanted" ]; then
+    if [ "$recorded" != "$wanted" ] && [ "$(resolve "$profile")" = "$wanted" ]; then
         made=$(generation_of "$profile")
-        profile_set "$profile" "$recorded" "$(cat "$1/number")" || return
+        profile_set "$profile" "$recorded" "$(line_of "$1/number")" || return
         # What was never confirmed is no generation to roll back to.
-        [ "$made" -le "$(cat "$1/newest")" ] || generation_forget "$profile" "$made"
+        [ "$made" -le "$(line_of "$1/newest")" ] || generation_forget "$profile" "$made"
     fi
-    [ "$(cat "$record/boot-pending" 2>/dev/null)" = "$wanted" ] || return 0
+    [ "$(line_of "$record/boot-pending")" = "$wanted" ] || return 0
     case $(loader_boots) in
         # A full /boot, which is why we are here, would refuse the old system as well.
         "$loader") ;;
@@ -496,9 +498,9 @@ guard_confirm() {
 # boot_other DIRECTORY: prints what boots, or is recorded, if that is neither what boot_before noted
 # nor what was to.
 boot_other() {
-    for it in "$(readlink -f "$(cat "$1/profile")")" "$(loader_boots)"; do
+    for it in "$(resolve "$(line_of "$1/profile")")" "$(loader_boots)"; do
         case $it in
-            '' | "$(cat "$1/recorded")" | "$(cat "$1/loader")" | "$(cat "$1/to")") ;;
+            '' | "$(line_of "$1/recorded")" | "$(line_of "$1/loader")" | "$(line_of "$1/to")") ;;
             *)
                 printf '%s\n' "$it"
                 return
@@ -544,7 +546,7 @@ guard_done() {
 # guard_adopt ATTENDED: the run that asks looks after the trial from now on.
 guard_adopt() {
     [ "$(guard_state)" = armed ] || die 'no switch waits for its confirmation on this host' 66
-    { printf '%s\n' "$1" | write "$guard/set/attended" && who_runs | write "$guard/set/who" &&
+    { write "$guard/set/attended" "$1" && who_runs | write "$guard/set/who" &&
         write "$guard/set/run" <"$state/current"; } || die "cannot write $guard/set on this host: make room there" 75
 }
 
@@ -598,7 +600,7 @@ noted() {
     ("$@") || noted_end=$?
     [ "$noted_end" -eq 0 ] || outcome=failed
     note "outcome=$outcome" by=task "why=$1 ended with exit code $noted_end" "who=$(who_runs)" \
-        "run=$(cat "$state/current")" "from=$from" "to=$to"
+        "run=$(line_of "$state/current")" "from=$from" "to=$to"
     return "$noted_end"
 }
 
@@ -608,10 +610,19 @@ guard_note() {
         "from=$(guard_set old)" "to=$(guard_set to)"
 }
 
+# one_line TEXT: prints it with blanks for its newlines.
+one_line() {
+    case $1 in
+        *'
+'*) printf '%s' "$1" | tr '\n' ' ' && echo ;;
+        *) printf '%s\n' "$1" ;;
+    esac
+}
+
 # note WORD...: notes, as NAME=VALUE, what became of the last deployment.
 note() {
     {
-        for word in "$@"; do printf '%s' "$word" | tr '\n' ' ' && echo; done
+        for word in "$@"; do one_line "$word"; done
         printf 'time=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
     } | remember deployment || :
 }

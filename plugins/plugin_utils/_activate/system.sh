@@ -24,14 +24,14 @@ system_facts() {
     printf 'running=%s\n' "$(resolve /run/current-system)"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
     printf 'runs_specialisation=%s\n' "$(running_specialisation "$1" /run/booted-system)"
-    printf 'loader_default=%s\n' "$(cat "$record/loader-default" 2>/dev/null)"
+    printf 'loader_default=%s\n' "$(line_of "$record/loader-default")"
     printf 'loader_boots=%s\n' "$(loader_boots)"
     printf 'loader_menu=%s\n' "$(loader_menu)"
     printf 'state=%s\n' "$(systemctl is-system-running 2>/dev/null)"
-    printf 'boot_pending=%s\n' "$(cat "$record/boot-pending" 2>/dev/null)"
+    printf 'boot_pending=%s\n' "$(line_of "$record/boot-pending")"
     printf 'switching=%s\n' "$(switching)"
     printf 'activation=%s\n' "$(unacknowledged_activation)"
-    printf 'activation_end=%s\n' "$(cat "$state/jobs/activation/status" 2>/dev/null)"
+    printf 'activation_end=%s\n' "$(line_of "$state/jobs/activation/status")"
     guard_facts
     boot_facts
     failed_units
@@ -63,8 +63,12 @@ host_facts() {
 # updaters: prints the units that change systems by themselves, or delete generations: NixOS's own
 # (nixpkgs, auto-upgrade.nix and nix-gc.nix) and comin.
 updaters() {
-    for name in nixos-upgrade.timer comin.service nix-gc.timer; do
-        systemctl is-active --quiet "$name" 2>/dev/null || continue
+    updaters='nixos-upgrade.timer comin.service nix-gc.timer'
+    # It says a word for each.
+    # shellcheck disable=SC2086
+    systemctl is-active $updaters 2>/dev/null | for name in $updaters; do
+        read -r active || break
+        [ "$active" = active ] || continue
         [ "$name" != nix-gc.timer ] || gc_deletes_generations || continue
         printf 'updater=%s\n' "$name"
     done
@@ -81,18 +85,13 @@ store_ping() {
     nix --extra-experimental-features nix-command store ping --json 2>/dev/null
 }
 
-# room DIRECTORY: the bytes that are free there.
-room() {
-    [ ! -d "$1" ] || df -Pk "$1" | { read -r _ && read -r _ _ _ free _ && echo $((free * 1024)); }
-}
-
 # profile_room PROFILE: what is free where its next generation will be.
 profile_room() {
     directory=${1%/*}
     [ -d "$directory" ] || directory=${directory%/*}
-    printf 'profile_free=%s\n' "$(room "$directory")"
-    # A file system that makes inodes when it needs them, such as btrfs, says that it has none at all.
-    stat -f -c '%c %d' "$directory" 2>/dev/null | while read -r inodes left; do
+    stat -f -c '%a %S %c %d' "$directory" 2>/dev/null | while read -r blocks size inodes left; do
+        printf 'profile_free=%s\n' $((blocks * size))
+        # A file system that makes inodes when it needs them, such as btrfs, says that it has none at all.
         [ "$inodes" -eq 0 ] || printf 'profile_inodes=%s\n' "$left"
     done
 }
@@ -136,20 +135,16 @@ running_specialisation() {
     done
 }
 
-# resolve LINK: where it leads, if it is there.
-resolve() {
-    [ ! -e "$1" ] || readlink -f "$1"
-}
-
 # The platform in Nix's words; uname's own where Nix has no other.
 platform() {
-    machine=$(uname -m)
-    case $machine in
-        i?86) machine=i686 ;;
-        armv6l | armv7l | aarch64 | x86_64) ;;
-        arm64) machine=aarch64 ;;
-    esac
-    printf '%s-%s\n' "$machine" "$(uname -s | tr '[:upper:]' '[:lower:]')"
+    uname -sm | tr '[:upper:]' '[:lower:]' | {
+        read -r kernel machine
+        case $machine in
+            i?86) machine=i686 ;;
+            arm64) machine=aarch64 ;;
+        esac
+        printf '%s-%s\n' "$machine" "$kernel"
+    }
 }
 
 # switching: who switches this host now, by what every switch has: our unit, which is also that of
@@ -231,7 +226,7 @@ path_facts() {
 # versions switch swap off in a dry run, and activation scripts do what they like. Needs root: as
 # anyone else it ends with 0 and a plan that is wrong.
 dry_activate() {
-    [ "$(id -u)" -eq 0 ] || die 'planning an activation needs root' 77
+    [ "$uid" -eq 0 ] || die 'planning an activation needs root' 77
     [ -d /run/systemd/system ] || die 'this host does not run systemd, so no activation can be planned' 69
     # For its lock. /run is named below because to protect the kernel's settings makes it writable.
     mkdir -p /run/nixos

@@ -10,19 +10,20 @@ pictured=$state/jobs/activation/units
 # units_picture: prints a line for each unit that is loaded, of the system and of users who are there, with
 # the words that module_utils/_activate/units.py names.
 units_picture() {
-    picture_of '*'
-    user_managers | while read -r name; do picture_of "$name/*" </dev/null; done
+    picture_of '' '*'
+    user_managers | while read -r name; do picture_of "$name/" '*' </dev/null; done
 }
 
-# picture_of UNIT: the same for that one, or a pattern. systemctl chooses the order of what it shows. One that
-# does not run now may have run meanwhile.
+# picture_of WHOSE UNIT...: the same for those, or a pattern, of the system or of USER/. systemctl chooses
+# the order of what it shows. One that does not run now may have run meanwhile.
 picture_of() {
+    whose=$1
+    shift
     properties=Id,LoadState,ActiveState,SubState,InvocationID,StateChangeTimestampMonotonic
     properties=$properties,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic
     properties=$properties,ConditionTimestampMonotonic,ConditionResult,Transient,StopWhenUnneeded
     properties=$properties,BusName,FragmentPath,TriggeredBy
-    whose=$(whose "$1")
-    of_unit "$1" show --all --property="$properties" 2>/dev/null | properties=$properties whose=$whose awk '
+    systemctl_of "$whose" show --all --property="$properties" -- "$@" 2>/dev/null | properties=$properties whose=$whose awk '
         BEGIN { count = split(ENVIRON["properties"], names, ",") }
         function line(i) {
             if (!("Id" in value)) return
@@ -41,15 +42,23 @@ whose() {
     case $1 in */*) printf '%s/' "${1%%/*}" ;; esac
 }
 
-# of_unit UNIT WORD...: calls systemctl with the words about a unit, of a user's manager for USER/UNIT. A
-# user can stop that manager from answering.
+# of_unit UNIT WORD...: calls systemctl with the words about a unit, of a user's manager for USER/UNIT.
 of_unit() {
     of_unit=$1
     shift
-    case $of_unit in
-        */*) as_user "${of_unit%%/*}" timeout 10 systemctl --user "$@" -- "${of_unit#*/}" ;;
-        *) systemctl "$@" -- "$of_unit" ;;
-    esac
+    systemctl_of "$(whose "$of_unit")" "$@" -- "${of_unit#*/}"
+}
+
+# systemctl_of WHOSE WORD...: calls systemctl with the words, for the system or for USER/, who can stop
+# that manager from answering.
+systemctl_of() {
+    systemctl_of=${1%/}
+    shift
+    if [ -n "$systemctl_of" ]; then
+        as_user "$systemctl_of" timeout 10 systemctl --user "$@"
+    else
+        systemctl "$@"
+    fi
 }
 
 # as_user USER COMMAND...: runs it as that user, without a new session.
@@ -62,7 +71,7 @@ as_user() {
 
 # user_managers: prints the names of users whose managers run, when we may ask those.
 user_managers() {
-    [ "$(id -u)" -eq 0 ] || return 0
+    [ "$uid" -eq 0 ] || return 0
     # A manager's own socket; its directory goes with it.
     for socket in /run/user/*/systemd/private; do
         [ -S "$socket" ] || continue
@@ -105,11 +114,9 @@ settled_units() {
 # unit_states UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each.
 unit_states() {
     for name in "$@"; do
-        printf '%s' "$name"
-        for property in ActiveState SubState NRestarts; do
-            printf ' %s' "$(of_unit "$name" show -p "$property" | cut -d = -f 2)"
-        done
-        echo
+        of_unit "$name" show --property=ActiveState,SubState,NRestarts | name=$name awk -F = '
+            { value[$1] = $2 }
+            END { print ENVIRON["name"], value["ActiveState"], value["SubState"], value["NRestarts"] }'
     done
 }
 
@@ -118,18 +125,32 @@ unit_states() {
 units_changed() {
     [ -s "$pictured" ] || return 0
     units_picture >"$pictured.now" || return 0
-    awk 'NR == FNR { now[$1]; next } !($1 in now) && $3 == "active" { print $1 }' \
-        "$pictured.now" "$pictured" >"$pictured.gone" || return 0
-    while read -r name; do picture_of "$name" </dev/null; done <"$pictured.gone" >>"$pictured.now"
+    units_gone >"$pictured.gone" || return 0
+    # Names have backslashes.
+    # shellcheck disable=SC2086 # one word for each
+    (set -f && while read -r whose names; do picture_of "${whose#system}" $names </dev/null; done) \
+        <"$pictured.gone" >>"$pictured.now"
     units_missing unit_before "$pictured.now" "$pictured"
     units_missing unit_after "$pictured" "$pictured.now"
+}
+
+# units_gone: prints "WHOSE UNIT..." for each manager whose units are not loaded any more; the system's is
+# called system.
+units_gone() {
+    awk '
+        NR == FNR { now[$1]; next }
+        ($1 in now) || $3 != "active" { next }
+        { whose = "system"; name = $1 }
+        match(name, "/") { whose = substr(name, 1, RSTART); name = substr(name, RSTART + 1) }
+        { gone[whose] = gone[whose] " " name }
+        END { for (whose in gone) print whose gone[whose] }' "$pictured.now" "$pictured"
 }
 
 # units_to_come PATH: prints what tells how systemd will act by dependencies when the system at PATH is activated:
 # now=PICTURE of each unit; runs=UNIT KEY UNIT... of what stops and restarts with it; comes=UNIT for each that the
 # system has, and comes=UNIT KEY [VALUE] for what it says of it.
 units_to_come() {
-    picture_of '*' | sed 's/^/now=/'
+    picture_of '' '*' | sed 's/^/now=/'
     units_bound | sed 's/^/runs=/'
     {
         listing=$(unit_listing "$1")
@@ -239,7 +260,7 @@ mounts_to_come() {
 units_left() {
     [ -s "$pictured" ] && [ ! -e "$pictured.left" ] || return 0
     {
-        readlink -f /run/current-system
+        resolve /run/current-system
         failed_units | awk 'NR == FNR { if ($3 == "failed" || $4 == "auto-restart") before["failed_unit=" $1]; next }
             !($0 in before)' "$pictured" -
     } >"$pictured.left"
@@ -248,7 +269,7 @@ units_left() {
 # left_failed: prints left_failed=UNIT for each of them, while that system runs.
 left_failed() {
     [ -r "$pictured.left" ] && read -r left_by <"$pictured.left" || return 0
-    [ "$left_by" != "$(readlink -f /run/current-system)" ] ||
+    [ "$left_by" != "$(resolve /run/current-system)" ] ||
         sed -n 's/^failed_unit=/left_failed=/p' "$pictured.left"
 }
 

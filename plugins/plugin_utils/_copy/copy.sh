@@ -74,7 +74,7 @@ substitute() {
 # held TOPLEVEL: does a profile of systems hold it already? Then nothing would remove another root.
 held() {
     for profile in /nix/var/nix/profiles/system /nix/var/nix/profiles/system-profiles/*; do
-        [ "$(readlink -f "$profile")" != "$1" ] || return 0
+        [ "$(resolve "$profile")" != "$1" ] || return 0
     done
     return 1
 }

@@ -52,14 +52,14 @@ secret_file() {
 # sweep DIRECTORY PATTERN: removes what is ours in it, of these names, and older than a day: runs that
 # were killed have left it.
 sweep() {
-    find "$1" -mindepth 1 -maxdepth 1 -name "$2" -user "$(id -u)" -mtime +0 -exec rm -rf {} +
+    find "$1" -mindepth 1 -maxdepth 1 -name "$2" -user "$uid" -mtime +0 -exec rm -rf {} +
 }
 
 # ours DIRECTORY: can nobody else, but root, change what is in it?
 ours() {
     case $(stat -c '%u %a %F' "$1") in
         # What is above it may hand its group down.
-        "$(id -u) 700 directory" | "$(id -u) 2700 directory") ;;
+        "$uid 700 directory" | "$uid 2700 directory") ;;
         *) return 1 ;;
     esac
 }
@@ -69,7 +69,7 @@ ours() {
 keep_state() {
     # A rule of the directory above it counts more than our umask, which is for those above.
     # shellcheck disable=SC2174
-    { mkdir -p -m 700 "$state" && ours "$state"; } ||
+    { { [ -d "$state" ] || mkdir -p -m 700 "$state"; } && ours "$state"; } ||
         die "$state on this host is no directory that only $(id -un) can enter, or cannot be made: remove it" 77
 }
 

@@ -11,8 +11,13 @@ LC_ALL=C
 umask 077
 export PATH LC_ALL
 
+# Whose script this is, as the kernel says it: to ask id would be a process for each script.
+uid=
+[ ! -r /proc/self/status ] || while read -r key _ uid _ && [ "$key" != Uid: ]; do :; done </proc/self/status
+[ -n "$uid" ] || uid=$(id -u)
+
 # What must outlive a connection: in memory for root, who activates; at home for others, who build.
-if [ "$(id -u)" -eq 0 ]; then
+if [ "$uid" -eq 0 ]; then
     state=/run/closure-nixos
 else
     state="${XDG_STATE_HOME:-${HOME:?has no value on this host}/.local/state}/closure-nixos"
@@ -25,9 +30,28 @@ die() {
     exit "${2:-1}"
 }
 
-# write FILE: writes standard input there in one step, so that a reader finds all of it or the old.
+# write FILE [LINE]: writes the line, or else standard input, there in one step, so that a reader finds
+# all of it or the old.
 write() {
-    cat >"$1.new" && mv -f "$1.new" "$1"
+    if [ $# -gt 1 ]; then printf '%s\n' "$2"; else cat; fi >"$1.new" && mv -f "$1.new" "$1"
+}
+
+# line_of FILE: prints its first line, if it can be read. Unlike cat it is no process.
+line_of() {
+    first_line=
+    [ -r "$1" ] && { IFS= read -r first_line <"$1" || [ -n "$first_line" ]; } &&
+        printf '%s\n' "$first_line"
+}
+
+# resolve LINK: prints where it leads, if it is there. Most lead to directories, and for those the shell
+# knows without a process.
+resolve() {
+    [ ! -e "$1" ] || (cd -P -- "$1" 2>/dev/null && pwd -P) || readlink -f "$1"
+}
+
+# room DIRECTORY: the bytes that are free there.
+room() {
+    [ ! -d "$1" ] || df -Pk "$1" | { read -r _ && read -r _ _ _ free _ && echo $((free * 1024)); }
 }
 
 # for_all COMMAND...: runs it with the umask of what all may read: a system's files, its profile, its
@@ -38,7 +62,10 @@ for_all() {
 
 # quote WORD: as the shell reads it.
 quote() {
-    printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"
+    case $1 in
+        *\'*) printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")" ;;
+        *) printf "'%s'" "$1" ;;
+    esac
 }
 
 # remove PATH...: and all below it.
@@ -51,6 +78,7 @@ kept=200
 
 # keep_newest DIRECTORY: keeps so many of what is in it.
 keep_newest() {
+    (set -- "$1"/* && [ $# -gt "$kept" ]) || return 0
     # Our own names, without blanks. The activation is of no run alone.
     # shellcheck disable=SC2010,SC2012
     ls -t "$1" | grep -vx activation | tail -n "+$((kept + 1))" |
@@ -66,12 +94,20 @@ login_age() {
         name=${stat#*\(} fields=${stat##*\) }
         case ${name%\)*} in
             sshd | sshd-session | dropbear)
-                echo $(($(uptime_hundredths) - $(printf '%s\n' "$fields" | cut -d ' ' -f 20)))
+                # shellcheck disable=SC2086 # one word for each
+                echo $(($(uptime_hundredths) - $(word 20 $fields)))
                 return
                 ;;
         esac
-        process=$(printf '%s\n' "$fields" | cut -d ' ' -f 2)
+        fields=${fields#* }
+        process=${fields%% *}
     done
+}
+
+# word NUMBER WORD...: prints the word of that number.
+word() {
+    shift "$1"
+    printf '%s\n' "$1"
 }
 
 # uptime_hundredths: for how many hundredths of a second the host has been up.
@@ -81,21 +117,20 @@ uptime_hundredths() {
 }
 
 boot_id() {
-    cat /proc/sys/kernel/random/boot_id
+    line_of /proc/sys/kernel/random/boot_id
 }
 
 # claim RUN WHO: makes RUN this host's run, or refuses a run that a newer one has replaced. What
 # is left of a killed ansible-playbook (its workers live on) can then do nothing more here.
 claim() {
     # What cannot be read, or was cut, names no run.
-    current=$(cat "$state/current" 2>/dev/null) || current=
+    current=$(line_of "$state/current") || current=
     [ "$current" != "$1" ] || return 0
     [ ! -e "$state/runs/$1" ] || [ -z "$current" ] ||
         die "this run was replaced on this host by a newer one: $(cat "$state/runs/$current" 2>&1)" 75
     [ ! -d "$state/current" ] || rm -rf "$state/current"
     {
-        mkdir -p "$state/runs" && printf '%s\n' "$2" | write "$state/runs/$1" &&
-            printf '%s\n' "$1" | write "$state/current"
+        mkdir -p "$state/runs" && write "$state/runs/$1" "$2" && write "$state/current" "$1"
     } || die "cannot write below $state on this host: make room there and run the task again" 75
     # Workers of a killed run end at once, so none is left of what is a week old.
     find "$state/runs" -type f -mtime +6 -exec rm -f {} +
@@ -118,19 +153,21 @@ request() {
     if [ ! -e "$answer/rc" ]; then
         # An answer without its exit status was cut short (killed, or out of space).
         [ ! -d "$answer" ] || die "this request was interrupted before: see $answer on this host" 75
+        if [ -d "$state/requests" ] && [ ! -d "${answer%/*}" ]; then
+            sweep "$state/requests" '*'
+            keep_newest "$state/requests"
+        fi
         { mkdir -p "$answer" && true >"$answer/out"; } ||
             die "cannot write $answer on this host: make room there and run the task again" 75
-        sweep "$state/requests" '*'
-        keep_newest "$state/requests"
         trap '' HUP PIPE
         rc=0
         # What the function leaves running must not keep the lock.
         ("$@") >"$answer/out" 2>"$answer/err" 9>&- || rc=$?
-        printf '%s\n' "$rc" | write "$answer/rc" || die "cannot write $answer/rc on this host" 75
+        write "$answer/rc" "$rc" || die "cannot write $answer/rc on this host" 75
     fi
     exec 9>&-
     cat "$answer/out"
-    cat "$answer/err" >&2
-    rc=$(cat "$answer/rc")
+    [ ! -s "$answer/err" ] || cat "$answer/err" >&2
+    rc=$(line_of "$answer/rc")
     return "${rc:-75}"
 }

@@ -15,7 +15,7 @@
 # job ends itself when nobody has asked after it for that long.
 job_start() {
     job="$state/jobs/$1" unit=$2
-    { [ -d /run/systemd/system ] && [ "$(id -u)" -eq 0 ]; } || unit=
+    { [ -d /run/systemd/system ] && [ "$uid" -eq 0 ]; } || unit=
     if job_runs "$job"; then die "$1 is already running on this host" 75; fi
     rm -rf "$job"
     # Machines that went down have left them. Each poll of a job that goes on changes its directory.
@@ -34,7 +34,7 @@ job_start() {
 # job_files JOB COMMAND UNIT: writes what a job consists of. /bin/sh may be broken or about to change.
 # Named sh, the shell that runs us behaves as one.
 job_files() {
-    mkdir -p "$1" && printf '%256s\n' '' >"$1/room" && printf '%s\n' "$2" | write "$1/command" &&
+    mkdir -p "$1" && printf '%256s\n' '' >"$1/room" && write "$1/command" "$2" &&
         printf '%s\n' "$3" >"$1/unit" &&
         printf 'start\n' >"$1/lease" && job_wrapper "$1" >"$1/wrapper" &&
         mkfifo "$1/out.pipe" "$1/err.pipe" && ln -s "$(readlink -f "/proc/$$/exe")" "$1/sh"
@@ -45,7 +45,8 @@ job_files() {
 job_limit() {
     allowed=$((4 * mebibyte))
     [ "$1" -eq 0 ] || allowed=$((64 * mebibyte))
-    quarter=$(($(df -Pk "$state" | awk 'NR == 2 { print $4 }') * 256))
+    quarter=$(room "$state")
+    quarter=$((${quarter:-0} / 4))
     [ "$quarter" -ge 65536 ] ||
         die "$state on this host has $((quarter / 256)) KiB left, and a job needs 256: make room there" 75
     [ "$allowed" -le "$quarter" ] || allowed=$quarter
@@ -53,11 +54,16 @@ job_limit() {
 }
 
 # A switch replaces /bin/sh and what PATH leads to. The job keeps what it began with.
-job_path() {
-    printf '%s\n' "$PATH" | tr : '\n' | while read -r directory; do
-        readlink -f "$directory"
-    done | paste -s -d : -
-}
+job_path() (
+    set -f
+    IFS=:
+    leads=
+    for directory in $PATH; do
+        directory=$(resolve "$directory")
+        leads=$leads${directory:+${leads:+:}$directory}
+    done
+    printf '%s\n' "$leads"
+)
 
 # job_unit JOB UNIT LEASE LIMIT: runs it as a unit of systemd.
 job_unit() {
@@ -106,8 +112,7 @@ fi
 capped() {
     trap '' TERM
     exec <"$job/$1.pipe" >>"$job/$1" 2>/dev/null
-    (ulimit -f $(($2 / 512)) && trap '' XFSZ && exec cat)
-    tail -c 65536 | sed '1s/^/\
+    (ulimit -f $(($2 / 512)) && trap '' XFSZ && exec cat) || tail -c 65536 | sed '1s/^/\
 [The host has left out what was printed here.]\
 /'; }
 
@@ -158,7 +163,7 @@ WRAPPER
 # with its holder and with the machine, where a process number would name somebody else.
 job_runs() {
     [ -d "$1" ] && [ ! -e "$1/status" ] || return 1
-    running=$(cat "$1/unit")
+    running=$(line_of "$1/unit")
     if [ -z "$running" ]; then
         ! flock -sn "$1/alive" true
         return
@@ -180,17 +185,19 @@ job_poll() {
     # In its place, which takes no room: it has to be renewed on a full host, too.
     printf '%s\n' "$5" 1<>"$job/lease" || die "cannot write $job/lease on this host" 75
     while [ "$left" -gt 0 ] && [ ! -e "$job/status" ]; do
-        # What has died without a word is seen later.
-        [ $((left % 20)) -ne 0 ] || job_runs "$job" || break
-        if [ "$left" -gt 20 ] && [ $((left % 5)) -eq 0 ] &&
+        # What takes long may be seen later, and so is what has died without a word.
+        pause=1
+        [ $(($4 - left)) -lt 20 ] || pause=3
+        [ $((left % 20)) -ge "$pause" ] || job_runs "$job" || break
+        if [ "$left" -gt 20 ] && [ $((left % 5)) -lt "$pause" ] &&
             [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then
             left=20
         fi
-        sleep 0.1
-        left=$((left - 1))
+        sleep "0.$pause"
+        left=$((left - pause))
     done
     condition=running
-    if ! job_runs "$job"; then condition=$(cat "$job/status" 2>/dev/null) || condition=gone; fi
+    if ! job_runs "$job"; then condition=$(line_of "$job/status") || condition=gone; fi
     out=$(new "$job/out" "$2") err=$(new "$job/err" "$3")
     # A job has ended for us when we have all of its output.
     if [ "$out" -eq "$mebibyte" ] || [ "$err" -eq "$mebibyte" ]; then condition=running; fi
@@ -214,7 +221,7 @@ mebibyte=1048576
 # new FILE OFFSET: how many bytes there are from there on; at most a mebibyte at a time.
 new() {
     count=0
-    [ ! -e "$1" ] || count=$(($(wc -c <"$1") - $2))
+    [ ! -s "$1" ] || count=$(($(wc -c <"$1") - $2))
     [ "$count" -le "$mebibyte" ] || count=$mebibyte
     echo "$count"
 }
@@ -228,7 +235,7 @@ slice() {
 job_stop() {
     job="$state/jobs/$1"
     job_runs "$job" || return 0
-    unit=$(cat "$job/unit")
+    unit=$(line_of "$job/unit")
     if [ -n "$unit" ]; then
         systemctl stop "$unit"
         return

@@ -15,18 +15,38 @@
 generations() {
     printf 'generations=%s\n' "$1"
     generations_current=$(readlink "$1") || generations_current=
-    for generations_link in "$1"-*-link; do
+    generations_links "$1" | while IFS= read -r generations_line; do
+        generations_link=${generations_line#* }
+        generations_link=${generations_link%% -> *}
         generations_number=${generations_link#"$1"-}
-        generations_number=${generations_number%-link}
-        case $generations_number in '' | *[!0-9]*) continue ;; esac
         case ${generations_current##*/} in
             "${generations_link##*/}") generations_is_current=1 ;;
             *) generations_is_current=0 ;;
         esac
-        generations_time=$(stat -c %Y "$generations_link" 2>/dev/null) || generations_time=-
-        generations_path=$(readlink "$generations_link") || continue
-        printf '%s %s %s %s\n' "$generations_number" "$generations_is_current" \
-            "$generations_time" "$generations_path"
+        printf '%s %s %s %s\n' "${generations_number%-link}" "$generations_is_current" \
+            "${generations_line%% *}" "${generations_line##* -> }"
     done
     printf 'generations_end=%s\n' "$1"
+}
+
+# generations_links PROFILE: prints "TIME LINK -> PATH" for each: a host can have hundreds, so by one
+# process.
+generations_links() {
+    generations_profile=$1
+    set --
+    for generations_link in "$generations_profile"-*-link; do
+        generations_number=${generations_link#"$generations_profile"-}
+        generations_number=${generations_number%-link}
+        case $generations_number in '' | *[!0-9]*) continue ;; esac
+        [ ! -L "$generations_link" ] || set -- "$@" "$generations_link"
+    done
+    [ $# -gt 0 ] || return 0
+    generations_found=$(stat -c '%Y %N' "$@" 2>/dev/null | tr -d "'") || :
+    if [ -n "$generations_found" ]; then
+        printf '%s\n' "$generations_found"
+    else
+        for generations_link in "$@"; do
+            printf '%s\n' "- $generations_link -> $(readlink "$generations_link")"
+        done
+    fi
 }

@@ -32,7 +32,7 @@ delete_generations() {
 # path. Where the generation of that number still holds the path, the profile rolls back to it;
 # numbers are given anew once their generation was deleted.
 profile_set() {
-    [ "$(readlink -f "$1")" != "$2" ] || return 0
+    [ "$(resolve "$1")" != "$2" ] || return 0
     for_all mkdir -p "$(dirname "$1")" || return
     if [ -n "${3-}" ] && [ "$(readlink "$1-$3-link")" = "$2" ]; then
         for_all nix-env --profile "$1" --switch-generation "$3" || return

@@ -22,7 +22,7 @@
 
 # toplevel_link KEY LINK: "KEY=" and where it leads.
 toplevel_link() {
-    if [ -e "$2" ]; then printf '%s=%s\n' "$1" "$(readlink -f "$2")"; fi
+    if [ -e "$2" ]; then printf '%s=%s\n' "$1" "$(resolve "$2")"; fi
 }
 
 # toplevel_text KEY FILE: "KEY=" and its lines.

@@ -127,8 +127,8 @@ def test_what_is_not_confirmed_says_why_and_stays_on_trial(
     no_key = {"ansible_ssh_common_args": "-o UserKnownHostsFile=/dev/null"}
     unknown = module("nixos_confirm", {"connect_timeout": 1}, vars=no_key) | {"name": "unknown"}
     # Whoever came in by a new connection has check_timeout, longer than confirm_timeout.
-    patient = switch("switch", confirm_timeout=4, check_timeout=600)
-    fails = "systemd-run --wait --unit=ill false; sleep 6"
+    patient = switch("switch", confirm_timeout=8, check_timeout=600)
+    fails = "systemd-run --wait --unit=ill false; sleep 8"
     ill: Task = {"name": "Fail", "ansible.builtin.raw": fails, "changed_when": False}
     healed: Task = {"name": "Heal", "ansible.builtin.raw": "systemctl reset-failed ill"}
     refused += [nobody | IGNORED, unknown | IGNORED]

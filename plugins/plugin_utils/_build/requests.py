@@ -70,7 +70,8 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
 
         words = (type(self).__module__, host.name, self.check, options)
         own = self._own(asked, sources.absolute)
-        outcomes: Outcomes = self.kept(host, self._answers(asked, own, words, requests), answer)
+        ask = functools.partial(self.kept, host, make=answer)
+        outcomes = self._answers(asked, own, words, requests, ask)
         if asked.systems:
             return _together(outcomes)
         if asked.all_or_none:
@@ -83,24 +84,30 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         own: Request | None,
         words: tuple[t.Any, ...],
         requests: t.Callable[[], Requests],
-    ) -> str:
-        """Name the answers to all requests, by what was asked.
+        ask: t.Callable[[str], Outcomes],
+    ) -> Outcomes:
+        """Return the answers to all requests, which are kept by a name of what was asked.
 
         To tell what all hosts ask takes the variables of all. So the first one keeps it, and one that
         finds its own request there asks no other.
+
+        :param ask: returns those of a name, and makes them if there are none
         """
         if own is None:
-            return f"systems-{_key(words, requests())}"
+            return ask(f"systems-{_key(words, requests())}")
         mine = _key(own)
         with self.task_run.locked(f"asked-{_key(words, self._task._uuid, asked.hosts)}") as kept:
             known = json.loads(kept.read_text("utf-8")) if kept.exists() else None
             if known and known["hosts"].get(self._name) == mine:
-                return str(known["answers"])
-            name = f"systems-{_key(words, requests())}"
-            if not known:
-                hosts = {host: _key(request) for host, request in requests().items()}
-                kept.write_text(json.dumps({"answers": name, "hosts": hosts}), "utf-8")
-        return name
+                name = str(known["answers"])
+            else:
+                name = f"systems-{_key(words, requests())}"
+                if not known:
+                    hosts = {host: _key(request) for host, request in requests().items()}
+                    kept.write_text(json.dumps({"answers": name, "hosts": hosts}), "utf-8")
+                # Another one that was faster would have to find out once more what all ask.
+                return ask(name)
+        return ask(name)
 
     def _own(self, asked: Asked, absolute: Absolute) -> Request | None:
         """Return what the task's own host asks; None where the task speaks of no host."""

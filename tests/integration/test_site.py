@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import sys
 import typing as t
 import urllib.parse
 
@@ -49,7 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     # Of those of a test run, antsibull-docs would take Ansible's settings.
     env = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     built = subprocess.run(
-        [COLLECTION / "tests/docs/build", directory],
+        [sys.executable, COLLECTION / "tests/docs/build", directory],
         env=env,
         capture_output=True,
         text=True,

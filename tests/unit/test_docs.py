@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import re
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -87,7 +88,7 @@ def test_the_readme_shows_nix_before_it_shows_a_console() -> None:
 
 
 def test_the_drawing_is_what_its_source_draws() -> None:
-    drawn = subprocess.check_output([ROOT / "tests/docs/drawing"], text=True)
+    drawn = subprocess.check_output([sys.executable, ROOT / "tests/docs/drawing"], text=True)
     assert (ROOT / "docs/deployment.svg").read_text(encoding="utf-8") == drawn
 
 

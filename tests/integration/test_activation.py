@@ -462,7 +462,10 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     file = write_systems(tmp_path, hosts=["node1"])
     assert play(playbook(build(file), COPY, hosts="node1")).rc == 0
     facts = {"name": "nixos_facts", "closure.nixos.nixos_facts": {}}
-    tasks = build(file), facts, PROFILE_SET, switch("switch")
+    secrets = {f"t-{number}": {"content": str(number), "mode": "0440"} for number in range(20)}
+    put = module("nixos_secrets", {"secrets": secrets})
+    gone = module("nixos_secrets", {"prune": True}) | {"name": "gone"}
+    tasks = build(file), facts, PROFILE_SET, switch("switch"), put, gone
     trace = {"CLOSURE_NIXOS_TRACE": str(tmp_path / "trace.json")}
     first, again = (play(playbook(*tasks, hosts="node1"), "-vvv", env=trace) for _time in range(2))
     address = fleet.hosts["node1"]["ansible_host"]
@@ -479,6 +482,9 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     # Facts; the start, which waits for the end and brings the facts; and polls of a longer one.
     assert trips(first, "nixos_switch") >= 2
     assert trips(again, "nix_profile_set") == trips(again, "nixos_switch") == 1
+    # What is there, and all that is to be there.
+    assert trips(first, "nixos_secrets") == 2
+    assert len(first.result("node1", "nixos_secrets")["added"]) == 20
 
 
 def test_the_role_takes_auto(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:

@@ -134,7 +134,7 @@ def started(fleet: Fleet, host: str, unit: str) -> str:
     return fleet.exec(host, script, check=False).strip()
 
 
-def nix(*command: str) -> str:
+def nix(*command: str, seconds: float = 120) -> str:
     """Run a Nix command on the controller, offline."""
     done = subprocess.run(
         command,
@@ -142,6 +142,6 @@ def nix(*command: str) -> str:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=seconds,
     )
     return done.stdout.strip()

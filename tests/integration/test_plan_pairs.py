@@ -114,5 +114,5 @@ def build_walks(
     )
     names = [f"{host}-{number}" for host, it in walks.items() for number in range(len(it))]
     words = [word for name in names for word in ("-A", name)]
-    built = iter(nix("nix-build", "--no-out-link", str(file), *words).split())
+    built = iter(nix("nix-build", "--no-out-link", str(file), *words, seconds=3600).split())
     return {host: [next(built) for _system in it] for host, it in walks.items()}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    Expected,
     FailedJob,
     Inhibitor,
     Report,
@@ -180,6 +181,13 @@ def test_a_plan_is_shown_by_its_verbs() -> None:
         "would stop: a.service, b.service\nwould NOT stop: c.service\nwould start: a.service\n"
     )
     assert show_plan(UnitPlan(activate=True)) == ""
+    each_time = Expected(restart=("sysinit-reactivation.target",), reload=("user@0.service",))
+    assert show_plan(UnitPlan(expected=each_time)) == ""
+    lost = Expected(stop=("e.service",), start=("f.service",))
+    assert show_plan(UnitPlan(stop=("a.service",), expected=lost)) == (
+        "would stop: a.service\nwould stop by dependency: e.service\n"
+        "would start by dependency: f.service\n"
+    )
     users = UserUnitPlan(not_restart=("d.service",))
     assert show_plan(UnitPlan(user_units=users)) == "would NOT restart for users: d.service\n"
 

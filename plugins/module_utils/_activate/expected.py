@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    REACTIVATED,
     Expected,
     UnitPlan,
 )
@@ -72,7 +73,7 @@ class Outlook:
     @property
     def reactivated(self) -> frozenset[str]:
         """The target that is restarted each time, if there is one."""
-        return frozenset({"sysinit-reactivation.target"} & self.comes.keys())
+        return frozenset({REACTIVATED} & self.comes.keys())
 
     def pulled_in(self, roots: Iterable[str]) -> frozenset[str]:
         """Return what systemd starts with some units, and those, as far as they are there."""

@@ -35,6 +35,10 @@ class UserUnitPlan:
     start: tuple[str, ...] = ()
 
 
+#: the target that switch-to-configuration restarts each time (nixpkgs 24.05 and newer)
+REACTIVATED = "sysinit-reactivation.target"
+
+
 @dataclass(frozen=True)
 class Expected:
     """What systemd will do beside that, by the dependencies that the unit files name."""
@@ -301,7 +305,12 @@ def show_plan(plan: UnitPlan) -> str:
     """The plan's units for people, a line for each verb that has some."""
     verbs = ("stop", "not_stop", "restart", "reload", "start")
     own = {verb: getattr(plan, verb) for verb in verbs}
-    expected = {f"{verb} by dependency": of for verb, of in vars(plan.expected).items()}
+    expected = {
+        f"{verb} by dependency": [
+            unit for unit in getattr(plan.expected, verb) if unit != REACTIVATED
+        ]
+        for verb in ("stop", "restart", "start")
+    }
     return _show("would ", own | expected, vars(plan.user_units))
 
 

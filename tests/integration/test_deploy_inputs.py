@@ -129,34 +129,44 @@ def test_a_flake_then_its_finished_systems(
     fleet.exec("node1", "rm /nix/var/nix/profiles/system-profiles/t-role*")
 
 
+def boot_ids(fleet: Fleet) -> dict[str, str]:
+    """What names the boot of each host."""
+    return {host: fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") for host in HOSTS}
+
+
 def test_a_reboot_where_one_is_required_and_a_specialisation_stays(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
     kernel = '{ boot.kernelVersion = "8.8.8"; }'
     special = """{ specialisation.night.configuration = {
       environment.etc."closure-testbed/night".text = "it is night"; }; }"""
-    file = write_systems(tmp_path, node1=kernel, node2=special)
-    boots = {host: fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") for host in HOSTS}
-    mixed = options(
-        file,
-        deploy_reboot="{{ 'required' if inventory_hostname == 'node1' else 'never' }}",
-        deploy_specialisation="{{ 'night' if inventory_hostname == 'node2' else 'keep' }}",
-    )
-    first = play(DEPLOY, *mixed)
+    file = write_systems(tmp_path, node1=kernel, node2=special, node3=kernel)
+    boots = boot_ids(fleet)
+    special_one = "{{ 'night' if inventory_hostname == 'node2' else 'keep' }}"
+    first = play(DEPLOY, *options(file, deploy_specialisation=special_one))
     assert first.rc == 0, first.text
     built = paths(first)
-    now = {host: fleet.exec(host, "cat /proc/sys/kernel/random/boot_id") for host in HOSTS}
-    assert [now[host] != boots[host] for host in HOSTS] == [True, False, False]
-    assert fleet.exec("node1", "readlink -f /run/booted-system").strip() == built["node1"]
+    assert boot_ids(fleet) == boots
     night = fleet.exec("node2", f"readlink -f {built['node2']}/specialisation/night").strip()
     assert running(fleet, "node2") == night
     before = {host: trace(fleet, host) for host in HOSTS}
-    kept = play(DEPLOY, *options(file))
+    # They run their systems, and node1 and node3 have not booted them.
+    required = "{{ 'required' if inventory_hostname != 'node3' else 'never' }}"
+    kept = play(DEPLOY, *options(file, deploy_reboot=required))
     assert kept.rc == 0, kept.text
-    assert {host: it["changed"] for host, it in kept.stats.items()} == dict.fromkeys(HOSTS, 0)
-    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    assert [kept.stats[host]["changed"] > 0 for host in HOSTS] == [True, False, False], kept.text
+    now = boot_ids(fleet)
+    assert [now[host] != boots[host] for host in HOSTS] == [True, False, False]
+    assert fleet.exec("node1", "readlink -f /run/booted-system").strip() == built["node1"]
+    assert [difference(before[host], trace(fleet, host)) for host in HOSTS[1:]] == [[]] * 2
     facts = kept.result("node2", "Look at the host")["ansible_facts"]["nixos"]
     assert facts["specialisation"] == "night"
+    # The playbook reboots those that need it.
+    rebooted = play(pathlib.Path("closure.nixos.reboot"))
+    assert rebooted.rc == 0, rebooted.text
+    assert [rebooted.stats[host]["changed"] > 0 for host in HOSTS] == [False, False, True]
+    assert [boot_ids(fleet)[host] != now[host] for host in HOSTS] == [False, False, True]
+    assert fleet.exec("node3", "readlink -f /run/booted-system").strip() == built["node3"]
     none = play(DEPLOY, *options(file, deploy_specialisation="none"), "--limit", "node2")
     assert none.rc == 0, none.text
     assert running(fleet, "node2") == built["node2"]

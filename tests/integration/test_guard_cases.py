@@ -32,6 +32,7 @@ from ansible_collections.closure.nixos.tests.integration._trials import (
     GOOD,
     at,
     deploy_good,
+    deployment,
     look,
     on,
     options,
@@ -266,6 +267,9 @@ def test_a_way_home_that_is_broken_and_a_guard_that_is_killed(
         assert failure(played, host)
     assert outcome(fleet, "node1") == outcome(fleet, "node2") == ("rollback-failed", "task")
     assert outcome(fleet, "node3") == ROLLED_BACK
+    # A reboot that nobody asked for is announced, in the message and in the record.
+    for said in (failure(played, "node1"), deployment(fleet, "node1")["why"]):
+        assert "it does not run whole, so the host reboots to start it" in said, said
     assert "could not roll back" in failure(played, "node2")
     assert "rolled back" in failure(played, "node3")
     fleet.exec("node2", f"rm {BROKEN_HOME}")

@@ -33,6 +33,7 @@ from ansible_collections.closure.nixos.tests.integration._systems import (
     module,
     playbook,
 )
+from ansible_collections.closure.nixos.tests.integration.test_deploy import BUILD, role
 
 NIXPKGS = TESTBED.with_name("nixpkgs")
 TAGGED = '{ tag, ... }: { environment.etc."closure-testbed/tag".text = tag; }'
@@ -68,6 +69,12 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
         subprocess.run(command.split(), cwd=directory, check=True)
     (directory / "untracked").touch()
     return directory
+
+
+WEB = """{ node1 = import ./nixpkgs/nixos { configuration = {
+  imports = [ ./tagged.nix ]; _module.args.tag = "z"; networking.hostName = "node1";
+}; }; }
+"""
 
 
 def race(play: Play, fleet: Fleet, tree: pathlib.Path, number: int) -> None:
@@ -128,6 +135,16 @@ def test_the_source_comes_to_a_build_host_without_python(
             tag = f"{said['path']}/etc/closure-testbed/tag"
             assert fleet.exec("node1", f"cat {tag}") == text
     assert "-node2-" in paths["node2", "expression"]
+    # Of the role, the name of the build host is all that it needs.
+    (tree / "web.nix").write_text(WEB)
+    subprocess.run(["git", "add", "web.nix"], cwd=tree, check=True)
+    defaults: Task = {"closure.nixos.nix_build_system": {"substituters": []}}
+    (tree / "site.yml").write_text(role(hosts="node1", module_defaults=defaults))
+    words = {"nixos_file": "web.nix", "deploy_build_host": "node1", "deploy_stop_after": "build"}
+    by_role = play(tree / "site.yml", "-e", json.dumps(words))
+    assert by_role.rc == 0, by_role.text
+    tag = f"{by_role.result('node1', BUILD)['path']}/etc/closure-testbed/tag"
+    assert fleet.exec("node1", f"cat {tag}") == "ztracked"
     assert paths["node1", "modules"] == paths["node2", "modules"]
     for host in ("node1", "node2"):
         rooted = fleet.exec("node1", f"readlink {roots}/{host}").strip()

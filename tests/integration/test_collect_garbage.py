@@ -10,16 +10,20 @@ import typing as t
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
 from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
     PROFILE,
+    build,
     difference,
     module,
     playbook,
     quartet,
+    switch,
     trace,
     write_systems,
 )
 
 ENTRIES = "ls /boot/loader/entries"
+RUNNING = "/run/current-system"
 SIZE = 3 << 20
 
 
@@ -101,6 +105,30 @@ def _check_that_the_menu_follows(fleet: Fleet, play: Play) -> None:
     assert not [it for it in (*kept["deleted"], third) if f"-{it}.conf" in entries]
 
 
+def _check_what_a_trial_needs(fleet: Fleet, play: Play, directory: pathlib.Path) -> None:
+    """A collection in the middle of one, which deletes no more than it may, and its way back."""
+    before, recorded = (fleet.exec("node1", f"readlink -f {it}") for it in (RUNNING, PROFILE))
+    # Each of them is more than may go.
+    make = f"head -c {SIZE} /dev/urandom >/root/rubbish && nix-store --add /root/rubbish"
+    rubbish = [fleet.exec("node1", make).strip() for _time in range(3)]
+    file = write_systems(directory, node1='{ environment.etc.motd.text = "tried"; }')
+    played = play(
+        playbook(
+            *(build(file), COPY, switch("switch", confirm_timeout=300)),
+            module("nix_collect_garbage", {"keep": 1, "max_freed": "1K", "optimise": True}),
+            module("nixos_rollback", {"to": "unconfirmed"}),
+            hosts="node1",
+        )
+    )
+    assert played.rc == 0, played.text
+    assert fleet.exec("node1", f"ls -d {' '.join(rubbish)} 2>/dev/null | wc -l") in ("2\n", "3\n")
+    done, tried = result(played), played.result("node1", "nix_build_system")["path"]
+    assert done["freed"] >= 1024 and done["optimised"] > 0
+    assert fleet.exec("node1", f"nix-store --verify-path {tried}; echo $?").endswith("0\n")
+    assert fleet.exec("node1", f"readlink -f {RUNNING}") == before
+    assert fleet.exec("node1", f"readlink -f {PROFILE}") == recorded
+
+
 def test_what_is_needed_stays_and_what_is_wrong_is_said(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -113,6 +141,7 @@ def test_what_is_needed_stays_and_what_is_wrong_is_said(
     left = fleet.exec("node1", f"readlink -f {PROFILE}-*-link").split()
     assert good in left
     assert kept["paths"] == 0
+    _check_what_a_trial_needs(fleet, play, tmp_path)
     for options, said in (
         ({"keep": 0}, "Keep at least 1"),
         ({"keep_since": "a while"}, "keep_since: 'a while' is no age"),

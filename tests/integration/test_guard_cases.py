@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import pathlib
@@ -15,6 +16,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
     Played,
+    soak_but,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -104,62 +106,66 @@ def failure(played: Played, host: str) -> str:
     return str(played.result(host, FAILED)["msg"])
 
 
-def test_a_host_that_nobody_reaches_any_more_rolls_back(
+@dataclasses.dataclass(frozen=True)
+class Bad:
+    """A system that takes its host away, and how that ends.
+
+    :param why: words of the failure, :param by: who rolled the host back, "" if either may
+    :param own: the host's variables
+    """
+
+    system: str
+    why: str
+    by: str = "guard"
+    own: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+CASES = {
+    "nobody reaches it any more": {
+        # The others need not wait for a host that is gone, and nobody could tell two of them.
+        "node1": Bad(NO_SSHD, "does not answer any more"),
+        "node2": Bad(NO_DOOR, "rolled back to", by=""),
+        "node3": Bad(NO_MOUNT, "rolled back to"),
+    },
+    "it is out of its mind": {
+        "node1": Bad(HANGS, "was not activated within 15 s", own={"deploy_activation_timeout": 15}),
+        # It waits for the first, before its turn to be confirmed comes.
+        "node2": Bad(NO_SHELL, "/bin/sh", by="task", own={"deploy_confirm_timeout": 60}),
+        "node3": Bad(
+            f"{{ imports = [ {RELOADS} {NO_SSHD} ]; }}", "it was not confirmed within 8 s"
+        ),
+    },
+}
+# Who is connected could confirm, and people can ask ssh to share that connection.
+SHARED = "-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=/tmp/t-shared-%C"
+
+
+@pytest.mark.parametrize("case", soak_but(CASES, "nobody reaches it any more"))
+def test_a_host_that_its_system_takes_away_rolls_back(
     fleet: Fleet,
     play: Play,
     tmp_path: pathlib.Path,
     old: dict[str, str],
     settled: list[dict[str, str]],
+    case: str,
 ) -> None:
-    file = write_systems(tmp_path, node1=NO_SSHD, node2=NO_DOOR, node3=NO_MOUNT)
-    # Who is connected could confirm, and people can ask ssh to share that connection.
-    shared = "-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=/tmp/t-shared-%C"
-    env = {"ANSIBLE_SSH_ARGS": shared}
-    played = play(DEPLOY, *options(file, deploy_confirm_timeout=8), env=env)
+    hosts = CASES[case]
+    file = write_systems(tmp_path, **{host: bad.system for host, bad in hosts.items()})
+    limits = {"deploy_confirm_timeout": 8, "deploy_activation_timeout": 900}
+    own = {
+        name: on(default=limit, **{host: bad.own.get(name, limit) for host, bad in hosts.items()})
+        for name, limit in limits.items()
+    }
+    played = play(DEPLOY, *options(file, **own), env={"ANSIBLE_SSH_ARGS": SHARED})
     assert at(fleet) == old
     facts = look(play)
-    for host in HOSTS:
-        assert "rolled back to" in failure(played, host), failure(played, host)
+    for host, bad in hosts.items():
+        assert bad.why in failure(played, host), failure(played, host)
         record = facts[host]["deployment"]
         assert (record["outcome"], record["from"]) == ("rolled-back", old[host])
+        assert bad.by in ("", record["by"])
         assert facts[host]["trial"]["state"] == "returned"
         until(functools.partial(runs_well, fleet, host))
-    # The others need not wait for a host that is gone.
-    assert "does not answer any more" in failure(played, "node1")
-    # Nobody could tell them.
-    assert outcome(fleet, "node1") == outcome(fleet, "node3") == ROLLED_BACK
-    settled.append(deploy_good(play, fleet, tmp_path))
-
-
-@pytest.mark.soak
-def test_a_host_that_is_out_of_its_mind_rolls_back(
-    fleet: Fleet,
-    play: Play,
-    tmp_path: pathlib.Path,
-    old: dict[str, str],
-    settled: list[dict[str, str]],
-) -> None:
-    reloads = f"{{ imports = [ {RELOADS} {NO_SSHD} ]; }}"
-    file = write_systems(tmp_path, node1=HANGS, node2=NO_SHELL, node3=reloads)
-    limit = on(default=900, node1=15)
-    # The second waits for the first, before its turn to be confirmed comes.
-    retry_for = on(default=8, node2=60)
-    variables = {"deploy_confirm_timeout": retry_for, "deploy_activation_timeout": limit}
-    played = play(DEPLOY, *options(file, **variables))
-    assert at(fleet) == old
-    look(play)
-    why = {
-        "node1": "it was not activated within 15 s",
-        "node2": "/bin/sh",
-        "node3": "it was not confirmed within 8 s",
-    }
-    for host in HOSTS:
-        assert why[host] in failure(played, host)
-    assert [outcome(fleet, host) for host in HOSTS] == [
-        ROLLED_BACK,
-        ("rolled-back", "task"),
-        ROLLED_BACK,
-    ]
     assert fleet.exec("node2", "readlink /bin/sh") == "dash\n"
     settled.append(deploy_good(play, fleet, tmp_path))
 

@@ -138,6 +138,7 @@ NIX_COLLECT_GARBAGE: Spec = {
     "argument_spec": {
         "keep": {"type": "int"},
         "keep_since": {"type": "str"},
+        "delete_generations": {"type": "list", "elements": "int", "default": []},
         "profiles": {"type": "list", "elements": "str", "default": ["system"]},
         "collect": {"type": "bool", "default": True},
         "optimise": {"type": "bool", "default": False},

@@ -38,14 +38,21 @@ attributes:
 options:
   keep:
     description:
-      - How many of the newest generations of each profile to keep. Without it and without
-        O(keep_since), no generation is deleted.
+      - How many of the newest generations of each profile to keep. Without it, O(keep_since) and
+        O(delete_generations), no generation is deleted.
     type: int
   keep_since:
     description:
       - An age such as V(30d), V(12h) or V(2w). Younger generations stay, also when there are more
         than O(keep). Without O(keep), the newest stays in any case.
     type: str
+  delete_generations:
+    description:
+      - Numbers of generations of each profile that go whatever their age, such as one with a kernel
+        that nobody is to boot. One that the host runs, boots or rolls back to is refused.
+    type: list
+    elements: int
+    default: []
   profiles:
     description:
       - Names of system profiles, as in O(closure.nixos.nix_profile_set#module:profile), or paths of

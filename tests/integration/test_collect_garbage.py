@@ -49,7 +49,7 @@ def numbers(fleet: Fleet) -> list[int]:
 def test_old_generations_go_with_their_boot_entries(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    for text in "abcde":
+    for text in "abcdef":
         deploy(play, tmp_path, text)
     running = fleet.exec("node1", "readlink -f /run/current-system").strip()
     booted = fleet.exec("node1", "readlink -f /run/booted-system").strip()
@@ -57,6 +57,10 @@ def test_old_generations_go_with_their_boot_entries(
         "node1", f"head -c {SIZE} /dev/urandom >/root/rubbish; nix-store --add /root/rubbish"
     ).strip()
     _check_that_the_menu_follows(fleet, play)
+    one = {"delete_generations": [numbers(fleet)[-2]], "collect": False}
+    named = module("nix_collect_garbage", one)
+    twice = play(playbook(named, named, hosts="node1")).results("node1", "nix_collect_garbage")
+    assert [len(it["deleted"][PROFILE]) for it in twice] == [1, 0]
     there, entries = numbers(fleet), fleet.exec("node1", ENTRIES).split()
     before = trace(fleet, "node1")
 
@@ -144,6 +148,7 @@ def test_what_is_needed_stays_and_what_is_wrong_is_said(
     _check_what_a_trial_needs(fleet, play, tmp_path)
     for options, said in (
         ({"keep": 0}, "Keep at least 1"),
+        ({"delete_generations": numbers(fleet)}, "is what the host runs, boots or rolls back to"),
         ({"keep_since": "a while"}, "keep_since: 'a while' is no age"),
         ({"keep": 1, "profiles": ["a b"]}, "cannot name a system profile"),
     ):

@@ -27,8 +27,12 @@ def generation(number: int, path: str = "", current: bool = False) -> Generation
     return Generation(number, path or f"/nix/store/{number}", date, current)
 
 
-def options(keep: int | None = None, since: str | None = None) -> RetentionOptions:
-    return RetentionOptions(keep, parse_age(since), ("p",), True, False, None, 60)
+def options(
+    keep: int | None = None, since: str | None = None, delete: tuple[int, ...] = ()
+) -> RetentionOptions:
+    return RetentionOptions(
+        keep, parse_age(since), frozenset(delete), ("p",), True, False, None, 60
+    )
 
 
 FIVE = [generation(number) for number in range(20, 25)]
@@ -50,6 +54,9 @@ FIVE = [generation(number) for number in range(20, 25)]
         ([generation(30), generation(31)], options(since="1d"), []),
         ([generation(30), generation(31)], options(keep=1), [30]),
         ([], options(keep=1), []),
+        # By its number, whatever its age; one that is gone already is no fault.
+        (FIVE, options(delete=(9, 23)), [23]),
+        (FIVE, options(keep=3, delete=(24,)), [20, 21, 24]),
     ],
 )
 def test_generations_go(
@@ -68,6 +75,14 @@ def test_an_age_is_read(text: str, hours: int) -> None:
 def test_what_is_no_age_is_refused(text: str) -> None:
     with pytest.raises(ClosureError, match="is no age"):
         parse_age(text)
+
+
+@pytest.mark.parametrize(
+    "needed", [generation(21, "/nix/store/needed"), generation(21, current=True)]
+)
+def test_what_is_needed_is_not_deleted_by_its_number(needed: Generation) -> None:
+    with pytest.raises(ClosureError, match=r"delete_generations: 21 is what the host runs, boots"):
+        outdated([needed, *FIVE[2:]], options(delete=(21, 22)), NOW, {"/nix/store/needed"})
 
 
 def test_to_keep_nothing_is_refused() -> None:

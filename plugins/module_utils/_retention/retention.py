@@ -32,12 +32,14 @@ class RetentionOptions:
 
     :param keep: how many of the newest generations, :param since: and those younger than that;
         None for all of them
+    :param delete: numbers of generations that go in any case
     :param profiles: paths of profiles
     :param max_freed: bytes after which a collection ends, None for no limit
     """
 
     keep: int | None
     since: timedelta | None
+    delete: frozenset[int]
     profiles: tuple[str, ...]
     collect: bool
     optimise: bool
@@ -55,6 +57,7 @@ class RetentionOptions:
         *,
         keep: int | None,
         keep_since: str | None,
+        delete_generations: Iterable[int],
         profiles: Iterable[str],
         collect: bool,
         optimise: bool,
@@ -68,11 +71,12 @@ class RetentionOptions:
         """
         paths = tuple(it if it.startswith("/") else profile_path(it) for it in profiles)
         since = parse_age(keep_since)
-        return cls(keep, since, paths, collect, optimise, max_freed, timeout)
+        delete = frozenset(delete_generations)
+        return cls(keep, since, delete, paths, collect, optimise, max_freed, timeout)
 
     @property
-    def deletes(self) -> bool:
-        """Whether generations go at all."""
+    def ages(self) -> bool:
+        """Whether generations go because they are old."""
         return self.keep is not None or self.since is not None
 
 
@@ -101,17 +105,25 @@ def outdated(
 
     :param now: the host's own time, in seconds since 1970
     :param spared: store paths that somebody needs; the current generation stays as well
+    :raises ClosureError: one that is to go in any case is needed
     """
-    if not options.deletes:
-        return ()
+    needed = [it for it in generations if it.current or it.path in spared]
+    if named := [it.number for it in needed if it.number in options.delete]:
+        raise ClosureError(
+            f"delete_generations: {named[0]} is what the host runs, boots or rolls back to. Deploy "
+            "another system first. Nothing was deleted."
+        )
     newest = sorted(entry.number for entry in generations)[-(options.keep or 1) :]
     return tuple(
-        entry
-        for entry in generations
-        if entry.number not in newest
-        and not entry.current
-        and entry.path not in spared
-        and not _is_young(entry, options.since, now)
+        it
+        for it in generations
+        if it.number in options.delete
+        or (
+            options.ages
+            and it.number not in newest
+            and it not in needed
+            and not _is_young(it, options.since, now)
+        )
     )
 
 

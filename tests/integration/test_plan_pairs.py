@@ -74,8 +74,9 @@ class Pairs:
             result = played.result(host, f"step {number}")
             assert result.get("plan") and result["units"], result
             did = named(result["units"])
-            certain = named({verb: result["plan"][verb] for verb in CERTAIN})
-            expected = named(result["plan"]["expected"])
+            # A task that fails leaves out what is empty.
+            certain = named({verb: result["plan"].get(verb, []) for verb in CERTAIN})
+            expected = named(result["plan"].get("expected", {}))
             acted |= {(host, number, it) for it in did}
             planned |= {(host, number, it) for it in did & (certain | expected)}
             wrong |= {(host, number, it) for it in certain - did}

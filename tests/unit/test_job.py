@@ -91,7 +91,7 @@ def test_what_a_job_was_for_ends_with_it(
     until(lambda: not (state / "jobs/job").exists())
     # Both the file that was brought and root's copy of it.
     until(lambda: not place.exists() and not list((tmp_path / "tmp").iterdir()))
-    polled = run(state, "job_poll", "job", "0", "0", "0", "token")
+    polled = run(state, "job_poll", "job", "token", "0", "0 0")
     assert polled.returncode == 66
     assert "when nobody has asked after it for long" in polled.stderr
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import re
 import subprocess
@@ -109,6 +110,18 @@ def expanded(function: Function) -> str:
 def test_a_function_that_takes_words_says_which(name: str) -> None:
     takes = re.search(r"\$\{?[1-9@*#]", expanded(FUNCTIONS[name]))
     assert bool(FUNCTIONS[name].usage) == bool(takes)
+
+
+def is_list(word: str) -> bool:
+    """A list of any length, or the words of a function that is called."""
+    return word.endswith("...") or word.startswith("[") or word in ("FUNCTION", "WORD")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_more_than_four_words_go_by_name(name: str) -> None:
+    """Nobody knows a word by its place among five."""
+    usage = FUNCTIONS[name].usage
+    assert len(list(itertools.takewhile(lambda word: not is_list(word), usage))) <= 4
 
 
 # A word of a variable where a command begins.

@@ -84,7 +84,7 @@ class Archive:
             return ["unpack_cache", file, part.checksum, check, *part.paths]
         words = [file, part.checksum, part.compression]
         if part.info:
-            return ["unpack_large", *words, *part.paths, part.info.rstrip("\n")]
+            return ["unpack_large", *words, part.info.rstrip("\n")]
         return ["unpack", *words]
 
     @contextlib.contextmanager

@@ -71,18 +71,19 @@ unpack() {
         watched nix-store --import >/dev/null
 }
 
-# unpack_large FILE CHECKSUM COMPRESS PATH INFO: adds what pack_large wrote to the store. Nix reads
-# it as a binary cache, since it holds what it imports in memory.
+# unpack_large FILE CHECKSUM COMPRESS INFO: adds what pack_large wrote to the store. Nix reads it as a
+# binary cache, since it holds what it imports in memory.
 unpack_large() {
     when_stopped "${1%/*}"
     place=$(receive "$1" "$2") || exit
     until_exit "$place"
-    cache=$place/cache name=${4#/nix/store/}
+    path=$(printf '%s\n' "$4" | sed -n 's/^StorePath: //p')
+    cache=$place/cache name=${path#/nix/store/}
     mkdir -p "$cache/nar" && mv "$place/file" "$cache/nar/path" || exit
     printf 'StoreDir: /nix/store\n' >"$cache/nix-cache-info" || exit
-    printf '%s\nURL: nar/path\nCompression: %s\n' "$5" "${3:-none}" >"$cache/${name%%-*}.narinfo" || exit
+    printf '%s\nURL: nar/path\nCompression: %s\n' "$4" "${3:-none}" >"$cache/${name%%-*}.narinfo" || exit
     watched nix --extra-experimental-features nix-command copy --no-check-sigs --no-recursive \
-        --from "file://$cache" "$4"
+        --from "file://$cache" "$path"
 }
 
 # unpack_cache FILE CHECKSUM CHECK PATH...: adds what pack_cache wrote to the store. With CHECK, its

@@ -121,7 +121,7 @@ class Copy:
 
         :param url: of the target's store, :param bwlimit: KiB a second, 0 for no limit
         """
-        words = ("copy", self.path, url, *ssh.words, str(bwlimit), *flags)
+        words = ("copy", url, *ssh.words, str(bwlimit), *flags, self.path)
         return self._run(self.source, answer.missing, *words)
 
     def push(self, closure: Mapping[str, int], cache: CacheUrl) -> JobResult:

@@ -79,14 +79,14 @@ held() {
     return 1
 }
 
-# copy TOPLEVEL URL CONFIG DIRECTORY BWLIMIT [OPTION]...: copies the closure with Nix's own ssh, at
-# no more than BWLIMIT KiB a second if there is one.
+# copy URL CONFIG DIRECTORY BWLIMIT WORD...: copies a closure with Nix's own ssh, at no more than BWLIMIT
+# KiB a second if there is one. The words are options and the toplevel.
 copy() {
-    toplevel=$1 url=$2 place=$(make_directory) || exit
-    with_ssh "$place" "$3" "$4"
-    [ "$5" -eq 0 ] || limit "$5" "$place"
-    shift 5
-    watched nix --extra-experimental-features nix-command copy --to "$url" "$@" "$toplevel"
+    url=$1 place=$(make_directory) || exit
+    with_ssh "$place" "$2" "$3"
+    [ "$4" -eq 0 ] || limit "$4" "$place"
+    shift 4
+    watched nix --extra-experimental-features nix-command copy --to "$url" "$@"
 }
 
 # reach URL CONFIG DIRECTORY: asks the store there for a sign of life, as a copy would.

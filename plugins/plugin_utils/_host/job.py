@@ -150,8 +150,8 @@ class Job:
         return _parts(self._host, reply)
 
     def _poll_words(self, wait: int) -> tuple[str, ...]:
-        offsets = [str(output.size) for output in self._outputs]
-        poll = (self.name, *offsets, str(wait), secrets.token_hex(4))
+        heard = " ".join(str(output.size) for output in self._outputs)
+        poll = (self.name, secrets.token_hex(4), str(wait), heard)
         return ("job_end", *poll, *self._after) if self._after else ("job_poll", *poll)
 
     def _ended(self, how: str, after: str) -> JobResult:

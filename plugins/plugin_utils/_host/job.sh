@@ -175,22 +175,22 @@ job_runs() {
     esac
 }
 
-# job_poll NAME OUT ERR WAIT TOKEN: renews the lease, waits up to WAIT tenths of a second for the
-# end or for output beyond the given offsets, and then two seconds for more of it, so that a talkative
-# job costs no more than one call in that time. Then prints the job's state, the sizes of its two
-# outputs from there on, and those bytes.
+# job_poll NAME TOKEN WAIT HEARD: renews the lease, waits up to WAIT tenths of a second for the end or for
+# output beyond what was HEARD, two numbers of bytes, and then two seconds for more of it, so that a
+# talkative job costs no more than one call in that time. Then prints the job's state, the sizes of its
+# two outputs from there on, and those bytes.
 job_poll() {
-    job="$state/jobs/$1" left=$4
+    job="$state/jobs/$1" left=$3 heard_out=${4% *} heard_err=${4#* }
     [ -d "$job" ] || die "there is no job $1 on this host, as after a reboot, or when nobody has asked after it for long: run the task again" 66
     # In its place, which takes no room: it has to be renewed on a full host, too.
-    printf '%s\n' "$5" 1<>"$job/lease" || die "cannot write $job/lease on this host" 75
+    printf '%s\n' "$2" 1<>"$job/lease" || die "cannot write $job/lease on this host" 75
     while [ "$left" -gt 0 ] && [ ! -e "$job/status" ]; do
         # What takes long may be seen later, and so is what has died without a word.
         pause=1
-        [ $(($4 - left)) -lt 20 ] || pause=3
+        [ $(($3 - left)) -lt 20 ] || pause=3
         [ $((left % 20)) -ge "$pause" ] || job_runs "$job" || break
         if [ "$left" -gt 20 ] && [ $((left % 5)) -lt "$pause" ] &&
-            [ $(($(new "$job/out" "$2") + $(new "$job/err" "$3"))) -gt 0 ]; then
+            [ $(($(new "$job/out" "$heard_out") + $(new "$job/err" "$heard_err"))) -gt 0 ]; then
             left=20
         fi
         sleep "0.$pause"
@@ -198,20 +198,20 @@ job_poll() {
     done
     condition=running
     if ! job_runs "$job"; then condition=$(line_of "$job/status") || condition=gone; fi
-    out=$(new "$job/out" "$2") err=$(new "$job/err" "$3")
+    out=$(new "$job/out" "$heard_out") err=$(new "$job/err" "$heard_err")
     # A job has ended for us when we have all of its output.
     if [ "$out" -eq "$mebibyte" ] || [ "$err" -eq "$mebibyte" ]; then condition=running; fi
     printf '%s\n%s %s\n' "$condition" "$out" "$err"
-    slice "$job/out" "$2" "$out"
-    slice "$job/err" "$3" "$err"
+    slice "$job/out" "$heard_out" "$out"
+    slice "$job/err" "$heard_err" "$err"
 }
 
-# job_end NAME OUT ERR WAIT TOKEN FUNCTION ARGUMENT...: as job_poll, and once the job has ended, what the
+# job_end NAME TOKEN WAIT HEARD FUNCTION ARGUMENT...: as job_poll, and once the job has ended, what the
 # function prints, unless it fails.
 job_end() {
-    job_poll "$1" "$2" "$3" "$4" "$5" || return
+    job_poll "$1" "$2" "$3" "$4" || return
     ended_job="$state/jobs/$1"
-    shift 5
+    shift 4
     # Of one that has just ended, or has more to say, the next poll tells.
     if ! job_runs "$ended_job" && after=$("$@" 2>/dev/null); then printf '%s\n' "$after"; fi
 }

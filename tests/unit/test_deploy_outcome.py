@@ -131,6 +131,12 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         | {"__deploy_build": {"failed": True, "msg": "no"}},
         "web1  FAILED  a task was skipped",
     ),
+    "a mistake that Ansible has shown": (
+        without("copy", "switch", "done", "change")
+        | {"__deploy_build": {"failed": True, "msg": "a\nb\nc"}}
+        | {"__deploy_failure": WHY | {"why": "Build: a\nb\nc"}},
+        "web1  FAILED  Build: a (and 2 lines more, see there)",
+    ),
     "unreachable": (
         {"__deploy_taken": TAKEN, "__deploy_host": {"unreachable": True, "msg": "timed out"}},
         "web1  unreachable  timed out",

@@ -269,9 +269,8 @@ def explain_copy(stderr: str, path: str, source: str, target: str) -> str:
     if _UNSIGNED.search(said):
         return (
             f"{what}: {target} trusts no signature of the closure. Sign it (sign_key_file) with a "
-            f"key of {target}'s trusted-public-keys. Or copy as root (become: true) or as one of "
-            "its trusted-users, and what comes from a cache with check_sigs: false, for it is "
-            "checked for them too."
+            f"key of {target}'s trusted-public-keys. Without one, root (become: true) and its "
+            "trusted-users may add it, what comes from a cache only with check_sigs: false."
         )
     if SUDO_ASKS.search(said):
         return (

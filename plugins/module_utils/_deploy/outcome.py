@@ -268,6 +268,10 @@ def _units(report: Vars, kind: str) -> t.Sequence[str]:
 
 def _why(variables: Vars, cause: str | None) -> str:
     why = failure_of(variables) or cause or _unseen(variables)
+    first, *more = why.splitlines()
+    if more and _result(variables, "build").get("failed"):
+        # Ansible has shown all of it, twice. Nothing was done to the host since.
+        return f"{first} (and {len(more)} lines more, see there)"
     return f"{why}{_way_back(variables)}"
 
 

@@ -111,7 +111,9 @@ def test_the_playbook_rolls_back_by_one_and_check_mode_says_where_to(
         name = old.partition("-")[2]
         way = f"from generation {did['from']['number']} to generation {did['to']['number']}, {name}"
         assert (would["msg"], did["msg"]) == (f"would roll back {way}", f"rolled back {way}")
-        assert would["plan"] == did["plan"] and did["report"]["stopped"] == ["greeter.service"]
+        # What is expected beside that depends on who is logged in.
+        assert would["plan"] | {"expected": {}} == did["plan"] | {"expected": {}}
+        assert did["report"]["stopped"] == ["greeter.service"]
         for said in (would, did):
             assert_documented(said)
             profile, switch = said["diff"]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import pathlib
 import typing as t
 
@@ -79,12 +80,13 @@ def two(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> Two:
 
 
 def assert_documented(result: dict[str, t.Any]) -> None:
-    """Nested values are those of nixos_switch, but for these."""
+    """Nested values are those of nixos_switch, but for these. A failure leaves out empty ones."""
     documented = yaml.safe_load(nixos_rollback.RETURN)
     promised = {key for key, entry in documented.items() if entry["returned"] != FAILED_BEFORE}
-    assert own(result).keys() == promised
+    is_documented = operator.le if result.get("failed") else operator.eq
+    assert is_documented(own(result).keys(), promised)
     for key in ("from", "to", "generation"):
-        assert result[key].keys() == documented[key]["contains"].keys()
+        assert is_documented(result[key].keys(), documented[key]["contains"].keys())
 
 
 def test_the_playbook_rolls_back_by_one_and_check_mode_says_where_to(

@@ -74,8 +74,8 @@ def test_a_host_that_does_not_evaluate_fails_alone(
     played = play(playbook(build(file, eval_workers=1)), env=env)
     assert failures(played) == [0, 1, 0], played.text
     assert str(file) in message(played, "node2") and said in message(played, "node2")
-    # Until the one that fails, and then the rest.
-    assert log.read_text().count("run") == 2
+    # Until the one that fails, and then the rest, if any: the host that asks first comes first.
+    assert log.read_text().count("run") in (1, 2)
 
 
 SHARED = {

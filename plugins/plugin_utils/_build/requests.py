@@ -98,16 +98,14 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         mine = _key(own)
         with self.task_run.locked(f"asked-{_key(words, self._task._uuid, asked.hosts)}") as kept:
             known = json.loads(kept.read_text("utf-8")) if kept.exists() else None
-            if known and known["hosts"].get(self._name) == mine:
-                name = str(known["answers"])
-            else:
+            if not known or known["hosts"].get(self._name) != mine:
                 name = f"systems-{_key(words, requests())}"
                 if not known:
                     hosts = {host: _key(request) for host, request in requests().items()}
                     kept.write_text(json.dumps({"answers": name, "hosts": hosts}), "utf-8")
                 # Another one that was faster would have to find out once more what all ask.
                 return ask(name)
-        return ask(name)
+        return ask(str(known["answers"]))
 
     def _own(self, asked: Asked, absolute: Absolute) -> Request | None:
         """Return what the task's own host asks; None where the task speaks of no host."""

@@ -117,7 +117,7 @@ undo_keep() {
 # undo_tried: whether a system is on trial by a reboot, which runs, or is still to come.
 undo_tried() {
     [ -r "$lasting/tried" ] && read -r tried_from tried_path <"$lasting/tried" || return
-    [ "$tried_from" = "$(boot_id)" ] || [ "$(readlink -f /run/booted-system)" = "$tried_path" ]
+    [ "$tried_from" = "$(boot_id)" ] || [ "$(resolve /run/booted-system)" = "$tried_path" ]
 }
 
 # file_system PATH: what kind it is of, where PATH is or will be.

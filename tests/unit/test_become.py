@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.closure.nixos.plugins.module_utils._host.become import cure, is_unanswered
+from ansible_collections.closure.nixos.plugins.module_utils._host.become import (
+    cure,
+    in_one_line,
+    is_unanswered,
+)
 
 WAITED = "Timeout (12s) waiting for privilege escalation prompt: "
 SAID = {
@@ -53,3 +57,13 @@ def test_a_program_that_says_nothing_is_told_from_a_lost_connection() -> None:
     assert is_unanswered(WAITED)
     assert is_unanswered("Timed out waiting for become success or become password prompt.")
     assert not is_unanswered("Connection timed out during banner exchange")
+
+
+def test_what_was_said_and_the_cure_stand_in_one_line() -> None:
+    said = (
+        "Premature end of stream waiting for become success.\n"
+        ">>> Standard Error\n/bin/sh: 1: /nowhere/sudo: not found\n"
+    )
+    assert in_one_line(said) == (
+        "Premature end of stream waiting for become success; /bin/sh: 1: /nowhere/sudo: not found"
+    )

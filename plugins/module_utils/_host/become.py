@@ -19,6 +19,7 @@ SUDO_ASKS = re.compile(
 )
 # Ansible's connection plugins, when what they wait for does not come.
 _WAITED = re.compile("waiting for (?:privilege escalation prompt|become success)")
+_HEADING = re.compile(">>> Standard (?:Output|Error)$")
 
 _HERE = (
     "This is the controller: where ansible_become is set for all hosts, set ansible_become: false "
@@ -67,6 +68,15 @@ _OTHERS = "Check the login's shell and become settings for this host."
 def is_unanswered(said: str) -> bool:
     """Whether a connection plugin has waited for a become program in vain."""
     return bool(_WAITED.search(said))
+
+
+def in_one_line(said: str) -> str:
+    """Return what was said as the part of a sentence, so that the cure stands beside it.
+
+    :param said: by the become program, or by Ansible about it; Ansible puts headings into it
+    """
+    lines = (line.strip() for line in said.splitlines())
+    return "; ".join(line.rstrip(".:") for line in lines if line and not _HEADING.match(line))
 
 
 def cure(said: str, here: bool) -> str:

@@ -30,7 +30,11 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 from ansible.utils.path import unfrackpath
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.module_utils._host.become import cure, is_unanswered
+from ansible_collections.closure.nixos.plugins.module_utils._host.become import (
+    cure,
+    in_one_line,
+    is_unanswered,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._text import printable
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.deadline import (
     TooMuchError,
@@ -437,7 +441,7 @@ class Host:
         here = self.is_here and bool(self._becomes())
         return ClosureError(
             f"{self.name} does not run {self._shells[0]} for us (exit status {rc}): "
-            f"{said.rstrip('.:')}. {cure(said, here)}",
+            f"{in_one_line(said)}. {cure(said, here)}",
             rc=rc,
             stderr=said,
         )

@@ -125,6 +125,15 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         DEPLOYED | {"__deploy_done": {"path": OLD}, "__deploy_switch": {}},
         "web1  FAILED  a task was skipped",
     ),
+    "rolled back from a trial": (
+        DEPLOYED
+        | {
+            "__deploy_back": BACK,
+            "__deploy_failure": WHY
+            | {"why": f"Units failed. web1 runs {NEW} on trial and boots {OLD}."},
+        },
+        "web1  FAILED  Units failed. (rolled back to generation 41)",
+    ),
     "not confirmed": (without("done"), "web1  FAILED  its system is on trial, and nobody"),
     "not built": (
         without("copy", "switch", "done", "change")

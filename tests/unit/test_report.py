@@ -280,7 +280,7 @@ warning: the following units failed: nginx.service
         ),
         "failed-units",
         True,
-        "these units failed: nginx.service. Look at `systemctl status nginx.service` on the host.",
+        "these units failed: nginx.service. Look at `journalctl -u nginx.service` on the host.",
     ),
     Run(
         "perl-2018, systemctl failed and no unit did",

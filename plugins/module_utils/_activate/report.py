@@ -566,14 +566,17 @@ def _look(report: Report) -> str:
     by_user: dict[str, list[str]] = {}
     for unit in all_failed(report):
         by_user.setdefault(_user(unit), []).append(unit.rpartition("/")[2])
-    commands = [f"`{_status_of(user)} {' '.join(units)}`" for user, units in by_user.items()]
+    commands = [f"`{_command(user, units)}`" for user, units in by_user.items()]
     return (
         f"Look at {' and '.join(commands)} on the host." if commands else "The output tells more."
     )
 
 
-def _status_of(user: str) -> str:
-    return f"systemctl --user --machine={user}@ status" if user else "systemctl status"
+def _command(user: str, units: Collection[str]) -> str:
+    if user:  # --user-unit would be of root's own
+        return f"systemctl --user --machine={user}@ status {' '.join(units)}"
+    # The journal has them also when the host was rolled back and they are gone.
+    return f"journalctl {' '.join(f'-u {unit}' for unit in units)}"
 
 
 def _refused(exit_code: int | None, report: Report) -> Outcome | None:

@@ -11,6 +11,7 @@ been skipped (``--step``), or the host may have left the play.
 from __future__ import annotations
 
 import dataclasses
+import re
 import textwrap
 import time
 import typing as t
@@ -21,6 +22,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
 Vars = t.Mapping[str, t.Any]
 
 _COLUMNS = 80
+# `standing` of _activate says it of a host whose trial has failed.
+_ON_TRIAL = re.compile(r" \S+ runs \S+ on trial and boots \S+\.(?= |$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +275,9 @@ def _why(variables: Vars, cause: str | None) -> str:
     if more and _result(variables, "build").get("failed"):
         # Ansible has shown all of it, twice. Nothing was done to the host since.
         return f"{first} (and {len(more)} lines more, see there)"
-    return f"{why}{_way_back(variables)}"
+    back = _way_back(variables)
+    # Where it stood when it failed is not where it stands now.
+    return f"{_ON_TRIAL.sub('', why)}{back}" if back else why
 
 
 def _left_out(variables: Vars) -> tuple[str, str, str] | None:

@@ -226,10 +226,11 @@ def _lost(host: Host, options: SwitchOptions, after: Facts) -> Result:
     if not gone:
         return {}
     units = " ".join(gone)
+    journal = " ".join(f"-u {unit}" for unit in gone)
     sentence = (
         "The configuration was activated, but these units ran before, belong to the new system "
         f"too, and do not run any more: {units}. Something that they need has stopped them, or "
-        f"nothing has started them again. Look at `systemctl status {units}` on the host, and "
+        f"nothing has started them again. Look at `journalctl {journal}` on the host, and "
         "`systemctl start` them, or set lost_units or ignore_units."
     )
     if options.lost_units == "warn":

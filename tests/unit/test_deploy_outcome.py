@@ -130,9 +130,9 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         | {
             "__deploy_back": BACK,
             "__deploy_failure": WHY
-            | {"why": f"Units failed. web1 runs {NEW} on trial and boots {OLD}."},
+            | {"why": f"Units failed. web1 runs {NEW} on trial and boots {OLD}"},
         },
-        "web1  FAILED  Units failed. (rolled back to generation 41)",
+        "web1  FAILED  Units failed (rolled back to generation 41)",
     ),
     "not confirmed": (without("done"), "web1  FAILED  its system is on trial, and nobody"),
     "not built": (

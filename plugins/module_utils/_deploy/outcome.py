@@ -23,7 +23,7 @@ Vars = t.Mapping[str, t.Any]
 
 _COLUMNS = 80
 # `standing` of _activate says it of a host whose trial has failed.
-_ON_TRIAL = re.compile(r" \S+ runs \S+ on trial and boots \S+\.(?= |$)")
+_ON_TRIAL = re.compile(r"\.? \S+ runs \S+ on trial and boots \S+$")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.result import 
 )
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import Transport
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_COPY_CLOSURE
+from ansible_collections.closure.nixos.plugins.module_utils._store.root import store_of
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
     check_store_path,
 )
@@ -70,23 +71,23 @@ class ActionModule(ClosureAction):
         closure = closure_of(source, path)
         if options.dest_archive:
             return self._to_archive(options, options.dest_archive, source, closure)
-        copy = Copy(source, self.target(), path, self._monitor(options, path))
+        copy = Copy(source, self._receiver(options), path, self._monitor(options, path))
         transports = Transports(copy, closure, self._connection, options)
         result = self._bring(transports, options, path, closure)
-        if result["changed"] and self.check and self.diff:
+        if result["changed"] and self._shows(options):
             shown = preview(copy.target, closure) + preview_boot(copy.target, source, path)
             result["diff"]["prepared"] = shown
         return result
 
     def _from_archive(self, options: CopyOptions, file: pathlib.Path) -> Result:
         manifest = read_manifest(file)
-        target, monitor = self.target(), self._monitor(options, manifest.path)
+        target, monitor = self._receiver(options), self._monitor(options, manifest.path)
         target.limit_files(options.bwlimit)
         archive = ArchiveImport(
             file, manifest, target, self._connection, monitor, options.check_sigs
         )
         result = self._bring(archive, options, manifest.path, manifest.closure)
-        if result["changed"] and self.check and self.diff:
+        if result["changed"] and self._shows(options):
             result["diff"]["prepared"] = preview(target, manifest.closure)
         return result
 
@@ -116,6 +117,13 @@ class ActionModule(ClosureAction):
             archive.write(packed)
         transport = Transport("archive", f"the task asks for the file {file}")
         return copy_result(options.path, closure, packed, transport) | {"changed": not there}
+
+    def _receiver(self, options: CopyOptions) -> Host:
+        return self.target(store_of(options.root) if options.root else "")
+
+    def _shows(self, options: CopyOptions) -> bool:
+        """Whether people want to see what differs from what runs, which an installer is not."""
+        return self.check and self.diff and not options.root
 
     def _monitor(self, options: CopyOptions, path: str) -> Monitor:
         return Monitor(path, self.progress(), Limits(options.timeout, options.stall_timeout))

@@ -97,6 +97,7 @@ NIX_COPY_CLOSURE: Spec = {
     "argument_spec": {
         "path": {"type": "str"},
         "build_host": {"type": "str", "default": "localhost"},
+        "root": {"type": "str"},
         "src_archive": {"type": "path"},
         "dest_archive": {"type": "path"},
         "exclude": {"type": "list", "elements": "str", "default": []},
@@ -202,6 +203,18 @@ NIXOS_CONFIRM: Spec = {
 }
 
 NIXOS_REBOOT: Spec = {"argument_spec": {"timeout": {"type": "int", "default": 600}}}
+
+NIXOS_INSTALL: Spec = {
+    "argument_spec": {
+        "path": {"type": "str", "required": True},
+        "root": {"type": "str", "default": "/mnt"},
+        "install_bootloader": {"type": "bool", "default": True},
+        "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "ssh_host_key": {"type": "str", "no_log": True},
+        "root_password_hash": {"type": "str", "no_log": True},
+        "timeout": {"type": "int", "default": 3600},
+    }
+}
 
 NIXOS_ROLLBACK: Spec = {
     "argument_spec": {

@@ -64,6 +64,14 @@ options:
       - Its C(ssh) connects to the task's host, so a key file is looked for on the build host.
     type: str
     default: localhost
+  root:
+    description:
+      - Directory on the task's host that the root of a system to install is mounted on, such as
+        C(/mnt). The closure goes into the store below it, for M(closure.nixos.nixos_install).
+      - Refused when nothing is mounted there. Needs root on the host. Nothing is rooted, because
+        nobody collects garbage there.
+      - In diff mode, nothing is shown then.
+    type: str
   dest_archive:
     description:
       - File on the controller to write the closure to, with checksums, for a host that nothing here
@@ -250,6 +258,11 @@ EXAMPLES = r"""
   closure.nixos.nix_copy_closure:
     src_archive: /media/stick/web1.tar
   become: true
+
+- name: Bring a system to the disk of a machine that runs an installer
+  closure.nixos.nix_copy_closure:
+    path: "{{ built.path }}"
+    root: /mnt
 
 - name: Have a thousand hosts fetch from a cache
   closure.nixos.nix_copy_closure:

@@ -20,7 +20,8 @@ import _network
 from _command import TestbedError, run
 
 # With --keep-unit, systemd-nspawn leaves the restart after a reboot to its caller: exit code 133.
-RESTART = 'while "$@"; [ $? -eq 133 ]; do :; done'
+RESTART = 'directory=$1; shift; while "$@"; [ $? -eq 133 ]; do "$0" "$directory"; done'
+FIRMWARE = Path(__file__).resolve().with_name("boot-disk")
 # A host that shuts down stops its processes by SIGSTOP; nsenter, when it waits for a child in
 # another PID namespace, then stops itself and nobody continues it. So a shell outside waits.
 WAIT = ("sh", "-c", '"$@"; exit $?', "sh")
@@ -107,7 +108,7 @@ class Host:
         _network.connect(self.machine, self.link, self.number, self.last)
         with open(self.directory / "console.log", "ab") as console:
             subprocess.Popen(
-                ["sh", "-c", RESTART, "sh", *self.nspawn()],
+                ["sh", "-c", RESTART, str(FIRMWARE), str(self.directory), *self.nspawn()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,

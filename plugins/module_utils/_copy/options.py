@@ -11,6 +11,7 @@ import pathlib
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.root import check_root
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,12 +19,14 @@ class CopyOptions:
     """The validated options of a copy, named as in the module's documentation.
 
     :param path: empty when the closure comes from ``src_archive``
+    :param root: where the target has the root of a system to install, empty for its own store
     :param dest_is_cache: whether ``dest_archive`` is a binary cache and not a file
     :param bwlimit: KiB a second, 0 for no limit
     :param timeout: seconds, as ``stall_timeout``
     """
 
     path: str
+    root: str
     build_host: str
     src_archive: pathlib.Path | None
     dest_archive: pathlib.Path | None
@@ -62,6 +65,7 @@ class CopyOptions:
             | files
             | {"path": arguments["path"] or "", "exclude": tuple(arguments["exclude"])}
         )
+        values["root"] = check_root(arguments["root"]) if arguments["root"] else ""
         values["dest_is_cache"] = (arguments["dest_archive"] or "").endswith("/")
         values["cache"] = arguments["cache"] or ""
         values["cache_upload"] = arguments["cache_upload"] or values["cache"]

@@ -215,13 +215,15 @@ WAYS_OUT = (
 )
 
 
-def check_room(answer: Answer, transport: str, target: str) -> None:
+def check_room(answer: Answer, transport: str, target: str, root: str = "") -> None:
     """Compare the missing bytes with the room that the target has.
 
+    :param root: what its store is below, empty for the host's own
     :raises ClosureError: there is not enough, or there would not be for the files on the way
     """
     needed = sum(answer.missing.values())
-    rooms = {"/nix/store": needed}
+    store = f"{root}/nix/store"
+    rooms = {store: needed}
     if transport == "archive":
         # What another login has brought, root copies before it reads it.
         copies = 1 if answer.said.get("login") == "root" else 2

@@ -135,18 +135,6 @@ running_specialisation() {
     done
 }
 
-# The platform in Nix's words; uname's own where Nix has no other.
-platform() {
-    uname -sm | tr '[:upper:]' '[:lower:]' | {
-        read -r kernel machine
-        case $machine in
-            i?86) machine=i686 ;;
-            arm64) machine=aarch64 ;;
-        esac
-        printf '%s-%s\n' "$machine" "$kernel"
-    }
-}
-
 # switching: who switches this host now, by what every switch has: our unit, which is also that of
 # nixos-rebuild, or the lock.
 switching() {

@@ -26,8 +26,8 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import closure_of, lacks
 
-# With which `plant` refuses.
-_NO_ROOM = 75
+# With which `plant` refuses, and `require_root_mounted`: in words for people.
+_NO_ROOM, _NOT_MOUNTED = 75, 78
 
 
 def sign(source: Host, key_file: str, paths: Iterable[str]) -> None:
@@ -62,7 +62,7 @@ def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: 
     """
     words = ("expect", "root" if root else "", login, path, *closure)
     reply = target.run(script(*words), deadline=120)
-    if reply.rc == _NO_ROOM:
+    if reply.rc in (_NO_ROOM, _NOT_MOUNTED):
         raise ClosureError(f"{target.name}: {readable(reply.stderr)}.", rc=reply.rc)
     if reply.rc != 0:
         raise ClosureError(

@@ -10,6 +10,7 @@
 expect() {
     root=$1 login=$2 toplevel=$3
     shift 3
+    require_root_mounted
     lacking=$(missing "$@") || exit
     [ -z "$root" ] || plant "$toplevel" ${lacking:+"$@"} || exit
     [ -z "$lacking" ] || { printf '%s\n' "$lacking" && facts_for_copy "$login"; }
@@ -19,7 +20,8 @@ expect() {
 # here: by archive they come in parts, and Nix heeds a root once its path is valid.
 plant() {
     roots=/nix/var/nix/gcroots/closure-nixos
-    if [ ! -w /nix/var/nix/gcroots ] || held "$1"; then return 0; fi
+    # Nobody collects below another root.
+    if [ -n "$(store_root)" ] || [ ! -w /nix/var/nix/gcroots ] || held "$1"; then return 0; fi
     # Another copy to this host may do the same right now.
     keep_state && mkdir -p "$roots" && exec 8>"$state/roots.lock" && flock -w 20 8 || return
     # Those of this closure stay: some may have arrived.
@@ -47,9 +49,16 @@ facts_for_copy() {
     settings | sed -n '
         s/^\(trusted-users\|trusted-public-keys\|require-sigs\) = /\1=/p
         s/^\(substituters\|download-speed\) = /\1=/p'
-    for place in /nix/store /var/tmp; do
-        printf 'free %s=%s\n' "$place" "$(df -Pk "$place" | awk 'NR == 2 { print $4 }')"
+    for place in "$(store_root)/nix/store" /var/tmp; do
+        printf 'free %s=%s\n' "$place" "$(df -Pk "$(nearest "$place")" | awk 'NR == 2 { print $4 }')"
     done
+}
+
+# nearest PATH: prints what is there of it: the path itself or a directory above it.
+nearest() {
+    there=$1
+    while [ ! -e "$there" ]; do there=${there%/*}; done
+    printf '%s\n' "${there:-/}"
 }
 
 # signatures PATH...: prints each path with the names and signatures of its keys.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import typing as t
+import urllib.parse
 from collections.abc import Mapping
 
 from ansible.plugins.connection import ConnectionBase
@@ -32,6 +33,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
     require_signatures,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.root import store_of
 from ansible_collections.closure.nixos.plugins.module_utils._text import without_password
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.commands import (
@@ -112,9 +114,11 @@ class Transports:
         signed = signing or (matters and self.copy.signed(answer))
         if self._checks and options.transport != "cache":  # where Nix itself checks all of it
             require_signatures(signed)
+        # What Nix trusts a login with counts for the host's own store, and root owns another one.
+        trusted = access.root_by == "login" if options.root else answer.trusted
         if options.auto:
-            return choose_transports(access, answer.trusted, signed)
-        sudo = access.root_by in ("sudo", "connection") and not answer.trusted
+            return choose_transports(access, trusted, signed and not options.root)
+        sudo = access.root_by in ("sudo", "connection") and not trusted
         return [Transport(options.transport, "the task asks for it", sudo)]
 
     @property
@@ -145,11 +149,12 @@ class Transports:
         self._limits(transport, answer)
         if transport.name not in ("ssh", "ssh-ng"):
             return None
+        # To ask a store below a root would make it.
         return _failed(self.copy.reach(self._url(transport), self._ssh()))
 
     def _carry(self, transport: Transport, answer: Answer) -> JobResult | None:
         flags = self._limits(transport, answer)
-        check_room(answer, transport.name, self.copy.target.name)
+        check_room(answer, transport.name, self.copy.target.name, self.options.root)
         if transport.name == "archive":
             self._by_archive(answer)
             return None
@@ -157,7 +162,7 @@ class Transports:
             return _failed(self.copy.pull(answer, cache_url(self.options.cache), flags))
         # The target's daemon heeds this only of a login that it trusts (Nix, libstore/daemon.cc).
         flags = [] if self._checks else ["--no-check-sigs"]
-        url, bwlimit = self._url(transport), self.options.bwlimit
+        url, bwlimit = self._url(transport, self.options.root), self.options.bwlimit
         return _failed(self.copy.run(answer, url, self._ssh(), bwlimit, flags))
 
     def _limits(self, transport: Transport, answer: Answer) -> list[str]:
@@ -174,11 +179,12 @@ class Transports:
         flags = ["--no-check-sigs"] if self.options.check_sigs is False else []
         return flags + (limit_cache(self.options.cache, answer, bwlimit) if bwlimit else [])
 
-    def _url(self, transport: Transport) -> str:
-        """Return the URL of the target's store for Nix's own ssh."""
+    def _url(self, transport: Transport, root: str = "") -> str:
+        """Return the URL of the target's store, or of the one below a root, for Nix's own ssh."""
         program = "nix-daemon" if transport.name == "ssh-ng" else "nix-store"
         query = [remote_program(self.connection, program)] if transport.sudo else []
         query += ["compress=true"] if self.options.compress else []
+        query += [f"remote-store={urllib.parse.quote(store_of(root), safe='/')}"] if root else []
         name = alias(self._ssh_options)
         return f"{transport.name}://{name}?{'&'.join(query)}".removesuffix("?")
 

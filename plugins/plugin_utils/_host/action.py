@@ -103,11 +103,13 @@ class ClosureAction(ActionBase, abc.ABC):
             raise ClosureError(f"{self._task.action}: {misfits(result)}")
         return t.cast(dict[str, t.Any], result.validated_parameters)
 
-    def target(self) -> Host:
-        """Return the host that the task changes."""
-        host = Host(
-            self._connection, self.host_name, self.task_run, environment=self._environment()
-        )
+    def target(self, store: str = "") -> Host:
+        """Return the host that the task changes.
+
+        :param store: URL of the store that Nix uses there, if it is not the host's own
+        """
+        environment = self._environment() | ({"NIX_REMOTE": store} if store else {})
+        host = Host(self._connection, self.host_name, self.task_run, environment=environment)
         return self._known(host)
 
     def _environment(self) -> dict[str, str]:

@@ -49,6 +49,18 @@ resolve() {
     [ ! -e "$1" ] || (cd -P -- "$1" 2>/dev/null && pwd -P) || readlink -f "$1"
 }
 
+# platform: prints it in Nix's words; uname's own where Nix has no other.
+platform() {
+    uname -sm | tr '[:upper:]' '[:lower:]' | {
+        read -r kernel machine
+        case $machine in
+            i?86) machine=i686 ;;
+            arm64) machine=aarch64 ;;
+        esac
+        printf '%s-%s\n' "$machine" "$kernel"
+    }
+}
+
 # room DIRECTORY: the bytes that are free there.
 room() {
     [ ! -d "$1" ] || df -Pk "$1" | { read -r _ && read -r _ _ _ free _ && echo $((free * 1024)); }

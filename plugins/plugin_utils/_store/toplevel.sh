@@ -62,7 +62,8 @@ toplevel_specialisations() {
 toplevel_facts() {
     printf 'toplevel=%s\n' "$1"
     toplevel_link path "$1"
-    if [ -e "$1/bin/switch-to-configuration" ]; then printf 'has_switch=1\n'; fi
+    # Below another root, a link of its store leads nowhere.
+    if [ -e "$1/bin/switch-to-configuration" ] || [ -L "$1/bin/switch-to-configuration" ]; then printf 'has_switch=1\n'; fi
     toplevel_dbus_broker "$1/etc/systemd/system"
     toplevel_link kernel "$1/kernel"
     toplevel_link initrd "$1/initrd"

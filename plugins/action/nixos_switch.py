@@ -36,5 +36,6 @@ class ActionModule(ClosureAction):
         procedure: Procedure = Plain(host, options, progress)
         if trial.confirm_timeout:
             procedure = Trial(host, options, trial, self.fresh_connection, progress, looks)
-        activation = Activation(host, options, procedure, progress, self.check, self.diff)
+        source = self.build_host(args["build_host"]) if looks and args["build_host"] else None
+        activation = Activation(host, options, procedure, progress, self.check, self.diff, source)
         return {"unconfirmed": False, "rolled_back": False} | activation.run()

@@ -169,6 +169,7 @@ NIXOS_SWITCH: Spec = {
             "choices": ["switch", "boot", "test", "dry-activate", "auto"],
             "default": "switch",
         },
+        "build_host": {"type": "str"},
         "profile": _PROFILE,
         "specialisation": {"type": "str"},
         "force": {"type": "bool", "default": False},

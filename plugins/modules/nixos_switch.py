@@ -37,7 +37,14 @@ attributes:
         announcements as RV(plan). On NixOS 18.03 it switches swap off, and activation scripts do
         what they like. So systemd runs it where file systems are read-only, and mounts, swap,
         signals and the kernel's settings are out of reach.
-      - When the system is not in the host's store, it says so and reports a change, without a plan.
+      - When the system is not in the host's store and O(build_host) has it, only what that dry run
+        reads is sent, some hundred KB, with the programs that plan the activation where the host
+        lacks them. That dry run alone sees it, in a mount namespace of its own in which an overlay
+        adds it to the store, so nothing gets into the store and nothing is left of it.
+      - On a host without mount namespaces or overlayfs, and for programs of more than 64 MiB, the
+        units are compared by their files instead. The task warns, and all of the plan is in
+        RV(plan.expected).
+      - Otherwise it says that the system is not on the host, and reports a change without a plan.
       - When only the boot default would change, there is no plan either.
       - Does not find out whether the profile points to the system.
   diff_mode:
@@ -46,8 +53,8 @@ attributes:
       - Shows the packages that differ between the running system and the new one, the versions and
         parameters of the kernel and what else takes effect only after a reboot, and the units that
         were stopped, restarted, reloaded and started, or in check mode would be.
-      - Shows no units when only the boot default changes, and nothing for a system that is not in
-        the host's store. M(closure.nixos.nix_copy_closure) shows the difference before the copy.
+      - Shows no units when only the boot default changes, and no packages for a system that is
+        not in the host's store. M(closure.nixos.nix_copy_closure) shows those before the copy.
   idempotent:
     support: full
     details:
@@ -80,6 +87,13 @@ options:
     type: str
     choices: [switch, boot, test, dry-activate, auto]
     default: switch
+  build_host:
+    description:
+      - Host of the inventory that has the system as long as this host does not, as in
+        M(closure.nixos.nix_copy_closure). From there, check mode and O(action=dry-activate) plan
+        the units before the copy.
+      - Without it, they are planned only once the system is on the host.
+    type: str
   profile:
     description:
       - Name of the system profile, as in M(closure.nixos.nix_profile_set).
@@ -460,6 +474,12 @@ plan:
         would stop the following units: greeter.service
         would activate the configuration...
         would start the following units: greeter.service
+plan_sent:
+  description:
+    - How many bytes were sent to the host so that it could plan a system that it does not have.
+  returned: when the system was planned before its copy
+  type: int
+  sample: 183520
 report:
   description:
     - What C(switch-to-configuration) said that it did. V(null) when it did not run.

@@ -176,6 +176,14 @@ def assert_understood(played: Played, directory: pathlib.Path) -> None:
             assert options[name.removeprefix("deploy_")] == expected, (host, name)
 
 
+def store(fleet: Fleet, host: str) -> list[str]:
+    """What a host's Nix knows, what it finds wrong, what is mounted and what lies about."""
+    script = "nix-store --dump-db | cksum; nix-store --verify 2>&1 | grep -v ^reading"
+    return fleet.exec(
+        host, f"{script}; findmnt -lnt overlay; ls -d /run/*early* /var/tmp/closure-*", False
+    ).splitlines()
+
+
 def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -186,15 +194,24 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     (tmp_path / "site.yml").write_text(role(serial=2))
     file = write_systems(tmp_path, GREETER)
     options = ("-e", f"nixos_file={file}")
-    before = {host: trace(fleet, host) for host in HOSTS}
-    # The systems' differences are known once they are built.
+    for host in HOSTS:
+        # Any dry run leaves it.
+        fleet.exec(host, "mkdir -p /run/nixos && touch /run/nixos/switch-to-configuration.lock")
+    before = {host: trace(fleet, host) + store(fleet, host) for host in HOSTS}
+    # The systems' differences, and their units, are known once they are built.
     play(playbook(build(file)))
     checked = play(role(), *options, "--check", "--diff")
     assert checked.rc == 0 and min(changed(checked).values()) > 0
+    for host in HOSTS:
+        planned = checked.result(host, "Activate the system on trial")
+        assert "greeter.service" in planned["plan"]["expected"]["start"], planned
+        assert 0 < planned["plan_sent"] < 2**20
+    assert re.search(r"would start by dependency: .*\bgreeter\.service", checked.text)
     assert "nixos-system-node2" in checked.text
     # Also without -v.
     assert re.search(r"^node2  would switch, [0-9]+ paths missing, .*iB ", checked.text, re.M)
-    assert [difference(before[host], trace(fleet, host)) for host in HOSTS] == [[]] * 3
+    after = {host: trace(fleet, host) + store(fleet, host) for host in HOSTS}
+    assert [difference(before[host], after[host]) for host in HOSTS] == [[]] * 3
     words = [word for text in texts for word in ("-e", text)]
     first = play(tmp_path / "site.yml", *options, *words)
     assert_understood(first, tmp_path)

@@ -73,6 +73,8 @@ class Pairs:
         for host, number in itertools.product(self.hosts, range(1, self.steps + 1)):
             result = played.result(host, f"step {number}")
             assert result.get("plan") and result["units"], result
+            early = played.result(host, f"early {number}")
+            assert whole(early["plan"]) == whole(result["plan"]), (host, number)
             did = named(result["units"])
             # A task that fails leaves out what is empty.
             certain = named({verb: result["plan"].get(verb, []) for verb in CERTAIN})
@@ -83,20 +85,30 @@ class Pairs:
         return acted, planned, wrong
 
 
+def whole(plan: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A plan without what is empty, which a task that fails leaves out."""
+    said = {key: whole(it) if isinstance(it, dict) else it for key, it in plan.items()}
+    return {key: it for key, it in said.items() if it}
+
+
 def named(verbs: dict[str, list[str]]) -> set[str]:
     return {unit for units in verbs.values() for unit in units}
 
 
 def steps_of(steps: int, chance: random.Random) -> list[Task]:
-    """The tasks: go to each system in turn, and start something by hand."""
-    copy = module("nix_copy_closure", {"path": "{{ item }}"})
-    tasks = [copy | {"loop": "{{ walks[inventory_hostname] }}"}]
+    """The tasks: plan each system in turn, copy it, go there, and start something by hand."""
+    tasks = []
     for number in range(steps + 2):
-        where = {"path": f"{{{{ walks[inventory_hostname][{number}] }}}}", "action": "test"}
+        path = {"path": f"{{{{ walks[inventory_hostname][{number}] }}}}"}
+        where = path | {"action": "test"}
+        early = module("nixos_switch", where | {"build_host": "localhost"}, check_mode=True)
+        copy = module("nix_copy_closure", path)
         step = module("nixos_switch", where | {"lost_units": "ignore"}, diff=0 < number <= steps)
         unit = f"t-p{chance.randrange(SERVICES)}.service"
         hand = {"name": "hand", "ansible.builtin.raw": f"systemctl start {unit} || :"}
-        tasks += [step | {"name": f"step {number}", "ignore_errors": True}, hand]
+        if 0 < number <= steps:
+            tasks.append(early | {"name": f"early {number}"})
+        tasks += [copy, step | {"name": f"step {number}", "ignore_errors": True}, hand]
     return tasks[:-1]
 
 

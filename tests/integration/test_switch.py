@@ -148,25 +148,36 @@ def test_a_boot_default_that_others_have_set_is_set_once_more(
 
 
 def test_a_dry_run_cannot_change_the_host(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
-    file = write_systems(tmp_path, hosts=["node1"])
+    file = write_systems(tmp_path, services(new=""), hosts=["node1"])
     arguments = "--argstr", "file", str(file), "--argstr", "host", "node1"
     path = nix("nix-build", "--no-out-link", str(SYSTEMS / "dry-run.nix"), *arguments)
     pid = "systemctl show -P MainPID t-sleeper >/run/t-dry.pid"
     fleet.exec("node1", f"systemd-run --quiet --unit=t-sleeper sleep 300; {pid}")
     copy = module("nix_copy_closure", {"path": path})
     dry = module("nixos_switch", {"path": path, "action": "dry-activate"})
+    # Before the copy, the dry run has its program from the controller.
+    early = module("nixos_switch", {"path": path, "build_host": "localhost"}, check_mode=True)
+    # A host without mount namespaces.
+    stub = "/usr/local/bin/unshare"
+    hide = {"ansible.builtin.raw": f"printf '#!/bin/sh\\nexit 1\\n' >{stub}; chmod +x {stub}"}
+    show = {"ansible.builtin.raw": f"rm {stub}"}
+    tasks = (early | {"name": "early"}, hide, early | {"name": "by files"}, show, copy, dry)
     places = "/etc/t-dry /run/t-dry /nix/t-dry /var/lib/t-dry /boot/t-dry"
     look = f"ls {places} 2>/dev/null; mountpoint -q /mnt && echo mounted; mountpoint -q /dev/shm"
     try:
-        played = play(playbook(copy, dry, hosts="node1"))
+        played = play(playbook(*tasks, hosts="node1"))
         left = fleet.exec("node1", f"{look} || echo unmounted; hostname", check=False).split()
         alive = fleet.exec("node1", "systemctl is-active t-sleeper", check=False).strip()
     finally:
-        fleet.exec("node1", "systemctl stop t-sleeper; rm -f /run/t-dry.pid")
-    said = result(played, "node1")
-    assert not said["failed"] and said["plan"]["start"] == ["t.service"], said
-    did = [line for line in said["plan"]["messages"] if line.startswith("did ")]
-    assert (did, left, alive) == ([], ["node1"], "active"), said["plan"]
+        fleet.exec("node1", f"systemctl stop t-sleeper; rm -f /run/t-dry.pid {stub}")
+    for said in (played.result("node1", "early"), result(played, "node1")):
+        assert not said["failed"] and said["plan"]["start"] == ["t.service"], said
+        did = [line for line in said["plan"]["messages"] if line.startswith("did ")]
+        assert (did, left, alive) == ([], ["node1"], "active"), said["plan"]
+    by_files = played.result("node1", "by files")
+    assert "this host has no mount namespaces. Its units" in by_files["warnings"][0]
+    assert by_files["plan"]["start"] == [] and by_files["plan"]["messages"] == []
+    assert "t-new.service" in by_files["plan"]["expected"]["start"], by_files
 
 
 def test_a_failure_says_what_runs_and_what_boots(

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._activate.expected import (
     expect,
+    expect_by_files,
     parse_outlook,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
@@ -158,6 +159,22 @@ def test_what_dependencies_bring_is_expected(
     plan: UnitPlan, lines: t.Sequence[str], expected: Expected
 ) -> None:
     assert expect(plan, parse_outlook("\n".join((*ALWAYS, *lines)))) == expected
+
+
+def test_units_are_compared_by_their_files() -> None:
+    running = [picture(f"{name}.service") for name in ("same", "changed", "dropped", "added")]
+    outlook = parse_outlook("\n".join((*ALWAYS, *running, picture("idle.service", "inactive"))))
+    old = {("same.service", "/s"), ("changed.service", "/a"), ("added.service", "/b")}
+    new = {("same.service", "/s"), ("changed.service", "/c"), ("added.service", "/b")}
+    new |= {("added.service.d/x.conf", "/x"), ("idle.service", "/i"), ("lone.service", "/l")}
+    new |= {("multi-user.target.wants/idle.service", "../idle.service")}
+    new |= {("multi-user.target.wants/gone.service", "../gone.service")}
+    new |= {("rescue.target.wants/lone.service", "../lone.service")}
+    assert expect_by_files(old | {("dropped.service", "/d")}, new, outlook) == Expected(
+        stop=("dropped.service",),
+        restart=("added.service", "changed.service"),
+        start=("idle.service",),
+    )
 
 
 def test_names_that_lead_in_a_circle_end() -> None:

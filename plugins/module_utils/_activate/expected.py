@@ -27,6 +27,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.units impo
     parse_picture,
 )
 
+# A file, below its directory of units, and where it leads when it is a link.
+Source = tuple[str, str]
+
 # A unit -> a key in small letters -> the units, or other words, that it says.
 _Settings = Mapping[str, Mapping[str, Set[str]]]
 
@@ -150,6 +153,37 @@ def expect(plan: UnitPlan, outlook: Outlook) -> Expected:
         restart=_shown(again - planned),
         start=_shown(begins - by_need - planned),
     )
+
+
+def expect_by_files(old: Set[Source], new: Set[Source], outlook: Outlook) -> Expected:
+    """Return what is expected when only the files of two systems' units can be compared.
+
+    :param old: of the units of the system that runs, :param new: of the one to come
+    :param outlook: of the system that runs
+    """
+    before, after = _by_unit(old), _by_unit(new)
+    wanted = {
+        file.rpartition("/")[2]
+        for file, _link in new
+        if file.partition(".target.")[0] + ".target" in outlook.targets and ".target." in file
+    }
+    active = outlook.active
+    both = active & before.keys() & after.keys()
+    return Expected(
+        stop=_shown(active & before.keys() - after.keys()),
+        restart=_shown(it for it in both if before[it] != after[it]),
+        start=_shown(wanted & after.keys() - active),
+    )
+
+
+def _by_unit(sources: Set[Source]) -> dict[str, set[Source]]:
+    """Return a unit -> its own files, and those that add to it."""
+    units: dict[str, set[Source]] = defaultdict(set)
+    for file, link in sources:
+        directory, _slash, _name = file.partition("/")
+        if not directory.endswith((".wants", ".requires", ".upholds")):
+            units[directory.removesuffix(".d")].add((file, link))
+    return units
 
 
 def _followers(units: Collection[str], outlook: Outlook) -> set[str]:

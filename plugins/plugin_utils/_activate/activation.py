@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
     SwitchOptions,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.report import (
+    UnitPlan,
     parse_report,
     show_plan,
     show_report,
@@ -39,6 +40,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
     closure_diff,
     render_diff,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._activate.early import plan_early
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import left_failed
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     follow,
@@ -50,7 +52,10 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
-from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import closure_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import (
+    closure_of,
+    has_path,
+)
 
 
 class Procedure(t.Protocol):
@@ -79,6 +84,7 @@ class Activation:
     """Bringing a host to a system: finds out what is left to do, and does only that.
 
     :param check: only say what would be done, :param diff: show the change
+    :param source: where the system is while the host does not have it, for its plan
     """
 
     host: Host
@@ -87,6 +93,7 @@ class Activation:
     progress: Progress
     check: bool
     diff: bool
+    source: Host | None = None
 
     def run(self) -> Result:
         """Return the module's result, with the same keys whatever was done.
@@ -184,8 +191,7 @@ class Activation:
     def _plan(self, facts: Facts, steps: tuple[Step, ...], difference: str) -> Result:
         """Say what the steps would do."""
         if not facts.asked.valid:
-            message = f"{facts.asked.path} is not on the host yet, so its units cannot be planned"
-            return {"changed": True, "msg": message}
+            return self._plan_early(facts, steps[-1])
         last = steps[-1]
         require_root(self.host, facts)
         require_system(self.host, facts)
@@ -193,6 +199,24 @@ class Activation:
             message = f"would boot {booting(facts)} from now on"
             return {"changed": True, "diff": {"prepared": difference}, "msg": message}
         units = plan(self.host, last.path, self.options.skip_checks)
+        return self._planned(facts, last, units, difference)
+
+    def _plan_early(self, facts: Facts, last: Step) -> Result:
+        """Say what the steps would do with a system that only the source has, if it has it."""
+        message = f"{facts.asked.path} is not on the host yet"
+        if last.action is Action.BOOT or not (
+            self.source and has_path(self.source, str(facts.asked.path))
+        ):
+            return {"changed": True, "msg": f"{message}, so its units cannot be planned"}
+        require_root(self.host, facts)
+        early = plan_early(self.source, self.host, last.path, self.options.skip_checks)
+        result = self._planned(facts, last, early.units, "")
+        if early.why:
+            said = f"{early.why}. Its units are planned by their files, so that nothing is certain."
+            result |= {"warnings": [said]}
+        return result | {"plan_sent": early.sent}
+
+    def _planned(self, facts: Facts, last: Step, units: UnitPlan | None, difference: str) -> Result:
         if units is None:
             return locked()
         verb = "activate" if self.options.action is Action.TEST else "switch to"

@@ -218,16 +218,23 @@ dry_activate() {
     [ -d /run/systemd/system ] || die 'this host does not run systemd, so no activation can be planned' 69
     # For its lock. /run is named below because to protect the kernel's settings makes it writable.
     mkdir -p /run/nixos
-    ended=0
+    ended=0 skip=$2 mounts=@mount capabilities=CAP_DAC_READ_SEARCH
+    set -- "$1/bin/switch-to-configuration" dry-activate
+    if [ -n "${EARLY-}" ]; then
+        # The mount namespace is systemd's, so the service mounts for itself, and then gives that up.
+        set -- setpriv "--bounding-set=-all,+dac_read_search" "--inh-caps=-all,+dac_read_search" -- "$@"
+        set -- /bin/sh -c "$overlaid" sh "$EARLY" "$@"
+        mounts='' capabilities="$capabilities CAP_SYS_ADMIN CAP_SETPCAP"
+    fi
     systemd-run --quiet --pipe --wait --collect --no-ask-password \
-        --setenv=PATH="$PATH" --setenv=LC_ALL=C --setenv=NIXOS_NO_CHECK="$2" --property=RuntimeMaxSec=170 \
+        --setenv=PATH="$PATH" --setenv=LC_ALL=C --setenv=NIXOS_NO_CHECK="$skip" --property=RuntimeMaxSec=170 \
         --property=ProtectSystem=strict --property=ReadOnlyPaths='/run -/dev/shm' \
         --property=ReadWritePaths=/run/nixos --property=ProtectHome=read-only \
         --property=PrivateTmp=yes --property=ProtectKernelTunables=yes \
-        --property=ProtectControlGroups=yes --property=CapabilityBoundingSet=CAP_DAC_READ_SEARCH \
-        --property=SystemCallFilter='~@swap @mount @reboot @module @clock kill tkill' \
+        --property=ProtectControlGroups=yes --property=CapabilityBoundingSet="$capabilities" \
+        --property=SystemCallFilter="~@swap $mounts @reboot @module @clock kill tkill" \
         --property=SystemCallErrorNumber=EPERM --property=SystemCallArchitectures=native \
-        "$1/bin/switch-to-configuration" dry-activate 2>&1 || ended=$?
+        "$@" 2>&1 || ended=$?
     # systemd.exec(5): what it could not set up.
     case $ended in 226 | 228) die "this host has no way to keep a dry run from changing it, so no \
 activation can be planned: systemd ended it with exit status $ended" 69 ;; esac

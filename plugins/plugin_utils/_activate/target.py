@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.closure.nixos.plugins.module_utils._activate.expected import (
@@ -45,12 +46,14 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel impo
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_success
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job, JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 # nixos-rebuild's name for it, so that the two shut each other out.
 UNIT = "nixos-rebuild-switch-to-configuration"
 
 JOB = "activation"
+# What system.sh and early.sh exit with where a dry run cannot be had (sysexits.h).
+UNAVAILABLE = 69
 # Its outputs, on a host that root activates.
 LOGS = f"/run/closure-nixos/jobs/{JOB}"
 
@@ -181,16 +184,35 @@ def boot_words(options: SwitchOptions) -> tuple[str, str]:
     return str(int(options.install_bootloader)), str(int(options.skip_checks))
 
 
-def plan(host: Host, path: str, skip_checks: bool) -> UnitPlan | None:
+class NoDryRunError(ClosureError):
+    """The host has no way to run a dry run that cannot change it."""
+
+
+def plan(
+    host: Host,
+    path: str,
+    skip_checks: bool,
+    shown: t.Callable[[Script], Script] = lambda it: it,
+) -> UnitPlan | None:
     """Ask what activating a system would do. Changes nothing on the host.
 
+    :param shown: makes a script one that runs where the system is in the store
     :returns: ``None`` when another switch has the lock, which planning needs as well
-    :raises ClosureError: the host cannot be switched to it, or cannot plan
+    :raises NoDryRunError: the host cannot plan
+    :raises ClosureError: the host cannot be switched to it
     """
-    reply = host.run(script("dry_activate", path, str(int(skip_checks))), deadline=180)
+    dry_run = script("dry_activate", path, str(int(skip_checks)))
+    reply = host.run(shown(dry_run), deadline=180)
     report = parse_report(reply.text, "")
     if report.lock_busy:
         return None
+    if reply.rc == UNAVAILABLE:
+        why = " ".join((reply.stderr or reply.text).split())
+        raise NoDryRunError(
+            f"{host.name} does not plan the activation of {path}: {why}",
+            rc=reply.rc,
+            stderr=reply.stderr,
+        )
     if reply.rc and reply.text.strip():
         found = outcome(reply.rc, report)
         sentence = found.sentence.replace(" was not activated", " would not be activated")
@@ -203,7 +225,7 @@ def plan(host: Host, path: str, skip_checks: bool) -> UnitPlan | None:
         )
     require_success(host, reply, f"does not plan the activation of {path}")
     planned = parse_unit_plan(reply.text)
-    units = host.run(script("units_to_come", path))
+    units = host.run(shown(script("units_to_come", path)))
     require_success(host, units, f"does not say which units {path} has")
     return dataclasses.replace(planned, expected=expect(planned, parse_outlook(units.text)))
 

@@ -15,7 +15,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.build_options
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import Asked
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
-from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
@@ -26,7 +25,6 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests impo
     Outcomes,
     RequestsAction,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 
 
 class ActionModule(RequestsAction[BuildOptions]):
@@ -39,7 +37,7 @@ class ActionModule(RequestsAction[BuildOptions]):
         asked = Asked.of(args)
         host = self.build_host(asked.build_host)
         dry = self.check and not args["check_build"]
-        roots = self._roots(host, args["roots"] or "")
+        roots = self.roots(host, args["roots"])
         return self.ask(asked, host, BuildOptions(evaluation_options(args), roots, dry))
 
     def evaluation(self, options: BuildOptions) -> EvaluationOptions:
@@ -51,12 +49,3 @@ class ActionModule(RequestsAction[BuildOptions]):
     ) -> Outcomes:
         """Return what was built, or in check mode would be, for each host."""
         return Builder(evaluator, options).make(requests)
-
-    def _roots(self, host: Host, path: str) -> str:
-        if path and host.is_here:
-            return str(self._loader.path_dwim(path))
-        if not path or path.startswith(("/", "~/")):
-            return path
-        raise ClosureError(
-            f"roots has to be a whole path on {host.name} or begin with ~/, and is {path}."
-        )

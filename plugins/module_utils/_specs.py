@@ -66,6 +66,30 @@ NIX_BUILD_SYSTEM: Spec = {
     "mutually_exclusive": [("file", "expression", "configuration", "flake")],
 }
 
+# The inputs that make no package are for Inputs to find, and no option of the module.
+NIX_BUILD: Spec = {
+    "argument_spec": {
+        "file": {"type": "str"},
+        "expression": {"type": "str"},
+        "flake": {"type": "str"},
+        "override_inputs": {"type": "dict", "default": {}},
+        "attr": {"type": "list", "elements": "str", "default": []},
+        "args": {"type": "dict", "default": {}},
+        "args_may_be_public": {"type": "bool", "default": False},
+        "name": {"type": "str", "default": "package"},
+        "hosts": {"type": "list", "elements": "str"},
+        "build_host": {"type": "str"},
+        "source": {"type": "path"},
+        "bring_source": {"type": "bool", "default": True},
+        "roots": {"type": "str"},
+        "timeout": {"type": "int", "default": 86400},
+        "check_build": {"type": "bool", "default": False},
+        "nix_options": {"type": "dict", "default": {}},
+    },
+    "mutually_exclusive": [("file", "expression", "flake")],
+    "required_one_of": [("file", "expression", "flake")],
+}
+
 NIXOS_OPTION_INFO: Spec = {
     "argument_spec": {
         **INPUTS,
@@ -133,6 +157,15 @@ NIX_PROFILE_SET: Spec = {
     },
     "mutually_exclusive": [("path", "generation")],
     "required_one_of": [("path", "generation", "keep")],
+}
+
+NIX_GC_ROOT: Spec = {
+    "argument_spec": {
+        "name": {"type": "str", "required": True},
+        "path": {"type": "str"},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    },
+    "required_if": [("state", "present", ("path",))],
 }
 
 NIX_COLLECT_GARBAGE: Spec = {

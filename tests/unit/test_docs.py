@@ -34,9 +34,10 @@ def anchors(page: pathlib.Path) -> set[str]:
 
 
 def role_variables() -> set[str]:
-    """What the role takes, and the variables that it gives to the files of users."""
-    specs = yaml.safe_load((ROOT / "roles/deploy/meta/argument_specs.yml").read_text())
-    return {*specs["argument_specs"]["main"]["options"], "deploy_result", "deploy_results"}
+    """What the roles take, and the variables that they give to users."""
+    specs = (yaml.safe_load(it.read_text()) for it in ROOT.glob("roles/*/meta/argument_specs.yml"))
+    taken = {name for it in specs for name in it["argument_specs"]["main"]["options"]}
+    return taken | {"deploy_result", "deploy_results", "python_is_there"}
 
 
 def variables_of_playbooks() -> set[str]:
@@ -64,7 +65,8 @@ def test_each_link_of_a_page_leads_somewhere(page: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_variable_that_a_page_names_exists(page: pathlib.Path) -> None:
-    named = set(re.findall(r"\bdeploy_[a-z]\w*[a-z]\b(?!__)", page.read_text(encoding="utf-8")))
+    variable = r"\b(?:deploy|python)_[a-z]\w*[a-z]\b(?!__)"
+    named = set(re.findall(variable, page.read_text(encoding="utf-8")))
     modules = {it for it in names() if it.startswith("deploy_")}
     known = role_variables() | variables_of_playbooks() | modules
     assert {it for it in named if "__" not in it} - known == set()

@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._store.roots import check_root_name
 
 Args = Mapping[str, t.Any]
 
@@ -41,11 +42,17 @@ class BuildOptions:
 
     :param roots: directory of the garbage collector roots on the build host, empty for the default
     :param dry: whether to say only what would be built
+    :param package: what a package is called, for its link in ``roots``; empty for NixOS systems
     """
 
     evaluation: EvaluationOptions
     roots: str = ""
     dry: bool = False
+    package: str = ""
+
+    def root_of(self, host: str) -> str:
+        """Return the name of a host's link: no system has one with a dot in front."""
+        return f".{self.package}.{host}" if self.package else host
 
 
 def evaluation_options(arguments: Args) -> EvaluationOptions:
@@ -69,13 +76,24 @@ def _workers(text: str) -> str:
     raise ClosureError(f"eval_workers has to be auto or a number from 1 on, and is {text!r}.")
 
 
+def package_options(arguments: Args, dry: bool, roots: str) -> BuildOptions:
+    """Take them from the validated arguments of nix_build.
+
+    :raises ClosureError: one has a value that makes no sense
+    """
+    name = check_root_name(arguments["name"])
+    evaluation = EvaluationOptions(nix_config(arguments), timeout=arguments["timeout"])
+    return BuildOptions(evaluation, roots, dry, name)
+
+
 def nix_config(arguments: Args) -> str:
     """Write the options that go on to Nix as lines of nix.conf.
 
     :raises ClosureError: a value would not stay in its line
     """
     named = ("max_jobs", "cores", "builders", "substituters", "keep_going")
-    settings = {name.replace("_", "-"): arguments[name] for name in named} | arguments["nix_options"]
+    own = {name.replace("_", "-"): arguments.get(name) for name in named}
+    settings = own | arguments["nix_options"]
     return "".join(
         f"{name} = {_setting(name, value)}\n"
         for name, value in settings.items()

@@ -21,18 +21,28 @@ _UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """A system that Nix has evaluated: its derivation and the toplevel it will build."""
+    """A system or package that Nix has evaluated: its derivation and the path it will build.
+
+    :param output: the one output that is meant, empty for all of them
+    """
 
     drv: str
     out: str
+    output: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What Nix is asked to realise."""
+        return f"{self.drv}!{self.output}" if self.output else self.drv
 
 
 def read_evaluated(found: Mapping[str, t.Any]) -> Evaluated:
-    """Read what ``system.nix`` found.
+    """Read what ``system.nix`` or ``package.nix`` found.
 
     :raises ClosureError: it has no store paths
     """
-    return Evaluated(check_store_path(found["drv"]), check_store_path(found["out"]))
+    drv, out = (check_store_path(found[name]) for name in ("drv", "out"))
+    return Evaluated(drv, out, found.get("output", ""))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +60,7 @@ class BuildPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """A toplevel that is there; ``platform`` and ``version`` are empty where it is no system."""
+    """A path that is there; ``platform`` and ``version`` are empty where it is no system."""
 
     platform: str
     version: str

@@ -41,7 +41,7 @@ class Inputs:
     @classmethod
     def of(cls, arguments: Mapping[str, t.Any]) -> Inputs:
         """Take them from a task's validated arguments."""
-        return cls(**{name: arguments[name] for name in NAMES})
+        return cls(**{name: arguments[name] for name in NAMES & arguments.keys()})
 
     def request(self, host: str, absolute: Absolute) -> Request:
         """Return what to ask Nix for one host.
@@ -90,7 +90,7 @@ class Asked:
         """Take it from a task's validated arguments."""
         return cls(
             Inputs.of(arguments),
-            arguments["systems"] or {},
+            arguments.get("systems") or {},
             tuple(arguments["hosts"] or ()),
             arguments["build_host"],
             arguments["source"],

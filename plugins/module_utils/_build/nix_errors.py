@@ -49,6 +49,8 @@ _NO_FILE = re.compile(
 _ADVICE = {
     "closure.nixos: not a derivation": "{name}: {attr} is not a NixOS system. Name an attribute "
     "that is one, such as web1.system.",
+    "closure.nixos: no package": "{name}: {attr} is no package. Name an attribute that is one, such "
+    "as pkgs.hello.",
     "closure.nixos: no options": "{name}: {attr} has no options, because it is not what nixpkgs' "
     "nixos/default.nix or lib.nixosSystem returns. Name such an attribute.",
     "closure.nixos: no extendModules": "{name}: {attr} takes no args, because it is not what "

@@ -259,5 +259,5 @@ root() {
 
 # content FILE: prints it, or a dash for nothing.
 content() {
-    if [ -s "$1" ]; then cat "$1"; else echo -; fi
+    if [ -f "$1" ] && [ -s "$1" ]; then cat "$1"; else echo -; fi
 }

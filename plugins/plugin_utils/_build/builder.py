@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private to the collection: building systems on a build host."""
+"""Private to the collection: building systems and packages on a build host."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation im
 from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import explain_build
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
+    PACKAGE,
     SYSTEM,
     Evaluator,
     Outcome,
@@ -38,7 +39,7 @@ _NOTHING = BuildPlan()
 
 @dataclasses.dataclass(frozen=True)
 class Builder:
-    """Evaluates and builds systems on one host."""
+    """Evaluates and builds systems on one host, or packages where the options say so."""
 
     evaluator: Evaluator
     options: BuildOptions
@@ -57,7 +58,8 @@ class Builder:
     ) -> tuple[Outcomes, dict[str, Evaluated]]:
         """Return the failures of those that do not evaluate, and the others."""
         units = [Unit(host) for host in requests]
-        answers = self.evaluator.evaluate(requests, SYSTEM, units)
+        goal = PACKAGE if self.options.package else SYSTEM
+        answers = self.evaluator.evaluate(requests, goal, units)
         found = {unit.host: answers[unit] for unit in units}
         failures = {
             host: self.evaluator.failure(it, requests[host])
@@ -76,17 +78,31 @@ class Builder:
             if log.summary:
                 self.evaluator.progress.say(log.summary)
 
-        words = ("build", self.options.roots, *_words(systems))
+        words = ("build", self.options.roots, *self._words(systems))
         ended = self.evaluator.run("build", *words, hear=hear)
         ended = dataclasses.replace(ended, stderr=log.text)
         seconds = round(time.monotonic() - start, 3)
         plans, built = parse_build_plans(ended.stdout), parse_built(ended.stdout)
-        return {
-            host: _built(system, plans.get(host), built[host], seconds)
-            if host in built
-            else self._not_built(system, plans.get(host, _NOTHING), ended)
-            for host, system in systems.items()
-        }
+        outcomes = {}
+        for host, system in systems.items():
+            root = self.options.root_of(host)
+            outcomes[host] = (
+                self._built(system, plans.get(root), built[root], seconds)
+                if root in built
+                else self._not_built(system, plans.get(root, _NOTHING), ended)
+            )
+        return outcomes
+
+    def _built(
+        self, system: Evaluated, plan: BuildPlan | None, built: Built, seconds: float
+    ) -> Outcome:
+        if not (built.version or self.options.package):
+            return failure(
+                f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
+                "attribute of a system, such as web1.system.",
+                drv_path=system.drv,
+            )
+        return self._outcome(system, plan, built, seconds)
 
     def _not_built(self, system: Evaluated, plan: BuildPlan, ended: JobResult) -> Outcome:
         message = explain_build(ended.stderr, system.drv, plan.derivations)
@@ -95,38 +111,38 @@ class Builder:
 
     def _dry_build(self, systems: Mapping[str, Evaluated]) -> Outcomes:
         """Say which systems would be built, and build none."""
-        ended = self.evaluator.run("plan", "each_system", "plan", *_words(systems))
-        plans = parse_build_plans(ended.stdout)
-        return {host: _system(system, plans.get(host)) for host, system in systems.items()}
+        ended = self.evaluator.run("plan", "each_system", "plan", *self._words(systems))
+        plans, root = parse_build_plans(ended.stdout), self.options.root_of
+        return {host: self._outcome(it, plans.get(root(host))) for host, it in systems.items()}
+
+    def _words(self, systems: Mapping[str, Evaluated]) -> list[str]:
+        named = ((self.options.root_of(host), it) for host, it in systems.items())
+        return [word for name, it in named for word in (name, it.wanted, it.out)]
+
+    def _outcome(
+        self,
+        system: Evaluated,
+        plan: BuildPlan | None,
+        built: Built | None = None,
+        seconds: float = 0,
+    ) -> Outcome:
+        outcome = _outcome(system, plan or _NOTHING, plan is not None, seconds)
+        outcome["closure_bytes"] = built and built.closure_bytes
+        if self.options.package:
+            return outcome
+        return outcome | {
+            "platform": built and built.platform,
+            "nixos_version": built and built.version,
+        }
 
 
-def _words(systems: Mapping[str, Evaluated]) -> list[str]:
-    return [word for host, it in systems.items() for word in (host, it.drv, it.out)]
-
-
-def _system(
-    system: Evaluated, plan: BuildPlan | None, built: Built | None = None, seconds: float = 0
-) -> Outcome:
-    doing = plan or _NOTHING
+def _outcome(system: Evaluated, plan: BuildPlan, changed: bool, seconds: float) -> Outcome:
     return {
         "drv_path": system.drv,
         "path": system.out,
-        "changed": plan is not None,
-        "platform": built and built.platform,
-        "nixos_version": built and built.version,
-        "closure_bytes": built and built.closure_bytes,
-        "built": len(doing.derivations),
-        "fetched": len(doing.paths),
-        "plan": dataclasses.asdict(doing),
+        "changed": changed,
+        "built": len(plan.derivations),
+        "fetched": len(plan.paths),
+        "plan": dataclasses.asdict(plan),
         "seconds_build": seconds,
     }
-
-
-def _built(system: Evaluated, plan: BuildPlan | None, built: Built, seconds: float) -> Outcome:
-    if not built.version:
-        return failure(
-            f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
-            "attribute of a system, such as web1.system.",
-            drv_path=system.drv,
-        )
-    return _system(system, plan, built, seconds)

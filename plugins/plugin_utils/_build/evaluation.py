@@ -50,6 +50,8 @@ _NOT_FOUND = 127
 _ALL = 3
 #: what is asked of systems that are to be built, a file of that name
 SYSTEM = "system"
+#: the same of packages
+PACKAGE = "package"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,6 +114,19 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         self._refuse_vaulted(asked.inputs, asked)
         return asked.inputs.request(self._name, absolute)
 
+    def roots(self, host: Host, path: str | None) -> str:
+        """Return the directory for links on the build host, empty for the default.
+
+        :raises ClosureError: it is relative there
+        """
+        if path and host.is_here:
+            return str(self._loader.path_dwim(path))
+        if not path or path.startswith(("/", "~/")):
+            return path or ""
+        raise ClosureError(
+            f"roots has to be a whole path on {host.name} or begin with ~/, and is {path}."
+        )
+
     @abc.abstractmethod
     def evaluation(self, options: Options) -> EvaluationOptions:
         """Return how to evaluate."""

@@ -80,10 +80,12 @@ substitute() {
     watched nix-store --realise --ignore-unknown "$@" >/dev/null
 }
 
-# held TOPLEVEL: does a profile of systems hold it already? Then nothing would remove another root.
+# held TOPLEVEL: does a profile of systems or a link that people asked for hold it already? Then nothing
+# would remove another root.
 held() {
-    for profile in /nix/var/nix/profiles/system /nix/var/nix/profiles/system-profiles/*; do
-        [ "$(resolve "$profile")" != "$1" ] || return 0
+    for link in /nix/var/nix/profiles/system /nix/var/nix/profiles/system-profiles/* \
+        /nix/var/nix/gcroots/closure-nixos/kept/*; do
+        [ "$(resolve "$link")" != "$1" ] || return 0
     done
     return 1
 }

@@ -39,7 +39,5 @@ profile_set() {
     else
         for_all nix-env --profile "$1" --set "$2" || return
     fi
-    incoming=/nix/var/nix/gcroots/closure-nixos/incoming
-    # The profile holds it now.
-    [ "$(readlink "$incoming")" != "$2" ] || rm -rf "$incoming" "$incoming-parts"
+    arrived "$2"
 }

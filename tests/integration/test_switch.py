@@ -228,11 +228,16 @@ def test_what_only_a_reboot_can_change_is_not_activated(
         node1='{ services.dbus.implementation = "broker"; }',
         node2='{ system.initInterfaceVersion = "systemd 3"; }',
     )
+    early = switch("auto", build_host="localhost") | {"name": "early", "check_mode": True}
     planned = switch("dry-activate") | {"ignore_errors": True}
     try:
-        played = play(playbook(build(file), COPY, PROFILE_SET, planned, SWITCH))
+        played = play(playbook(build(file), early, COPY, PROFILE_SET, planned, SWITCH))
     finally:
         fleet.exec("node3", "umount /boot")
+    foretold = [played.result(host, "early") for host in HOSTS]
+    assert [it["actions"] for it in foretold] == [["boot"], ["boot"], ["switch"]]
+    assert [it["msg"].split()[:2] for it in foretold[:2]] == [["would", "boot"]] * 2
+    assert foretold[0]["reboot_required"] and foretold[2]["plan_sent"] > 0
     refused = played.results("node2", "nixos_switch")[0]
     assert (refused["outcome"], refused["exit_code"]) == ("reboot-required", 100)
     assert refused["msg"].startswith("node2: The configuration would not be activated: its init")

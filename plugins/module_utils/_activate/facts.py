@@ -331,9 +331,9 @@ def failed_on_trial(facts: Facts, ignored: Collection[str] = ()) -> tuple[str, .
 
 def check_specialisation(facts: Facts) -> None:
     """Raise ClosureError, naming what there is, unless the specialisation exists."""
-    if facts.system or not facts.asked.valid:
-        return
     parent = facts.toplevels.get(facts.asked.path or "")
+    if facts.system or not (facts.asked.valid or parent):
+        return
     names = ", ".join(parent.specialisations) if parent else ""
     raise ClosureError(
         f"{facts.asked.path} has no specialisation {facts.asked.specialisation}. "

@@ -40,6 +40,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
     closure_diff,
     render_diff,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._store.toplevel import check_toplevel
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.early import plan_early
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.plain import left_failed
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
@@ -55,6 +56,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress impor
 from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import (
     closure_of,
     has_path,
+    read_toplevel,
 )
 
 
@@ -125,6 +127,7 @@ class Activation:
                 f"{self.host.name}: what its last activation was cannot be read, so it counts as "
                 "interrupted, and the host is activated once more."
             )
+        facts = self._foretold(facts)
         check_specialisation(facts)
         steps = self.procedure.left(facts)
         if left_behind and begun and not steps:
@@ -190,31 +193,44 @@ class Activation:
 
     def _plan(self, facts: Facts, steps: tuple[Step, ...], difference: str) -> Result:
         """Say what the steps would do."""
-        if not facts.asked.valid:
-            return self._plan_early(facts, steps[-1])
         last = steps[-1]
+        if not (facts.asked.valid or (self.source and facts.system)):
+            message = f"{facts.asked.path} is not on the host yet, so its units cannot be planned"
+            return {"changed": True, "msg": message}
         require_root(self.host, facts)
-        require_system(self.host, facts)
+        if facts.asked.valid:
+            require_system(self.host, facts)
         if last.action is Action.BOOT:
             message = f"would boot {booting(facts)} from now on"
             return {"changed": True, "diff": {"prepared": difference}, "msg": message}
+        if self.source and not facts.asked.valid:
+            return self._plan_early(self.source, facts, last)
         units = plan(self.host, last.path, self.options.skip_checks)
         return self._planned(facts, last, units, difference)
 
-    def _plan_early(self, facts: Facts, last: Step) -> Result:
-        """Say what the steps would do with a system that only the source has, if it has it."""
-        message = f"{facts.asked.path} is not on the host yet"
-        if last.action is Action.BOOT or not (
-            self.source and has_path(self.source, str(facts.asked.path))
-        ):
-            return {"changed": True, "msg": f"{message}, so its units cannot be planned"}
-        require_root(self.host, facts)
-        early = plan_early(self.source, self.host, last.path, self.options.skip_checks)
+    def _plan_early(self, source: Host, facts: Facts, last: Step) -> Result:
+        """Say what the last step would do with a system that only the source has."""
+        early = plan_early(source, self.host, last.path, self.options.skip_checks)
         result = self._planned(facts, last, early.units, "")
         if early.why:
             said = f"{early.why}. Its units are planned by their files, so that nothing is certain."
             result |= {"warnings": [said]}
         return result | {"plan_sent": early.sent}
+
+    def _foretold(self, facts: Facts) -> Facts:
+        """Return the facts with what the source says of a system that the host does not have.
+
+        :raises ClosureError: it is no system for the host
+        """
+        path = str(facts.asked.path)
+        if facts.asked.valid or not self.source or not has_path(self.source, path):
+            return facts
+        live = f"{path}/specialisation/{facts.asked.specialisation}"
+        names = [path, *([live] if facts.asked.specialisation else [])]
+        found = {name: read_toplevel(self.source, name) for name in names}
+        if system := found[path]:
+            check_toplevel(system, facts.platform)
+        return dataclasses.replace(facts, toplevels=facts.toplevels | found)
 
     def _planned(self, facts: Facts, last: Step, units: UnitPlan | None, difference: str) -> Result:
         if units is None:

@@ -16,7 +16,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS
 
-.PHONY: help setup quick lint unit unit-newest integration test soak docs demo bench release clean
+.PHONY: help setup quick lint unit unit-newest integration test soak molecule docs demo bench release clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,9 @@ test: ## Run all of the above, for every change
 # Before a release, and after a change to what these are about.
 soak: setup ## Run the cases that `make test` leaves out: faults and kills at every other place
 	$(ON_HOSTS) -m soak
+
+molecule: setup ## Run molecule's scenarios on hosts of their own, as root
+	molecule test --all
 
 docs: setup ## Build the site of the documentation, tests/output/docs/html/index.html
 	@tests/docs/build

@@ -40,6 +40,7 @@ def test_of_random_pairs_of_systems_nearly_all_that_acts_is_planned(
     acted, planned, wrong = pairs.compared()
     share = len(planned) / len(acted)
     print(f"seed {seed}: of {len(acted)} units that acted {share:.1%} were planned")
+    print("not planned:", sorted(acted - planned))
     assert share >= 0.95, (seed, sorted(acted - planned))
     assert not wrong, (seed, sorted(wrong))
 

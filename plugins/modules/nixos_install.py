@@ -21,6 +21,7 @@ description:
     mounts at its boot have to be mounted below O(root).
   - The system's own programs do the last steps, in a mount namespace of their own, so that nothing
     stays mounted. What their activation writes to C(/run) is gone afterwards.
+  - The role P(closure.nixos.install#role) builds, copies, installs and reboots.
 author:
   - closure.nixos contributors (@closure-nixos)
 extends_documentation_fragment:

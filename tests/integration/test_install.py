@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
@@ -19,9 +20,12 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
 from ansible_collections.closure.nixos.tests.integration._systems import (
     BUILT,
     Task,
+    booted_next,
     build,
     module,
     playbook,
+    recorded,
+    running,
     write_systems,
 )
 from ansible_collections.closure.nixos.tests.integration.conftest import _testbed
@@ -34,6 +38,7 @@ CONFIGURATION = """{
   environment.etc."os-release".text = "ID=nixos";
   system.activationScripts.users = "[ -e /etc/shadow ] || echo root:!:1:::::: >/etc/shadow";
 }"""
+INSTALL, DEPLOY = pathlib.Path("closure.nixos.install"), "closure.nixos.deploy"
 DISK = "/disks/root"
 # Only what is public may be seen: the installer's own key, and a made-up hash.
 HASH = "$y$j9T$aaaaaaaaaaaaaaaaaaaaaa$bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -223,6 +228,46 @@ def test_what_cannot_be_installed_is_refused_and_leaves_the_disk(
     assert done["actions"] == ["profile", "bootloader"]
     boots = fleet.exec("node1", "cat /mnt/var/lib/closure-nixos/loader-default").strip()
     assert boots == done["path"]
+
+
+def test_a_bare_machine_boots_what_was_installed_and_needs_no_deployment(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    client, known = (fleet.inventory.with_name(name) for name in ("id_ed25519.pub", "known_hosts"))
+    installer = known.read_text()
+    # The disks are made by tasks of somebody's own, where nothing is mounted.
+    fleet.exec("node1", "umount /mnt")
+    mount = raw("Mount", f"echo made >>/disks/log; mount --bind {DISK} /mnt")
+    (tmp_path / "disks.yml").write_text(json.dumps([mount]))
+    values = {
+        "nixos_file": str(systems(tmp_path)),
+        "install_disks": str(tmp_path / "disks.yml"),
+        "install_authorized_keys": [client.read_text().strip()],
+        "known_hosts_file": str(known),
+    }
+    options = ("-e", json.dumps(values))
+    before = fleet.exec("node1", LOOK)
+    checked = play(INSTALL, "--check", *options)
+    assert checked.rc == 0, checked.text
+    assert fleet.exec("node1", f"{LOOK}; ls /disks") == f"{before}root\n"
+    assert known.read_text() == installer
+
+    played = play(INSTALL, *options)
+    assert played.rc == 0, played.text
+    done = played.result("node1", "Install the system")
+    assert played.result("node1", "Reboot into the system")["booted"] == done["path"]
+    # It is the host: by its root, its key, which alone is known, and what it runs and will boot.
+    assert fleet.exec("node1", "ls -d /disks /mnt/nix 2>&-; ls /etc/NIXOS", False) == "/etc/NIXOS\n"
+    address = fleet.hosts["node1"]["ansible_host"]
+    assert known.read_text().split("\n") == [f"{address} {done['ssh_host_keys'][0]}", ""]
+    assert running(fleet, "node1") == recorded(fleet, "node1") == done["path"]
+    assert booted_next(fleet, "node1") == done["path"]
+    # The first ordinary deployment finds nothing to do, and another installation leaves it alone.
+    again = play(INSTALL, DEPLOY, *options)
+    # Each of the two playbooks ends with the counts of all so far.
+    ends = [it["event_data"] for it in again.events if it.get("event") == "playbook_on_stats"]
+    assert (again.rc, len(ends), ends[-1]["changed"]) == (0, 2, {})
+    assert ends[-1]["artifact_data"]["closure_nixos"]["node1"]["status"] == "unchanged"
 
 
 def copy(root: str) -> Task:

@@ -21,6 +21,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     end_left,
     finish,
     in_order,
+    live,
     scope_of,
     steps,
     steps_there,
@@ -41,6 +42,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.tags import 
     with_tags,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._profiles.profile import (
+    read_profiles,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._retention.retention import (
     RetentionOptions,
 )
@@ -67,6 +71,8 @@ class ActionModule(ClosureAction):
         options = self._options(self.task_vars)
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
+        started = time.time()
+        options["profiles"] = [it | {"started": started} for it in options["profiles"]]
         options["rollback_scope"] = scope_of(options, self._is_one_batch())
         asked = self._asked()
         built = bool(options["path"] or options["archive"])
@@ -84,17 +90,16 @@ class ActionModule(ClosureAction):
             "asked": asked,
             "play": play_of(str(play._uuid)),
             "batch": list(self.task_vars["ansible_play_batch"]),
-            "started": time.time(),
+            "started": started,
             "origin": dataclasses.asdict(origin),
         }
         return result | ({"warnings": warnings} if warnings else {})
 
     def _files(self, options: Options) -> dict[str, list[str]]:
         """Return the files of tasks of each part of a deployment, in their order."""
-        put = ["put_secrets.yml"] if options["secrets"] else []
         # In check mode nothing new runs that could be looked at.
         looks = "check" in self._tags and not self.check
-        tried = [*put, *(options["checks"] if looks else []), "confirm.yml"]
+        tried = [*live(options), *(options["checks"] if looks else []), "confirm.yml"]
         return {
             "steps": steps(options, tried, self._is_announced(options)),
             "steps_there": steps_there(options),
@@ -123,6 +128,7 @@ class ActionModule(ClosureAction):
         options = options_of(self, variables)
         if options["retention"]:
             _check_retention(options["retention"])
+        options["profiles"] = _profiles(options["profiles"])
         return with_tags(options, self._tags, self._task.get_play().skip_tags)
 
     def _asked(self) -> list[str]:
@@ -175,6 +181,18 @@ class ActionModule(ClosureAction):
         hostvars = self.task_vars["hostvars"]
         hosts = self.task_vars["ansible_play_hosts_all"]
         return any("__deploy_failure" in hostvars[host] for host in hosts)
+
+
+def _profiles(given: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return the other profiles as what nix_profile_activate is asked for each.
+
+    :raises ClosureError: what it would refuse when the host has its system
+    """
+    try:
+        return read_profiles(given)
+    except ClosureError as error:
+        message = error.message.rstrip(".")
+        raise ClosureError(f"deploy_profiles: {message}. No host was changed.") from error
 
 
 def _check_retention(given: dict[str, t.Any]) -> None:

@@ -84,7 +84,7 @@ class ActionModule(ClosureAction):
         target, monitor = self._receiver(options), self._monitor(options, manifest.path)
         target.limit_files(options.bwlimit)
         archive = ArchiveImport(
-            file, manifest, target, self._connection, monitor, options.check_sigs
+            file, manifest, target, self._connection, monitor, options.check_sigs, options.gc_root
         )
         result = self._bring(archive, options, manifest.path, manifest.closure)
         if result["changed"] and self._shows(options):

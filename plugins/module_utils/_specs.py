@@ -139,6 +139,7 @@ NIX_COPY_CLOSURE: Spec = {
         "check_sigs": {"type": "bool"},
         "sign_key_file": {"type": "path", "no_log": False},
         "check_copy": {"type": "bool", "default": False},
+        "gc_root": {"type": "str", "default": "incoming"},
         "stall_timeout": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 86400},
     },
@@ -166,6 +167,25 @@ NIX_GC_ROOT: Spec = {
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     },
     "required_if": [("state", "present", ("path",))],
+}
+
+NIX_PROFILE_ACTIVATE: Spec = {
+    "argument_spec": {
+        "path": {"type": "str"},
+        "generation": {"type": "int"},
+        "user": {"type": "str", "default": "root"},
+        "kind": {
+            "type": "str",
+            "choices": ["home-manager", "system-manager", "custom"],
+            "default": "custom",
+        },
+        "name": {"type": "str"},
+        "profile": {"type": "str"},
+        "command": {"type": "list", "elements": "str", "default": []},
+        "timeout": {"type": "int", "default": 600},
+    },
+    "mutually_exclusive": [("path", "generation")],
+    "required_one_of": [("path", "generation")],
 }
 
 NIX_COLLECT_GARBAGE: Spec = {

@@ -187,6 +187,15 @@ options:
         lets M(closure.nixos.nixos_switch) tell in check mode which units would change.
     type: bool
     default: false
+  gc_root:
+    description:
+      - Name of the link below C(/nix/var/nix/gcroots/closure-nixos) that keeps the closure from the
+        host's garbage collector until a profile holds it. Each copy takes the link of its name from
+        the copy before.
+      - Name another one for a closure that waits beside a system. For
+        M(closure.nixos.nix_profile_activate) it is C(profile-USER-NAME).
+    type: str
+    default: incoming
   stall_timeout:
     description:
       - Seconds that a command of Nix may go on without reading or writing anything. Then it is

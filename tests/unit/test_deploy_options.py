@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     end,
     end_left,
     finish,
+    live,
     read_options,
     scope_of,
     steps,
@@ -64,7 +65,9 @@ def as_text(value: t.Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
-CASES = [(name, value) for name in SPEC for value in values(name)]
+# A list of dictionaries has no text but JSON, and that only as part of a dictionary (-e '{...}').
+TEXTS = [name for name in SPEC if SPEC[name].get("elements") != "dict"]
+CASES = [(name, value) for name in TEXTS for value in values(name)]
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
@@ -202,6 +205,40 @@ def test_a_host_with_its_system_gets_its_secrets_unless_nothing_shall_change(
     given = options(deploy_stop_after=stop)
     assert steps_there(given) == []
     assert steps_there(given | {"secrets": True}) == ([] if stop else ["put_secrets.yml"])
+
+
+PROFILES = ["profiles_build.yml", "profiles_copy.yml"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "there"),
+    [
+        ({}, ["copy.yml", *PROFILES, "trial.yml", *TRIED], [*PROFILES, "profiles_activate.yml"]),
+        (
+            {"deploy_confirm": False},
+            ["copy.yml", *PROFILES, "plain.yml", "profiles_activate.yml"],
+            [*PROFILES, "profiles_activate.yml"],
+        ),
+        ({"deploy_stop_after": "copy"}, ["copy.yml", *PROFILES], PROFILES),
+        ({"deploy_stop_after": "build"}, PROFILES[:1], PROFILES[:1]),
+    ],
+)
+def test_other_profiles_are_copied_before_the_host_is_changed(
+    given: dict[str, t.Any], expected: list[str], there: list[str]
+) -> None:
+    asked = options(**given) | {"profiles": [{"path": "/nix/store/x"}]}
+    assert (steps(asked, TRIED), steps_there(asked)) == (expected, there)
+    assert all(step in TRIED or (ROLE / "tasks" / step).exists() for step in expected)
+
+
+def test_with_boot_other_profiles_wait_for_the_reboot() -> None:
+    asked = options(deploy_action="boot") | {"profiles": [{"path": "/nix/store/x"}]}
+    assert steps(asked, TRIED) == ["copy.yml", *PROFILES, "plain.yml"]
+
+
+def test_what_runs_comes_with_its_secrets_and_then_its_profiles() -> None:
+    asked = options() | {"secrets": True, "profiles": [{"path": "/nix/store/x"}]}
+    assert live(asked) == ["put_secrets.yml", "profiles_activate.yml"]
 
 
 def test_a_run_of_one_batch_rolls_back_as_a_batch() -> None:

@@ -51,6 +51,23 @@ def without(*names: str) -> dict[str, t.Any]:
 
 
 UNCHANGED = without("switch", "done", "copy") | {"__deploy_change": SKIPPED}
+
+
+def profiles(*results: dict[str, t.Any], started: float = 1000.0) -> dict[str, t.Any]:
+    """What is registered of activated profiles."""
+    item = {"__deploy_profile": {"started": started}}
+    return {"__deploy_profiles_done": {"results": [item | it for it in results]}}
+
+
+ITS_PROFILES = {
+    "__deploy_change": {
+        "results": [
+            {"__deploy_step": ["profiles_copy.yml"]},
+            {"__deploy_step": ["profiles_copy.yml", "profiles_activate.yml"]},
+        ]
+    }
+}
+ACTIVATED, AS_IT_WAS = {"changed": True}, {"changed": False, "skipped": True}
 LATER = {"__deploy_switch": {"path": NEW, "actions": ["boot"]}}
 CASES: dict[str, tuple[dict[str, t.Any], str]] = {
     "unchanged": (UNCHANGED, "web1  unchanged"),
@@ -62,6 +79,19 @@ CASES: dict[str, tuple[dict[str, t.Any], str]] = {
         DEPLOYED,
         "web1  switched 41 -> 42     3 restarted, 1 reloaded                12 s",
     ),
+    "deployed with profiles": (
+        DEPLOYED | profiles(ACTIVATED, AS_IT_WAS, ACTIVATED),
+        "web1  switched 41 -> 42, 2 profiles",
+    ),
+    "nothing but a profile": (
+        UNCHANGED | ITS_PROFILES | profiles(ACTIVATED, AS_IT_WAS),
+        "web1  activated 1 profile ",
+    ),
+    "the profiles of an earlier deployment": (
+        UNCHANGED | ITS_PROFILES | profiles(ACTIVATED, started=1.0),
+        "web1  unchanged",
+    ),
+    "profiles as they were": (UNCHANGED | ITS_PROFILES | profiles(AS_IT_WAS), "web1  unchanged"),
     "built": (UNCHANGED | with_options(stop_after="build"), "web1  built"),
     "copied": (
         without("switch", "done") | with_options(stop_after="copy"),

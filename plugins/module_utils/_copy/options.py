@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.root import check_root
+
+# The links to the parts of a closure have a directory of that name.
+_ROOT = re.compile(r"(?!.*-parts$)[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +26,7 @@ class CopyOptions:
     :param root: where the target has the root of a system to install, empty for its own store
     :param dest_is_cache: whether ``dest_archive`` is a binary cache and not a file
     :param bwlimit: KiB a second, 0 for no limit
+    :param gc_root: the name of the garbage collector's root on the target
     :param timeout: seconds, as ``stall_timeout``
     """
 
@@ -42,6 +47,7 @@ class CopyOptions:
     check_sigs: bool | None
     sign_key_file: str | None
     check_copy: bool
+    gc_root: str
     stall_timeout: int
     timeout: int
 
@@ -55,6 +61,11 @@ class CopyOptions:
         if arguments["bwlimit"] < 0:
             raise ClosureError(
                 f"bwlimit is {arguments['bwlimit']}: set KiB a second, or 0 for no limit"
+            )
+        if not _ROOT.fullmatch(arguments["gc_root"]):
+            raise ClosureError(
+                f"gc_root: {arguments['gc_root']!r} cannot name a garbage collector's root. Use "
+                "letters, digits and any of _ . + -, and no -parts at the end."
             )
         files = {
             name: pathlib.Path(find(arguments[name])) if arguments[name] else None

@@ -81,14 +81,28 @@ def steps(options: Options, tried: list[str], announced: bool = False) -> list[s
     if options["only_checks"]:
         return list(options["checks"])
     if options["stop_after"] == "build":
-        return []
+        return profiles(options)
     if options["stop_after"] == "copy":
-        return ["copy.yml"]
+        return ["copy.yml", *profiles(options)]
     prepare = ["prepare_secrets.yml"] if options["secrets"] else []
     before = [*_named(options, "before_batch"), *options["before_host"]]
     if not announced:
         before = [*_named(options, "before_run"), *before]
-    return ["copy.yml", *before, *prepare, *_way(options, tried)]
+    return ["copy.yml", *profiles(options), *before, *prepare, *_way(options, tried)]
+
+
+def profiles(options: Options) -> list[str]:
+    """Return the files of tasks that bring a host its other profiles, without activating them."""
+    if not options["profiles"]:
+        return []
+    bring = [] if options["stop_after"] == "build" else ["profiles_copy.yml"]
+    return ["profiles_build.yml", *bring]
+
+
+def live(options: Options) -> list[str]:
+    """Return those for what follows when a host runs its system: secrets, and other profiles."""
+    put = ["put_secrets.yml"] if options["secrets"] else []
+    return [*put, *(["profiles_activate.yml"] if options["profiles"] else [])]
 
 
 def in_order(files: list[str]) -> list[list[str]]:
@@ -128,7 +142,7 @@ def finish(options: Options) -> list[str]:
 
 def steps_there(options: Options) -> list[str]:
     """Return the files of tasks for a host that has its system already."""
-    return ["put_secrets.yml"] if options["secrets"] and not options["stop_after"] else []
+    return [*profiles(options), *([] if options["stop_after"] else live(options))]
 
 
 def with_reboot(options: Options, tried: list[str]) -> list[str]:
@@ -143,7 +157,7 @@ def without_reboot(options: Options, tried: list[str]) -> list[str]:
     if not action.runs_now:
         return ["plain.yml"]
     if not options["confirm"]:
-        return ["plain.yml", *(["put_secrets.yml"] if options["secrets"] else [])]
+        return ["plain.yml", *live(options)]
     return ["auto.yml"] if action is Action.AUTO else ["trial.yml", *tried]
 
 

@@ -24,6 +24,13 @@ Vars = t.Mapping[str, t.Any]
 _COLUMNS = 80
 # `standing` of _activate says it of a host whose trial has failed.
 _ON_TRIAL = re.compile(r"\.? \S+ runs \S+ on trial and boots \S+$")
+# What a host may be brought that has its system.
+_THERE = {
+    "put_secrets.yml",
+    "profiles_build.yml",
+    "profiles_copy.yml",
+    "profiles_activate.yml",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +214,7 @@ def _without_activation(variables: Vars, stop_after: str | None) -> str:
     if stop_after == "build":
         return "built"
     if _was_there(variables):
-        return "unchanged"
+        return "" if _profiles(variables) else "unchanged"
     return "copied" if stop_after == "copy" else ""
 
 
@@ -218,7 +225,7 @@ def _only_checks(variables: Vars) -> bool:
 
 def _was_there(variables: Vars) -> bool:
     """Say whether a host had its system, so that there was nothing to bring but secrets."""
-    return bool(_result(variables, "change")) and _steps(variables) <= {"put_secrets.yml"}
+    return bool(_result(variables, "change")) and _steps(variables) <= _THERE
 
 
 def _steps(variables: Vars) -> set[str]:
@@ -230,8 +237,24 @@ def _what(variables: Vars, check: bool) -> str:
     action = Action(_result(variables, "taken")["options"]["action"])
     if _result(variables, "reboot").get("changed"):
         action = Action.REBOOT
+    profiles = _profiles(variables)
+    if _was_there(variables):
+        return f"{'would activate' if check else 'activated'} {profiles}"
     if check:
         return f"would {action.value}{_missing(_result(variables, 'copy'))}"
+    return ", ".join(filter(None, [_switched(variables, action), profiles]))
+
+
+def _profiles(variables: Vars) -> str:
+    """Say how many profiles but the system's were activated; empty when none was."""
+    results = _result(variables, "profiles_done").get("results", ())
+    started = _result(variables, "taken").get("started")
+    done = [it for it in results if it.get("changed") and _succeeded(it)]
+    count = sum(1 for it in done if it["__deploy_profile"]["started"] == started)
+    return f"{count} profile{'s' * (count != 1)}" if count else ""
+
+
+def _switched(variables: Vars, action: Action) -> str:
     old, new = generations_of(variables)
     if action is Action.TEST:
         return f"{action.verb} beside {old}" if old else action.verb

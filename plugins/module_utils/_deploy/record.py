@@ -19,7 +19,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome impo
 
 _KINDS = ("started", "stopped", "restarted", "reloaded")
 # Results of tasks that change what a host runs or boots.
-_ACTS = ("switch", "done", "boot", "reboot")
+_ACTS = ("switch", "done", "boot", "reboot", "profiles_done")
 
 
 def has_acted(variables: Vars) -> bool:

@@ -112,14 +112,6 @@ uptime() {
     printf '%s\n' "${up_for%.*}"
 }
 
-# generation_of PROFILE: prints the number of its current generation.
-generation_of() {
-    current=$(readlink "$1") || return 0
-    current=${current##*/}
-    current=${current#"${1##*/}-"}
-    printf '%s\n' "${current%-link}"
-}
-
 # guard_set NAME: prints what the guard was armed with.
 guard_set() {
     line_of "$guard/set/$1"

@@ -35,6 +35,7 @@ class ArchiveImport:
     """Imports what a target lacks from an archive on the controller.
 
     :param connection: Ansible's, to the target
+    :param gc_root: the name of the root that keeps it there
     """
 
     file: pathlib.Path
@@ -43,6 +44,7 @@ class ArchiveImport:
     connection: ConnectionBase
     monitor: Monitor
     check_sigs: bool | None
+    gc_root: str
 
     def ask(self, root: bool) -> Answer:
         """Ask the target what it lacks.
@@ -50,7 +52,8 @@ class ArchiveImport:
         :raises ClosureError: it lacks something that the archive leaves out
         """
         login = login_of(self.connection)
-        answer = ask(self.target, self.manifest.path, self.manifest.closure, root, login)
+        name = self.gc_root if root else ""
+        answer = ask(self.target, self.manifest.path, self.manifest.closure, name, login)
         if absent := sorted(answer.missing.keys() - self.manifest.carried):
             raise ClosureError(
                 f"{self.target.name} lacks {len(absent)} paths that {self.file} leaves out, the "

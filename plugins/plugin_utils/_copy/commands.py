@@ -54,13 +54,13 @@ def without(host: Host, closure: dict[str, int], exclude: Iterable[str]) -> dict
     return {path: size for path, size in closure.items() if path not in left_out}
 
 
-def ask(target: Host, path: str, closure: Mapping[str, int], root: bool, login: str) -> Answer:
+def ask(target: Host, path: str, closure: Mapping[str, int], root: str, login: str) -> Answer:
     """Ask a target which paths of a closure it lacks, and what there is to know for the transport.
 
-    :param root: have the target root the closure from now on
+    :param root: the name of the root by which the target keeps the closure from now on, "" for none
     :param login: who logs in there
     """
-    words = ("expect", "root" if root else "", login, path, *closure)
+    words = ("expect", root, login, path, *closure)
     reply = target.run(script(*words), deadline=120)
     if reply.rc in (_NO_ROOM, _NOT_MOUNTED):
         raise ClosureError(f"{target.name}: {readable(reply.stderr)}.", rc=reply.rc)

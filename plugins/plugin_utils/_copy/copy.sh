@@ -5,38 +5,38 @@
 # Copying closures: what the build host knows, what the target lacks, and the copy itself.
 
 # expect ROOT LOGIN TOPLEVEL PATH...: prints what is missing and, if anything is, what there is to
-# know for the choice of a transport. With ROOT, nothing of a copy is collected until the profile
-# holds it.
+# know for the choice of a transport. With ROOT, the name of a root, nothing of a copy is collected
+# until the profile holds it.
 expect() {
     root=$1 login=$2 toplevel=$3
     shift 3
     require_root_mounted
     lacking=$(missing "$@") || exit
-    [ -z "$root" ] || plant "$toplevel" ${lacking:+"$@"} || exit
+    [ -z "$root" ] || plant "$root" "$toplevel" ${lacking:+"$@"} || exit
     [ -z "$lacking" ] || { printf '%s\n' "$lacking" && facts_for_copy "$login"; }
 }
 
-# plant TOPLEVEL [PATH...]: roots TOPLEVEL and each PATH of a closure that is not whole, before they are
-# here: by archive they come in parts, and Nix heeds a root once its path is valid.
+# plant ROOT TOPLEVEL [PATH...]: roots TOPLEVEL and each PATH of a closure that is not whole, before they
+# are here: by archive they come in parts, and Nix heeds a root once its path is valid.
 plant() {
     roots=/nix/var/nix/gcroots/closure-nixos
     # Nobody collects below another root.
-    if [ -n "$(store_root)" ] || [ ! -w /nix/var/nix/gcroots ] || held "$1"; then return 0; fi
+    if [ -n "$(store_root)" ] || [ ! -w /nix/var/nix/gcroots ] || held "$2"; then return 0; fi
     # Another copy to this host may do the same right now.
     keep_state && mkdir -p "$roots" && exec 8>"$state/roots.lock" && flock -w 20 8 || return
     # Those of this closure stay: some may have arrived.
-    if [ $# -eq 1 ] || [ "$(readlink "$roots/incoming")" != "$1" ]; then
-        rm -rf "$roots/incoming-parts" || return
+    if [ $# -eq 2 ] || [ "$(readlink "$roots/$1")" != "$2" ]; then
+        rm -rf "${roots:?}/$1-parts" || return
     fi
     # Each path would say it once more.
     plant_links "$roots" "$@" 2>/dev/null || die "cannot write $roots on this host, so nothing was copied: make room there" 75
 }
 
-# plant_links ROOTS TOPLEVEL [PATH...]: makes them.
+# plant_links ROOTS ROOT TOPLEVEL [PATH...]: makes them.
 plant_links() {
-    ln -sfn "$2" "$1/incoming" || return
-    parts=$1/incoming-parts
-    shift 2
+    parts=$1/$2-parts
+    ln -sfn "$3" "$1/$2" || return
+    shift 3
     [ $# -gt 0 ] || return 0
     mkdir -p "$parts" && printf '%s\n' "$@" | xargs ln -sf -t "$parts"
 }

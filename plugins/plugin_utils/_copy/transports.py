@@ -69,7 +69,8 @@ class Transports:
     def ask(self, root: bool) -> Answer:
         """Ask the target what it lacks."""
         login = login_of(self.connection)
-        return ask(self.copy.target, self.copy.path, self.closure, root, login)
+        name = self.options.gc_root if root else ""
+        return ask(self.copy.target, self.copy.path, self.closure, name, login)
 
     def choose(self, answer: Answer) -> Transport:
         """Say what would carry what is missing, which each transport is asked for.

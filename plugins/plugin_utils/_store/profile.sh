@@ -41,3 +41,11 @@ profile_set() {
     fi
     arrived "$2"
 }
+
+# generation_of PROFILE: prints the number of its current generation.
+generation_of() {
+    current=$(readlink "$1") || return 0
+    current=${current##*/}
+    current=${current#"${1##*/}-"}
+    printf '%s\n' "${current%-link}"
+}

@@ -6,9 +6,10 @@
 
 gc_roots=/nix/var/nix/gcroots/closure-nixos
 
-# arrived PATH: ends the root of a copy, now that another link holds what it brought.
+# arrived PATH [ROOT]: ends the root of a copy, now that another link holds what it brought.
 arrived() {
-    [ "$(readlink "$gc_roots/incoming")" != "$1" ] || rm -rf "$gc_roots/incoming" "$gc_roots/incoming-parts"
+    copied=$gc_roots/${2:-incoming}
+    [ "$(readlink "$copied")" != "$1" ] || rm -rf "$copied" "$copied-parts"
 }
 
 # root_look NAME PATH: prints who asks, what the link of that name holds, and PATH if the store lacks it.

@@ -32,6 +32,8 @@ class Case:
 
 _BATCH = {"deploy_before_batch": "hook.yml"}
 _AFTER = {"deploy_after_host": "hook.yml"}
+_PROFILE = {"attr": '"{{ inventory_hostname }}".pkgs.hello', "name": "t-failures"}
+_PROFILES = {"deploy_profiles": [_PROFILE | {"command": ["bin/hello"]}]}
 
 CASES = {
     "before": Case(
@@ -84,6 +86,15 @@ CASES = {
         variables={"deploy_check_timeout": "10"} | SECRETS,
         # Those of hosts with other files have their own order.
         own={"node1": {"deploy_checks": []}},
+    ),
+    "profiles": Case(
+        {
+            "node1-build": ("Evaluate and build the profiles",),
+            "node1-look": ("Look at the profiles",),
+            "node2": ("Copy what the host does not have of them",),
+            "node3": ("Activate the profiles", "Roll back the other profiles"),
+        },
+        variables=_PROFILES,
     ),
     # What was booted once and could not be undone runs; what boots is the old system.
     "reboot": Case(

@@ -205,6 +205,10 @@ WRONG = {
     "archive": ("deploy_path=none.tar", "deploy_path names none.tar, and there is no"),
     "store": ("deploy_path=/nix/store/x", "'/nix/store/x' is not a store path"),
     "retention": ("deploy_retention='{\"keep\": 0}'", "deploy_retention: keep"),
+    "profile": (
+        """deploy_profiles='[{"path": "/tmp/x", "name": "x", "command": ["x"]}]'""",
+        "deploy_profiles: '/tmp/x' is not a store path",
+    ),
     "secret": (
         """deploy_secrets__web='{"tls-key": {"file": "none.key"}}'""",
         "deploy_secrets__web: tls-key has the file none.key, which is not on the controller.",

@@ -123,13 +123,3 @@ def test_profiles_come_with_their_system_and_roll_back_with_it(
     assert "activate of" in said and "ended with exit status 5" in said, failed.text
     assert f"{owner.name} of root is rolled back to generation 1, {tool}" in said
     assert f"rolled back to {two[3]}" in said or "rolled back" in said.partition("(")[2], said
-
-
-def test_a_profile_that_cannot_be_is_refused_before_a_host_is_touched(
-    play: Play, owner: Owner, tmp_path: pathlib.Path
-) -> None:
-    systems = write_systems(tmp_path, hosts=[HOST])
-    refused = play(deploy(owner, systems, home("x"), "/tmp/tool"))
-    said = refused.result(HOST, "Take the options")["msg"]
-    assert "deploy_profiles: '/tmp/tool' is not a store path" in said
-    assert said.endswith("No host was changed.")

@@ -54,6 +54,13 @@ def services(**units: str) -> str:
     return f"{{ systemd.services = {{ {' '.join(lines)} }}; }}"
 
 
+# A dry run with a program that no host has.
+TELLS = """{ pkgs, ... }: { system.activationScripts.tells = {
+  supportsDryActivation = true;
+  text = "${pkgs.writeScript "tells" "#!${pkgs.busybox}/bin/sh\necho would tell\n"}";
+}; }"""
+
+
 def snippet(text: str) -> str:
     """A module with an activation snippet."""
     return f"{{ system.activationScripts.test = ''{text}''; }}"
@@ -227,6 +234,7 @@ def test_what_only_a_reboot_can_change_is_not_activated(
         tmp_path,
         node1='{ services.dbus.implementation = "broker"; }',
         node2='{ system.initInterfaceVersion = "systemd 3"; }',
+        node3=TELLS,
     )
     early = switch("auto", build_host="localhost") | {"name": "early", "check_mode": True}
     planned = switch("dry-activate") | {"ignore_errors": True}
@@ -238,6 +246,7 @@ def test_what_only_a_reboot_can_change_is_not_activated(
     assert [it["actions"] for it in foretold] == [["boot"], ["boot"], ["switch"]]
     assert [it["msg"].split()[:2] for it in foretold[:2]] == [["would", "boot"]] * 2
     assert foretold[0]["reboot_required"] and foretold[2]["plan_sent"] > 0
+    assert "would tell" in foretold[2]["plan"]["messages"]
     refused = played.results("node2", "nixos_switch")[0]
     assert (refused["outcome"], refused["exit_code"]) == ("reboot-required", 100)
     assert refused["msg"].startswith("node2: The configuration would not be activated: its init")

@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.request impor
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
+    SYSTEM,
     Evaluator,
     Outcome,
 )
@@ -38,7 +39,9 @@ class ActionModule(RequestsAction[BuildOptions]):
         host = self.build_host(asked.build_host)
         dry = self.check and not args["check_build"]
         roots = self.roots(host, args["roots"])
-        return self.ask(asked, host, BuildOptions(evaluation_options(args), roots, dry))
+        goal, name = ("container", "container") if args["container"] else (SYSTEM, "")
+        options = BuildOptions(evaluation_options(args), roots, dry, goal, name)
+        return self.ask(asked, host, options)
 
     def evaluation(self, options: BuildOptions) -> EvaluationOptions:
         """Return how to evaluate."""

@@ -159,6 +159,14 @@ options:
         text, or that comes from a file which is encrypted as a whole, is not.
     type: bool
     default: false
+  container:
+    description:
+      - Build the system as it runs in a container, to try it. It has no kernel
+        (C(boot.isContainer)) and no disks (C(fileSystems), C(swapDevices)). All else is as on its
+        host.
+      - Needs what nixpkgs' C(nixos/default.nix) or C(lib.nixosSystem) returns.
+    type: bool
+    default: false
   build_lease:
     description:
       - Seconds that a build goes on when the controller no longer asks after it. Then it ends, and

@@ -47,7 +47,7 @@ def variables_of_playbooks() -> set[str]:
 
 def names() -> set[str]:
     """All that can be called by its name in the collection."""
-    kinds = ("modules", "filter", "inventory", "lookup", "callback")
+    kinds = ("modules", "filter", "inventory", "lookup", "callback", "connection")
     found = {it.stem for kind in kinds for it in ROOT.glob(f"plugins/{kind}/*.py")}
     found |= {it.stem for it in ROOT.glob("playbooks/*.yml")}
     return found | {it.name for it in (ROOT / "roles").iterdir()} | {"git"}
@@ -65,7 +65,7 @@ def test_each_link_of_a_page_leads_somewhere(page: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_variable_that_a_page_names_exists(page: pathlib.Path) -> None:
-    variable = r"\b(?:deploy|python)_[a-z]\w*[a-z]\b(?!__)"
+    variable = r"\b(?:deploy|python|try)_[a-z]\w*[a-z]\b(?!__)"
     named = set(re.findall(variable, page.read_text(encoding="utf-8")))
     modules = {it for it in names() if it.startswith("deploy_")}
     known = role_variables() | variables_of_playbooks() | modules

@@ -50,7 +50,7 @@ def test_an_answer_that_was_cut_is_no_answer() -> None:
 
 
 def test_a_package_has_another_link_than_the_system_of_its_host() -> None:
-    options = BuildOptions(EvaluationOptions(), package="jq")
+    options = BuildOptions(EvaluationOptions(), goal="package", name="jq")
     assert options.root_of("web1") == ".jq.web1"
     assert BuildOptions(EvaluationOptions()).root_of("web1") == "web1"
 

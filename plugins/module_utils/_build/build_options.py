@@ -42,17 +42,19 @@ class BuildOptions:
 
     :param roots: directory of the garbage collector roots on the build host, empty for the default
     :param dry: whether to say only what would be built
-    :param package: what a package is called, for its link in ``roots``; empty for NixOS systems
+    :param goal: what of each source is built, a Nix file of that name
+    :param name: what that is called, for its link in ``roots``; empty for the systems of hosts
     """
 
     evaluation: EvaluationOptions
     roots: str = ""
     dry: bool = False
-    package: str = ""
+    goal: str = "system"
+    name: str = ""
 
     def root_of(self, host: str) -> str:
         """Return the name of a host's link: no system has one with a dot in front."""
-        return f".{self.package}.{host}" if self.package else host
+        return f".{self.name}.{host}" if self.name else host
 
 
 def evaluation_options(arguments: Args) -> EvaluationOptions:
@@ -83,7 +85,7 @@ def package_options(arguments: Args, dry: bool, roots: str) -> BuildOptions:
     """
     name = check_root_name(arguments["name"])
     evaluation = EvaluationOptions(nix_config(arguments), timeout=arguments["timeout"])
-    return BuildOptions(evaluation, roots, dry, name)
+    return BuildOptions(evaluation, roots, dry, "package", name)
 
 
 def nix_config(arguments: Args) -> str:

@@ -25,7 +25,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors im
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
     PACKAGE,
-    SYSTEM,
     Evaluator,
     Outcome,
     failure,
@@ -58,8 +57,7 @@ class Builder:
     ) -> tuple[Outcomes, dict[str, Evaluated]]:
         """Return the failures of those that do not evaluate, and the others."""
         units = [Unit(host) for host in requests]
-        goal = PACKAGE if self.options.package else SYSTEM
-        answers = self.evaluator.evaluate(requests, goal, units)
+        answers = self.evaluator.evaluate(requests, self.options.goal, units)
         found = {unit.host: answers[unit] for unit in units}
         failures = {
             host: self.evaluator.failure(it, requests[host])
@@ -96,7 +94,7 @@ class Builder:
     def _built(
         self, system: Evaluated, plan: BuildPlan | None, built: Built, seconds: float
     ) -> Outcome:
-        if not (built.version or self.options.package):
+        if not built.version and self.options.goal != PACKAGE:
             return failure(
                 f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
                 "attribute of a system, such as web1.system.",
@@ -128,7 +126,7 @@ class Builder:
     ) -> Outcome:
         outcome = _outcome(system, plan or _NOTHING, plan is not None, seconds)
         outcome["closure_bytes"] = built and built.closure_bytes
-        if self.options.package:
+        if self.options.goal == PACKAGE:
             return outcome
         return outcome | {
             "platform": built and built.platform,

@@ -113,8 +113,8 @@ def test_the_page_finds_sorts_and_hides_and_runs_nothing_of_a_host(
     said = dict(zip(titles, [cell.text for cell in cells], strict=True))
     assert (said["Revision"], said["Configuration"]) == ("8a2b1c0d9e", "behind")
     assert said["Last result"] == "confirmed"
-    bar = browser.find_elements(By.CSS_SELECTOR, ".bar span")
-    spread = {it.get_attribute("title"): it.value_of_css_property("flex-grow") for it in bar}
+    parts = browser.find_elements(By.CSS_SELECTOR, ".bar span")
+    spread = {it.get_attribute("title"): it.value_of_css_property("flex-grow") for it in parts}
     assert spread == {EVIL: "1", "26.05": "1", "unknown": "1"}
     legend = browser.find_elements(By.CSS_SELECTOR, "[aria-labelledby=spread] li")
     assert {it.text for it in legend} == {f"{version}: 1 of 3" for version in spread}

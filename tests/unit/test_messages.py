@@ -15,6 +15,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLUGINS = ROOT / "plugins"
+SHELL = (*PLUGINS.rglob("*.sh"), *ROOT.glob("roles/*/files/*"))
 PAGE = ROOT / "docs/troubleshooting.md"
 # What stands there for a name, a path or a number.
 HOLE = "…"
@@ -89,7 +90,7 @@ def messages() -> dict[str, str]:
     ]
     for path in sources:
         found |= dict.fromkeys(messages_of_python(path.read_text()), path.name)
-    for path in PLUGINS.rglob("*.sh"):
+    for path in SHELL:
         found |= dict.fromkeys(messages_of_shell(path.read_text()), path.name)
     for path in (*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/tasks/*.yml")):
         said = (_VALUE.sub(HOLE, it) for it in _OF_PLAYS.findall(path.read_text()))
@@ -133,9 +134,7 @@ def all_texts() -> str:
         for path in PLUGINS.rglob("*.py")
         for text, _shown in texts(ast.parse(path.read_text()))
     )
-    of_shell = (
-        _VALUE.sub(HOLE, path.read_text().replace("\\\n", "")) for path in PLUGINS.rglob("*.sh")
-    )
+    of_shell = (_VALUE.sub(HOLE, path.read_text().replace("\\\n", "")) for path in SHELL)
     return "\n".join([*of_python, *of_shell, *MESSAGES])
 
 

@@ -32,7 +32,6 @@ extends_documentation_fragment:
 import pathlib
 import shlex
 import shutil
-import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.connection.local import Connection as LocalConnection
@@ -55,8 +54,7 @@ class Connection(LocalConnection):
         namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid")
         enter = ("nsenter", f"--target={self._leader()}", *namespaces)
         words = ("env", "-i", *environment, *enter, "/bin/sh", "-c", cmd)
-        result = super().exec_command(shlex.join(words), in_data, sudoable)
-        return t.cast(tuple[int, bytes, bytes], result)
+        return super().exec_command(shlex.join(words), in_data, sudoable)
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file into the container."""

@@ -113,3 +113,10 @@ def test_all_yaml_of_a_page_loads_and_its_shell_is_sound(page: pathlib.Path) -> 
         command = ["shellcheck", "--shell=sh", "-"]
         checked = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
         assert checked.returncode == 0, checked.stdout
+
+
+def test_each_page_is_on_the_site() -> None:
+    """Sphinx would say so too, but the site is built before a release only."""
+    build = (ROOT / "tests/docs/build").read_text(encoding="utf-8")
+    pages = [it.stem for it in ROOT.glob("docs/*.md")]
+    assert [it for it in pages if not re.search(rf'"(?:docs/)?{it}"', build)] == []

@@ -226,3 +226,34 @@ def test_what_is_killed_when_memory_is_full_is_evaluated_again_alone(
     assert [it.found for it in answers.values()] == [{"it": 1}] * 3
     # All of them, and then one by one.
     assert processes == 3
+
+
+EXTENDS = """{ modules }: {
+  config.system.build.toplevel = { drvPath = toString (builtins.length modules); outPath = "o"; };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("goal", "text", "what"),
+    [
+        # What lib.nixosSystem returns, and what nixpkgs' nixos/default.nix does.
+        ("container", f"extendModules = {EXTENDS};", {"drv": "1", "out": "o"}),
+        (
+            "container",
+            f"options._module.args.value.extendModules = {EXTENDS};",
+            {"drv": "1", "out": "o"},
+        ),
+        ("container", "", None),
+        (
+            "package",
+            'type = "derivation"; drvPath = "d"; outPath = "o"; outputName = "bin";',
+            {"drv": "d", "out": "o", "output": "bin"},
+        ),
+        ("package", "", None),
+    ],
+)
+def test_what_is_found_beside_systems(goal: str, text: str, what: dict[str, str] | None) -> None:
+    options = "" if "options." in text else "options = { };"
+    request = expression(f"{{ config = {{ }}; {options} {text} }}")
+    answers, _processes = evaluate({"web1": request}, goal=goal)
+    assert answers[Unit("web1")].found == what

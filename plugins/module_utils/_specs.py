@@ -181,7 +181,7 @@ NIX_PROFILE_ACTIVATE: Spec = {
             "default": "custom",
         },
         "name": {"type": "str"},
-        "profile": {"type": "str"},
+        "profile_path": {"type": "str"},
         "command": {"type": "list", "elements": "str", "default": []},
         "timeout": {"type": "int", "default": 600},
     },

@@ -78,7 +78,7 @@ options:
       - A profile of root is below C(/nix/var/nix/profiles), one of another user below
         C(~/.local/state/nix/profiles).
     type: str
-  profile:
+  profile_path:
     description:
       - Path of the profile, where that is another. What begins with C(~/) is in the user's home.
       - The profiles of NixOS systems are refused.

@@ -145,7 +145,7 @@ def test_what_cannot_be_activated_changes_nothing(fleet: Fleet, play: Play, user
             activate("no program", user, path=path, kind="custom", command=["x"], name="x"),
             activate("outside", user, path=path, kind="custom", command=["../x"], name="x"),
             activate("no name", user, path=path, kind="custom", command=["activate"]),
-            activate("system", "root", path=path, profile="/nix/var/nix/profiles/system"),
+            activate("system", "root", path=path, profile_path="/nix/var/nix/profiles/system"),
             activate("no path", user, path="/etc"),
             shell("look", user, "ls -A .local 2>&1 || :"),
             hosts=HOST,

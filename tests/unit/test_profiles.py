@@ -26,7 +26,7 @@ HOME = "/home/alice/.local/state/nix/profiles/home-manager"
 
 def request(**given: t.Any) -> ProfileRequest:
     default: dict[str, t.Any] = {"path": NEW, "generation": None, "user": "alice"}
-    default |= {"kind": "home-manager", "name": None, "profile": None, "command": []}
+    default |= {"kind": "home-manager", "name": None, "profile_path": None, "command": []}
     return ProfileRequest.of(**default | {"timeout": 600} | given)
 
 
@@ -47,7 +47,7 @@ def request(**given: t.Any) -> ProfileRequest:
             ("bin/go", "a b"),
         ),
         (
-            {"kind": "custom", "profile": "/srv/profiles/web", "command": ["go"]},
+            {"kind": "custom", "profile_path": "/srv/profiles/web", "command": ["go"]},
             "/srv/profiles/web",
             ("go",),
         ),
@@ -70,10 +70,10 @@ def test_where_a_profile_is_and_what_activates_it(
         ({"kind": "custom", "name": "x"}, "command: '' cannot be. Name a program"),
         ({"kind": "custom", "name": "x", "command": ["/bin/sh"]}, "command: '/bin/sh' cannot be"),
         ({"kind": "custom", "name": "x", "command": ["a/../b"]}, "command: 'a/../b' cannot be"),
-        ({"profile": "profiles/x"}, "profile: 'profiles/x' cannot be"),
-        ({"profile": "~/../x"}, "profile: '~/../x' cannot be"),
+        ({"profile_path": "profiles/x"}, "profile_path: 'profiles/x' cannot be"),
+        ({"profile_path": "~/../x"}, "profile_path: '~/../x' cannot be"),
         ({"user": "root", "kind": "custom", "name": "system", "command": ["x"]}, "for NixOS"),
-        ({"profile": "/nix/var/nix/profiles/system-profiles/x"}, "for NixOS systems"),
+        ({"profile_path": "/nix/var/nix/profiles/system-profiles/x"}, "for NixOS systems"),
         ({"timeout": 0}, "timeout has to be at least 1"),
         ({"path": "/etc"}, "not a store path"),
     ],
@@ -93,7 +93,7 @@ def test_the_profiles_of_a_role_are_what_the_module_is_asked() -> None:
     assert (home["label"], home["attr"], home["path"]) == ("home-manager of alice", attr, None)
     assert (home["root"], home["timeout"]) == ("profile-alice-home-manager", 600)
     assert (tools["user"], tools["kind"], tools["attr"]) == ("root", "custom", None)
-    assert (tools["path"], tools["profile"]) == (OLD, "/nix/var/nix/profiles/tools")
+    assert (tools["path"], tools["profile_path"]) == (OLD, "/nix/var/nix/profiles/tools")
 
 
 @pytest.mark.parametrize(

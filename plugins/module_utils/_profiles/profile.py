@@ -42,7 +42,7 @@ _UNSAID = {
     "user": "root",
     "kind": "custom",
     "name": None,
-    "profile": None,
+    "profile_path": None,
     "command": (),
     "timeout": 600,
 }
@@ -103,7 +103,7 @@ class ProfileRequest:
         user: str,
         kind: str,
         name: str | None,
-        profile: str | None,
+        profile_path: str | None,
         command: Sequence[str],
         timeout: int,
     ) -> ProfileRequest:
@@ -112,15 +112,15 @@ class ProfileRequest:
         :raises ClosureError: they name what cannot be
         """
         known = KINDS[kind]
-        named = name or known.name or (profile or "").rpartition("/")[2]
+        named = name or known.name or (profile_path or "").rpartition("/")[2]
         _check(_USER, user, "user", "Name a user as the host does.")
         _check(_NAME, named, "name", "Use letters, digits and any of _ . + -, such as tools.")
-        place = profile or f"{known.directory or _directory(user)}/{named}"
-        _check(_PLACE, place, "profile", "Give a whole path, or one that begins with ~/.")
+        place = profile_path or f"{known.directory or _directory(user)}/{named}"
+        _check(_PLACE, place, "profile_path", "Give a whole path, or one that begins with ~/.")
         if place == f"{_GLOBAL}/system" or place.startswith(f"{_GLOBAL}/system-profiles/"):
             raise ClosureError(
-                f"profile: {place} is for NixOS systems. Use closure.nixos.nix_profile_set and "
-                "closure.nixos.nixos_switch, or another name."
+                f"profile_path: {place} is for NixOS systems. Use closure.nixos.nix_profile_set "
+                "and closure.nixos.nixos_switch, or another name."
             )
         words = (*known.command, *command)
         program = words[0] if words else ""
@@ -168,7 +168,7 @@ def read_profiles(given: Sequence[Mapping[str, t.Any]]) -> list[dict[str, t.Any]
             {
                 **{name: words.get(name, value) for name, value in _UNSAID.items()},
                 "name": request.name,
-                "profile": request.profile,
+                "profile_path": request.profile,
                 "attr": attr,
                 "label": request.label,
                 "root": request.root,

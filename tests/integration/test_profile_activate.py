@@ -51,12 +51,12 @@ def copy(path: str) -> Task:
     return module("nix_copy_closure", {"path": path})
 
 
-def activate(name: str, user: str, /, **options: object) -> Task:
+def activate(task: str, user: str, /, **options: object) -> Task:
     """A task of that name, whose failure does not end the play."""
     keywords = {key: options.pop(key) for key in ("check_mode", "diff", "vars") if key in options}
     arguments = {"user": user, "kind": "home-manager", **options}
-    task = module("nix_profile_activate", arguments, ignore_errors=True, **keywords)
-    return task | {"name": name}
+    done = module("nix_profile_activate", arguments, ignore_errors=True, **keywords)
+    return done | {"name": task}
 
 
 def shell(name: str, user: str, command: str) -> Task:

@@ -204,9 +204,11 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     assert checked.rc == 0 and min(changed(checked).values()) > 0
     for host in HOSTS:
         planned = checked.result(host, "Activate the system on trial")
-        assert "greeter.service" in planned["plan"]["expected"]["start"], planned
+        # A host that has run it is told to start it, another one does by dependency.
+        starts = [*planned["plan"]["start"], *planned["plan"]["expected"]["start"]]
+        assert "greeter.service" in starts, planned
         assert 0 < planned["plan_sent"] < 2**20
-    assert re.search(r"would start by dependency: .*\bgreeter\.service", checked.text)
+    assert re.search(r"would start.*: .*\bgreeter\.service", checked.text)
     assert "nixos-system-node2" in checked.text
     # Also without -v.
     assert re.search(r"^node2  would switch, [0-9]+ paths missing, .*iB ", checked.text, re.M)

@@ -52,10 +52,10 @@ SPEC = {
 # What a request of these tests calls.
 _CALLED = Function("called", ("COMMAND...",), "_host/wire.sh", 'called() {\n    "$@"\n}\n')
 _ARRIVED = Function(
-    "arrived",
+    "what_came",
     ("FILE", "CHECKSUM"),
     "_host/wire.sh",
-    """arrived() {
+    """what_came() {
     place=$(receive "$1" "$2") || exit
     until_exit "$place"
     stat -c '%U %a' "$place" "${1%/*}"
@@ -151,7 +151,7 @@ def _brought(host: Host, text: str, times: int) -> dict[str, t.Any]:
         for _time in range(times):
             with host.directory() as directory:
                 host.send(local.name, f"{directory}/it", 60)
-                reply = host.run(script("arrived", f"{directory}/it", checksum))
+                reply = host.run(script("what_came", f"{directory}/it", checksum))
                 found.append(reply.text or reply.stderr)
     return {"found": found}
 

@@ -47,7 +47,9 @@ def documented_playbooks() -> list[tuple[str, str, bool]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in _BLOCK.finditer(text):
-            if "hosts" in yaml.safe_load(block[2])[0]:
+            data = yaml.safe_load(block[2])
+            # Others are variables of hosts, or lists of tasks.
+            if isinstance(data, list) and "hosts" in data[0]:
                 line = text.count("\n", 0, block.start(2))
                 found.append((f"{page.name}:{line}", block[2], bool(block[1])))
     return found

@@ -237,8 +237,8 @@ def test_a_module_without_its_action_plugin_says_so(
 ) -> None:
     options = docs[name]["doc"].get("options") or {}
     required = {key: "value" for key, option in options.items() if option.get("required")}
-    if "path" in options:  # the one of several that are required by themselves or together
-        required["path"] = "value"
+    # The one of several that are required by themselves or together.
+    required |= {key: "value" for key in ("path", "expression") if key in options}
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": required})
     done = subprocess.run(
         [sys.executable, str(PLUGINS / f"{name}.py")],

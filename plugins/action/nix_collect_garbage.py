@@ -19,9 +19,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.store_path im
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.menu import write_boot_menu
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     read_facts,
-    require_root,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import require_root
 from ansible_collections.closure.nixos.plugins.plugin_utils._retention.retention import (
     Generations,
     Retention,
@@ -38,7 +38,7 @@ class ActionModule(ClosureAction):
         options = RetentionOptions.of(**args)
         host, system = self.target(), profile_path()
         facts = read_facts(host, system)
-        require_root(host, facts)
+        require_root(host, facts.login.user)
         retention = Retention(host, options, _needed(facts))
         there, go = retention.look()
         if self.check:

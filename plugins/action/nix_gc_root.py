@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_GC_ROOT
+from ansible_collections.closure.nixos.plugins.module_utils._store.generations import profile_diff
 from ansible_collections.closure.nixos.plugins.module_utils._store.roots import (
     KEPT,
     check_root_name,
@@ -39,17 +40,11 @@ class ActionModule(ClosureAction):
         if (changed or look.lacks) and not self.check:
             hold(host, look, name, path)
         link = f"{KEPT}/{name}"
-        before, after = (f"{it}\n" if it else "" for it in (look.holds, path))
         return {
             "changed": changed,
             "link": link,
             "path": path or None,
             "path_before": look.holds or None,
             "there": present and not look.lacks,
-            "diff": {
-                "before_header": link,
-                "after_header": link,
-                "before": before,
-                "after": after,
-            },
+            "diff": profile_diff(link, look.holds, path),
         }

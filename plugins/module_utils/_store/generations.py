@@ -209,12 +209,12 @@ def _generation_before(generations: Sequence[Generation]) -> Generation:
 
 
 def profile_diff(profile: str, before: str | None, after: str) -> dict[str, str]:
-    """What people see of a profile that points to another path."""
+    """What people see of a profile, or another link, that holds another path; empty for none."""
     return {
         "before_header": profile,
         "after_header": profile,
         "before": f"{before}\n" if before else "",
-        "after": f"{after}\n",
+        "after": f"{after}\n" if after else "",
     }
 
 

@@ -47,10 +47,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     follow,
     plan,
     read_facts,
-    require_root,
     require_system,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_root
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import (
@@ -197,7 +196,7 @@ class Activation:
         if not (facts.asked.valid or (self.source and facts.system)):
             message = f"{facts.asked.path} is not on the host yet, so its units cannot be planned"
             return {"changed": True, "msg": message}
-        require_root(self.host, facts)
+        require_root(self.host, facts.login.user)
         if facts.asked.valid:
             require_system(self.host, facts)
         if last.action is Action.BOOT:
@@ -245,7 +244,7 @@ class Activation:
 
     def _activate(self, facts: Facts, steps: tuple[Step, ...]) -> Result:
         """Take the steps, and tell their result by the links they left as well as by words."""
-        require_root(self.host, facts)
+        require_root(self.host, facts.login.user)
         require_system(self.host, facts)
         self.procedure.require_ready(facts, steps)
         if steps[-1].action.activates and not self.options.skip_checks:

@@ -36,7 +36,6 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
     look_again,
     read_facts,
     require_room,
-    require_root,
     require_system,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import (
@@ -44,7 +43,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial impo
     settled,
     start_commit,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_root
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
@@ -98,7 +97,7 @@ class Confirmation:
                 f"{self.host.name} does not answer on a new connection: {error}. It rolls back by "
                 "itself unless it is confirmed in time."
             ) from error
-        require_root(self.host, facts)
+        require_root(self.host, facts.login.user)
         return facts
 
     def _path(self, facts: Facts) -> str:

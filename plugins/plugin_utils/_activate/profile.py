@@ -23,11 +23,10 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.menu impor
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target import (
     read_facts,
     require_room,
-    require_root,
     require_system,
     set_profile,
 )
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_root
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
 
@@ -45,7 +44,7 @@ def record(host: Host, options: ProfileOptions, progress: Progress, check: bool)
         require_system(host, facts)
     after = facts.generations
     if (facts.profile != path or old) and not check:
-        require_root(host, facts)
+        require_root(host, facts.login.user)
         require_room(host, facts, options.profile)
         after = set_profile(host, options.profile, path, options.generation, old)
     # A system that is recorded now has its own entry written by the switch to it.

@@ -142,18 +142,6 @@ def require_system(host: Host, facts: Facts) -> None:
     check_toplevel(system, facts.platform)
 
 
-def require_root(host: Host, facts: Facts) -> None:
-    """Refuse to go on as anyone but root.
-
-    :raises ClosureError: the login cannot change the system
-    """
-    user = facts.login.user
-    if user != "root":
-        raise ClosureError(
-            f"{host.name}: {user} cannot change the system. Set become: true for this task."
-        )
-
-
 def set_profile(
     host: Host,
     profile: str,

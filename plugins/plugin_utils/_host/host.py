@@ -556,6 +556,18 @@ def require_success(host: Host, reply: Reply, what: str) -> None:
         raise ClosureError(f"{host.name} {what}: {said}", rc=reply.rc, stderr=reply.stderr)
 
 
+def require_root(host: Host, user: str) -> None:
+    """Refuse to go on as anyone but root.
+
+    :param user: as whom the host has answered
+    :raises ClosureError: the login cannot change the system
+    """
+    if user != "root":
+        raise ClosureError(
+            f"{host.name}: {user} cannot change the system. Set become: true for this task."
+        )
+
+
 def demand(
     host: Host, *words: str, request: str, then: tuple[str, ...] = (), what: str = ""
 ) -> Reply:

@@ -11,6 +11,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.roots import 
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import (
     Host,
     demand,
+    require_root,
     require_success,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
@@ -33,8 +34,5 @@ def hold(host: Host, look: RootLook, name: str, path: str) -> None:
             f"{host.name} does not have {path} in its store. Copy it with "
             "closure.nixos.nix_copy_closure first."
         )
-    if look.user != "root":
-        raise ClosureError(
-            f"{host.name}: {look.user} cannot change the system. Set become: true for this task."
-        )
+    require_root(host, look.user)
     demand(host, "root_set", name, path, request="root")

@@ -9,25 +9,15 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
-    BuildOptions,
-    EvaluationOptions,
     package_options,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import Asked
-from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
-    Evaluator,
-    Outcome,
-)
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
-    Outcomes,
-    RequestsAction,
-)
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import BuildAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Outcome
 
 
-class ActionModule(RequestsAction[BuildOptions]):
+class ActionModule(BuildAction):
     """Evaluate the packages of all hosts together, and build them together."""
 
     spec = NIX_BUILD
@@ -38,13 +28,3 @@ class ActionModule(RequestsAction[BuildOptions]):
         host = self.build_host(asked.build_host)
         dry = self.check and not args["check_build"]
         return self.ask(asked, host, package_options(args, dry, self.roots(host, args["roots"])))
-
-    def evaluation(self, options: BuildOptions) -> EvaluationOptions:
-        """Return how to evaluate."""
-        return options.evaluation
-
-    def answer(
-        self, evaluator: Evaluator, options: BuildOptions, requests: dict[str, Request]
-    ) -> Outcomes:
-        """Return what was built, or in check mode would be, for each host."""
-        return Builder(evaluator, options).make(requests)

@@ -9,26 +9,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    CONTAINER,
+    SYSTEM,
     BuildOptions,
-    EvaluationOptions,
     evaluation_options,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.inputs import Asked
-from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.module_utils._specs import NIX_BUILD_SYSTEM
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import Builder
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
-    SYSTEM,
-    Evaluator,
-    Outcome,
-)
-from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
-    Outcomes,
-    RequestsAction,
-)
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.builder import BuildAction
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import Outcome
 
 
-class ActionModule(RequestsAction[BuildOptions]):
+class ActionModule(BuildAction):
     """Evaluate all systems together, and build them together."""
 
     spec = NIX_BUILD_SYSTEM
@@ -39,16 +31,6 @@ class ActionModule(RequestsAction[BuildOptions]):
         host = self.build_host(asked.build_host)
         dry = self.check and not args["check_build"]
         roots = self.roots(host, args["roots"])
-        goal, name = ("container", "container") if args["container"] else (SYSTEM, "")
+        goal, name = (CONTAINER, CONTAINER) if args["container"] else (SYSTEM, "")
         options = BuildOptions(evaluation_options(args), roots, dry, goal, name)
         return self.ask(asked, host, options)
-
-    def evaluation(self, options: BuildOptions) -> EvaluationOptions:
-        """Return how to evaluate."""
-        return options.evaluation
-
-    def answer(
-        self, evaluator: Evaluator, options: BuildOptions, requests: dict[str, Request]
-    ) -> Outcomes:
-        """Return what was built, or in check mode would be, for each host."""
-        return Builder(evaluator, options).make(requests)

@@ -15,6 +15,9 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.roots import 
 
 Args = Mapping[str, t.Any]
 
+#: what of a source is built: Nix files of these names
+SYSTEM, PACKAGE, CONTAINER = "system", "package", "container"
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationOptions:
@@ -49,7 +52,7 @@ class BuildOptions:
     evaluation: EvaluationOptions
     roots: str = ""
     dry: bool = False
-    goal: str = "system"
+    goal: str = SYSTEM
     name: str = ""
 
     def root_of(self, host: str) -> str:
@@ -85,7 +88,7 @@ def package_options(arguments: Args, dry: bool, roots: str) -> BuildOptions:
     """
     name = check_root_name(arguments["name"])
     evaluation = EvaluationOptions(nix_config(arguments), timeout=arguments["timeout"])
-    return BuildOptions(evaluation, roots, dry, "package", name)
+    return BuildOptions(evaluation, roots, dry, PACKAGE, name)
 
 
 def nix_config(arguments: Args) -> str:

@@ -224,7 +224,7 @@ def _only_checks(variables: Vars) -> bool:
 
 
 def _was_there(variables: Vars) -> bool:
-    """Say whether a host had its system, so that there was nothing to bring but secrets."""
+    """Say whether a host had its system: nothing to bring but secrets and other profiles."""
     return bool(_result(variables, "change")) and _steps(variables) <= _THERE
 
 

@@ -11,7 +11,11 @@ import time
 from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_log import BuildLog
-from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import BuildOptions
+from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    PACKAGE,
+    BuildOptions,
+    EvaluationOptions,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_plan import (
     BuildPlan,
     Built,
@@ -24,14 +28,15 @@ from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation im
 from ansible_collections.closure.nixos.plugins.module_utils._build.nix_errors import explain_build
 from ansible_collections.closure.nixos.plugins.module_utils._build.request import Request
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation import (
-    PACKAGE,
     Evaluator,
     Outcome,
     failure,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
+    Outcomes,
+    RequestsAction,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
-
-Outcomes = dict[str, Outcome]
 
 _NOTHING = BuildPlan()
 
@@ -124,8 +129,17 @@ class Builder:
         built: Built | None = None,
         seconds: float = 0,
     ) -> Outcome:
-        outcome = _outcome(system, plan or _NOTHING, plan is not None, seconds)
-        outcome["closure_bytes"] = built and built.closure_bytes
+        doing = plan or _NOTHING
+        outcome: Outcome = {
+            "drv_path": system.drv,
+            "path": system.out,
+            "changed": plan is not None,
+            "closure_bytes": built and built.closure_bytes,
+            "built": len(doing.derivations),
+            "fetched": len(doing.paths),
+            "plan": dataclasses.asdict(doing),
+            "seconds_build": seconds,
+        }
         if self.options.goal == PACKAGE:
             return outcome
         return outcome | {
@@ -134,13 +148,15 @@ class Builder:
         }
 
 
-def _outcome(system: Evaluated, plan: BuildPlan, changed: bool, seconds: float) -> Outcome:
-    return {
-        "drv_path": system.drv,
-        "path": system.out,
-        "changed": changed,
-        "built": len(plan.derivations),
-        "fetched": len(plan.paths),
-        "plan": dataclasses.asdict(plan),
-        "seconds_build": seconds,
-    }
+class BuildAction(RequestsAction[BuildOptions]):
+    """Evaluates what all hosts ask for together, and builds it together."""
+
+    def evaluation(self, options: BuildOptions) -> EvaluationOptions:
+        """Return how to evaluate."""
+        return options.evaluation
+
+    def answer(
+        self, evaluator: Evaluator, options: BuildOptions, requests: dict[str, Request]
+    ) -> Outcomes:
+        """Return what was built, or in check mode would be, for each host."""
+        return Builder(evaluator, options).make(requests)

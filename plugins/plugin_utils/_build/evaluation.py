@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ansible.utils.display import Display
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
+    SYSTEM,
     EvaluationOptions,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._build.evaluation import (
@@ -48,10 +49,6 @@ Hear = Callable[[bytes, bytes], None]
 _NOT_FOUND = 127
 # The verbosity at which results are shown whole (-vvv). A trace has thousands of lines.
 _ALL = 3
-#: what is asked of systems that are to be built, a file of that name
-SYSTEM = "system"
-#: the same of packages
-PACKAGE = "package"
 
 
 @dataclasses.dataclass(frozen=True)

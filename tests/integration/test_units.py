@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
@@ -28,6 +29,8 @@ ACTIVATE = "Activate the system"
 BAD = "deploy/t-user-bad.service"
 LEFT = "The switch to {} has left these units failed, and they still are: "
 COUNTED = "/var/tmp/t-activated"
+# Else logind ends the manager once a login of an earlier test is over.
+LINGER = "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/deploy"
 
 
 def systems(directory: pathlib.Path, version: str) -> pathlib.Path:
@@ -49,9 +52,7 @@ def systems(directory: pathlib.Path, version: str) -> pathlib.Path:
 def test_what_an_activation_leaves_behind_is_said(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    # Else logind ends it once a login of an earlier test is over.
-    linger = "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/deploy"
-    fleet.exec("node1", f"{linger} && systemctl start user@1000")
+    fleet.exec("node1", f"{LINGER} && systemctl start user@1000")
     first = play(DEPLOY, *options(systems(tmp_path, "old")))
     assert first.rc == 0, first.text
     old = at(fleet)
@@ -96,3 +97,19 @@ def test_what_an_activation_leaves_behind_is_said(
     assert again.stats["node1"]["changed"] == again.stats["node3"]["changed"] == 0
     excused = play(DEPLOY, *options(file, deploy_ignore_units=["t-user-*"]), "--limit", "node1")
     assert excused.rc == 0 and excused.stats["node1"]["changed"] == 0, excused.text
+
+
+@pytest.mark.soak
+def test_a_user_who_leaves_meanwhile_is_no_failure(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    fleet.exec("node3", f"{LINGER} && systemctl start user@1000")
+    for version in ("old", "new"):
+        case = f"((import {SYSTEMS}/cases.nix).userLeaves {json.dumps(version)})"
+        file = write_systems(tmp_path, node3=case)
+        played = play(DEPLOY, *options(file), "--limit", "node3")
+        assert played.rc == 0, played.text
+    tried = played.result("node3", ON_TRIAL)
+    assert (tried["exit_code"], tried["newly_failed_units"]) == (4, []), tried
+    manager = fleet.exec("node3", "systemctl is-active user@1000", check=False)
+    assert manager == "inactive\n"

@@ -20,8 +20,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     UnitState,
     UserUnitPlan,
     UserUnits,
+    all_failed,
     excuse,
     excuse_snippets,
+    excuse_users,
     failed_units,
     is_excused,
     last_lines,
@@ -34,6 +36,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     recovered,
     show_plan,
     show_report,
+    users_who_left,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -1049,6 +1052,29 @@ def test_a_user_whose_units_are_excused_did_not_fail() -> None:
     failed = ("alice/a.service", "bob/b.service")
     report = Report(user_units=UserUnits(failed_units=failed, failed_users=users))
     assert excuse(report, failed[:1]).user_units.failed_users == ("bob", "carol")
+
+
+@pytest.mark.parametrize(
+    ("looks", "left"),
+    [
+        ("alice/default.target gone - 0\nbob/b.service active running 0\n", ["alice"]),
+        ("bob/b.service inactive dead 0\n\nbob/b.service gone - 0\n", ["bob"]),
+        ("", []),
+    ],
+)
+def test_a_user_who_has_left_is_one_whose_units_are_gone(looks: str, left: list[str]) -> None:
+    assert sorted(users_who_left(parse_looks(looks) if looks else ())) == left
+
+
+def test_what_failed_for_a_user_who_has_left_does_not_count() -> None:
+    found = UserUnits(failed_units=("alice/a.service", "bob/b.service"), failed_users=("carol",))
+    report = Report(failed_units=("x.service",), user_units=found)
+    known = excuse_users(report, {"alice", "carol"})
+    assert all_failed(known) == ("x.service", "bob/b.service")
+    assert known.user_units.failed_users == ()
+    alone = Report(user_units=USERS)
+    assert is_excused(4, alone, excuse_users(alone, {"alice"}))
+    assert not is_excused(4, alone, excuse_users(alone, {"bob"}))
 
 
 USERS = UserUnits(failed_users=("alice",))

@@ -502,6 +502,20 @@ def excuse(report: Report, units: Collection[str]) -> Report:
     return replace(_without(report, units), user_units=replace(users, failed_users=failed))
 
 
+def excuse_users(report: Report, users: Collection[str]) -> Report:
+    """The report without what failed for these users."""
+    units = tuple(unit for unit in failed_user_units(report) if _user(unit) in users)
+    known = excuse(report, units)
+    failed = tuple(user for user in known.user_units.failed_users if user not in users)
+    return replace(known, user_units=replace(known.user_units, failed_users=failed))
+
+
+def users_who_left(looks: Collection[Mapping[str, UnitState]]) -> frozenset[str]:
+    """Those whose manager has ended, which ends all their units; the next login starts these."""
+    states = (pair for look in looks for pair in look.items())
+    return frozenset(_user(unit) for unit, state in states if state.active == "gone")
+
+
 def _user(unit: str) -> str:
     """Whose unit it is, "" for the system's."""
     return unit.rpartition("/")[0]
@@ -530,7 +544,8 @@ def excuse_snippets(report: Report, names: Collection[str]) -> Report:
 
 def is_excused(exit_code: int | None, report: Report, counted: Report) -> bool:
     """Whether what failed explains an exit code of 2 or 4, and none of it counts."""
-    explained = {2: report.failed_snippets, 4: all_failed(report)}.get(exit_code or 0)
+    of_users = report.user_units.failed_users
+    explained = {2: report.failed_snippets, 4: all_failed(report) + of_users}.get(exit_code or 0)
     counts = all_failed(counted) or counted.user_units.failed_users or _script_failed(counted)
     return bool(explained and not counts)
 

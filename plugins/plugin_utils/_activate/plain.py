@@ -19,12 +19,14 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
     all_failed,
     excuse,
     excuse_snippets,
+    excuse_users,
     is_excused,
     last_lines,
     matching,
     outcome,
     parse_report,
     recovered,
+    users_who_left,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.result import (
     Result,
@@ -247,8 +249,10 @@ def _counted(
         # The old system's activation does the same, so that rolling back would not help.
         systems = (before.running, after.running)
         known = excuse_snippets(known, same_snippets(host, *systems, known.failed_snippets))
-    units = all_failed(known)
-    return excuse(known, recovered(known, look_at(host, units))) if units else known
+    users = known.user_units.failed_users
+    units = (*all_failed(known), *(f"{user}/default.target" for user in users))
+    looks = look_at(host, units) if units else ()
+    return excuse_users(excuse(known, recovered(known, looks)), users_who_left(looks))
 
 
 def _excuses(host: Host, before: Facts, report: Report) -> Result:

@@ -111,13 +111,26 @@ settled_units() {
     printf '%s\n\n' "$looked"
 }
 
-# unit_states UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each.
+# unit_states UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each, "UNIT gone - 0" for that of a user who has left.
 unit_states() {
     for name in "$@"; do
+        if user_left "$(whose "$name")"; then
+            printf '%s gone - 0\n' "$name"
+            continue
+        fi
         of_unit "$name" show --property=ActiveState,SubState,NRestarts | name=$name awk -F = '
             { value[$1] = $2 }
             END { print ENVIRON["name"], value["ActiveState"], value["SubState"], value["NRestarts"] }'
     done
+}
+
+# user_left WHOSE: has the manager of USER/ ended, or does it just end? All units of that user end with it.
+user_left() {
+    [ -n "$1" ] && left_uid=$(id -u -- "${1%/}") || return 1
+    case $(systemctl is-active "user@$left_uid.service" 2>/dev/null) in
+        inactive | deactivating | failed) ;;
+        *) return 1 ;;
+    esac
 }
 
 # units_changed: prints the lines of both pictures that differ, where there is one of before the last

@@ -51,6 +51,16 @@ in
     systemd.user.services.t-user-good = sleeper // changing version // { wantedBy = [ "default.target" ]; };
   };
 
+  # A user's manager that ends while it restarts a unit, as when the user leaves: exit code 4 as well.
+  userLeaves = version: {
+    systemd.user.services.t-user-leaves = wanted // changing version // {
+      wantedBy = [ "default.target" ];
+      unitConfig.ConditionUser = "deploy";
+      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
+      script = if version == "old" then "true" else "systemctl --user exit; sleep 10";
+    };
+  };
+
   # "stopping t-refuses.service", and systemd refuses.
   refusesStop = version: onlyIn version "old" {
     systemd.services.t-refuses = sleeper // wanted // { unitConfig.RefuseManualStop = true; };

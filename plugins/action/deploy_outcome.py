@@ -103,4 +103,4 @@ def _data(outcome: Outcome) -> dict[str, t.Any]:
 
 
 def _color(outcome: Outcome) -> str:
-    return "yellow" if outcome.status == "deployed" else "green"
+    return "yellow" if outcome.status in ("deployed", "planned") else "green"

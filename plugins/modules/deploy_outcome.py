@@ -73,7 +73,8 @@ ansible_stats:
     data:
       description: >-
         In C(closure_nixos), by host: C(status), which is V(unchanged), V(built), V(copied),
-        V(checked), V(deployed), V(held), V(skipped), V(failed) or V(unreachable); C(failed),
+        V(checked), V(deployed), V(held), V(skipped), V(failed) or V(unreachable), and in check mode
+        V(planned) where something would be done; C(failed),
         whether the host did not get its system; C(what), the same for people, with the
         generations; C(why) it failed, and where the host is now; C(units), how many were started,
         stopped, restarted and reloaded; C(seconds).

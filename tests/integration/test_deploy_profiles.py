@@ -98,6 +98,7 @@ def test_profiles_come_with_their_system_and_roll_back_with_it(
     checked = play(text, "--check")
     assert checked.rc == 0, checked.text
     assert [it["changed"] for it in checked.result(HOST, ACTIVATE)["results"]] == [True, True]
+    assert outcome(checked)[1] == "planned"
     assert difference(before, trace(fleet, HOST)) == []
 
     played, again = play(text), play(text)

@@ -159,6 +159,11 @@ def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str])
         ({"deploy_keep": 5}, ["leave_record.yml", "keep.yml"], None),
         ({"deploy_retention": {"keep": 5}}, ["leave_record.yml", "retain.yml"], None),
         (
+            {"deploy_retention": {"keep": 5}, "deploy_keep": 5, "deploy_stop_after": "copy"},
+            ["leave_record.yml"],
+            None,
+        ),
+        (
             {"deploy_retention": {"keep": 5}, "deploy_finish_later": True},
             [],
             ["leave_record.yml", "retain.yml"],

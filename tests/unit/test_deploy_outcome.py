@@ -25,6 +25,7 @@ OLD, NEW = (f"/nix/store/{letter * 32}-nixos-system-web1" for letter in "ab")
 TAKEN = {
     "started": 1000.0,
     "options": {"action": "switch", "stop_after": None, "path": None, "archive": None},
+    "steps_there": [["put_secrets.yml"], ["profiles_copy.yml"], ["profiles_activate.yml"]],
 }
 FACTS = {"generations": [{"number": 41, "current": True}, {"number": 40, "current": False}]}
 REPORT = {"restarted": ["a", "b", "c"], "reloaded": ["d"], "started": [], "stopped": []}
@@ -206,6 +207,23 @@ def test_check_mode_says_would() -> None:
         assert found.what == f"would switch{rest}"
         assert line(found, 4).split() == f"web1 would switch{rest} 12 s".split()
         assert len(line(found, 4)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "what"),
+    [
+        ("deployed", "planned", "would switch"),
+        ("nothing but a profile", "planned", "would activate 1 profile"),
+        ("built", "planned", "would be built"),
+        ("copied", "planned", "would be copied"),
+        ("unchanged", "unchanged", "unchanged"),
+        ("failed", "failed", "FAILED"),
+    ],
+)
+def test_check_mode_calls_nothing_done_that_was_not(case: str, status: str, what: str) -> None:
+    """The custom stats of the run have the status, and AWX hands them to the next job."""
+    found = outcome_of("web1", CASES[case][0], check=True, now=1012)
+    assert (found.status, found.what) == (status, what)
 
 
 def test_a_long_reason_goes_on_below_itself() -> None:

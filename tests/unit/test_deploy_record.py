@@ -34,6 +34,7 @@ DEPLOYED: dict[str, t.Any] = {
         "started": 0.0,
         "options": OPTIONS | {"build_host": "localhost"},
         "origin": ORIGIN,
+        "steps_there": [],
     },
     "__deploy_host": {"ansible_facts": {"nixos": FACTS}},
     "__deploy_build": {"path": NEW},

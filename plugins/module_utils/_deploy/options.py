@@ -135,9 +135,10 @@ def end_left(options: Options) -> list[str]:
 def finish(options: Options) -> list[str]:
     """Return those of them that wait until nothing rolls back any more."""
     record = ["leave_record.yml"] if options["history"] else []
-    keep = ["keep.yml"] if options["keep"] and not options["stop_after"] else []
+    keep = ["keep.yml"] if options["keep"] else []
     retain = ["retain.yml"] if options["retention"] else []
-    return [*record, *keep, *retain, *_named(options, "after_run")]
+    old = [] if options["stop_after"] else [*keep, *retain]
+    return [*record, *old, *_named(options, "after_run")]
 
 
 def steps_there(options: Options) -> list[str]:

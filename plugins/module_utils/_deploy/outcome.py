@@ -24,20 +24,14 @@ Vars = t.Mapping[str, t.Any]
 _COLUMNS = 80
 # `standing` of _activate says it of a host whose trial has failed.
 _ON_TRIAL = re.compile(r"\.? \S+ runs \S+ on trial and boots \S+$")
-# What a host may be brought that has its system.
-_THERE = {
-    "put_secrets.yml",
-    "profiles_build.yml",
-    "profiles_copy.yml",
-    "profiles_activate.yml",
-}
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What became of a host.
 
-    :param status: unchanged, built, copied, checked, deployed, held, skipped, failed or unreachable
+    :param status: unchanged, built, copied, checked, deployed, planned (in check mode, where it
+        would be one of these), held, skipped, failed or unreachable
     :param what: that in words: switched 41 -> 42
     :param why: why it was not deployed or is left out, and where the host is now
     :param units: how many units were started and so on
@@ -75,13 +69,15 @@ def outcome_of(
     if _only_checks(variables):
         return Outcome(host, "checked", "checked", seconds=seconds)
     if status := _without_activation(variables, taken["options"]["stop_after"]):
-        return Outcome(host, status, f"would be {status}" if check else status, seconds=seconds)
+        if check and status != "unchanged":
+            return Outcome(host, "planned", f"would be {status}", seconds=seconds)
+        return Outcome(host, status, status, seconds=seconds)
     report = report_of(variables)
     kinds = ("started", "stopped", "restarted", "reloaded")
     units = {kind: len(_units(report, kind)) for kind in kinds}
     return Outcome(
         host,
-        "deployed",
+        "planned" if check else "deployed",
         _what(variables, check),
         units={kind: number for kind, number in units.items() if number},
         seconds=seconds,
@@ -225,7 +221,9 @@ def _only_checks(variables: Vars) -> bool:
 
 def _was_there(variables: Vars) -> bool:
     """Say whether a host had its system: nothing to bring but secrets and other profiles."""
-    return bool(_result(variables, "change")) and _steps(variables) <= _THERE
+    if not _result(variables, "change"):
+        return False
+    return _steps(variables) <= {it[-1] for it in _result(variables, "taken")["steps_there"]}
 
 
 def _steps(variables: Vars) -> set[str]:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
 import secrets
+import shutil
 import subprocess
 
 import pytest
@@ -42,16 +44,21 @@ builtins.mapAttrs (name: _: import @nixpkgs@/nixos {
 
 
 def documented_playbooks() -> list[tuple[str, str, bool]]:
-    """Where each playbook of the documentation stands, its text, and whether to run it."""
+    """Where each playbook of the documentation stands, its text, and whether to run it.
+
+    A list of tasks is the play that has them.
+    """
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for block in _BLOCK.finditer(text):
             data = yaml.safe_load(block[2])
-            # Others are variables of hosts, or lists of tasks.
-            if isinstance(data, list) and "hosts" in data[0]:
+            # Others are variables of hosts.
+            if isinstance(data, list):
                 line = text.count("\n", 0, block.start(2))
-                found.append((f"{page.name}:{line}", block[2], bool(block[1])))
+                tasks = [] if "hosts" in data[0] else [{"hosts": "all", "tasks": data}]
+                play = json.dumps(tasks) if tasks else block[2]
+                found.append((f"{page.name}:{line}", play, bool(block[1])))
     return found
 
 
@@ -94,13 +101,15 @@ def test_all_nix_of_the_documentation_parses(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_start_guides_files_evaluate_and_ci_builds_them(tmp_path: pathlib.Path) -> None:
-    """The stand-in takes the place of nixpkgs, and an empty file that of a host's hardware."""
+    """With a stand-in for nixpkgs, and lines of another guide for a host's hardware."""
     guide = (ROOT / "docs/start.md").read_text(encoding="utf-8")
     files = dict(_FILE.findall(guide))
     assert {"web1.nix", "nixos.nix", "flake.nix", "inventory.yml", "deploy.yml"} == set(files)
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "hardware-web1.nix").write_text("{ }")
+    lines = _NIX.findall((ROOT / "docs/secrets.md").read_text(encoding="utf-8"))
+    module = ["{", *lines, 'nixpkgs.hostPlatform = "x86_64-linux";', "}"]
+    (tmp_path / "hardware-web1.nix").write_text("\n".join(module))
     make = [str(TESTBED.with_name("make-nixpkgs-tarball")), str(tmp_path)]
     (tmp_path / "nixpkgs.json").write_bytes(subprocess.check_output(make))
 
@@ -108,7 +117,16 @@ def test_the_start_guides_files_evaluate_and_ci_builds_them(tmp_path: pathlib.Pa
     flake = ["nix", "--extra-experimental-features", "nix-command flakes", "eval", "--raw"]
     flake += ["--no-write-lock-file", "--override-input", "nixpkgs", f"path:{NIXPKGS}"]
     flake += [f"path:{tmp_path}#nixosConfigurations.web1.config.system.build.toplevel.drvPath"]
-    for command in (plain, flake):
+    # README.md has the same files in short.
+    system, output = _NIX.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert system == files["nixos.nix"]
+    (tmp_path / "readme").mkdir()
+    for name in ("web1.nix", "hardware-web1.nix"):
+        shutil.copy(tmp_path / name, tmp_path / "readme")
+    outputs = f"{{ outputs = {{ nixpkgs, ... }}: {{ {output} }}; }}"
+    (tmp_path / "readme/flake.nix").write_text(outputs)
+    readme = [*flake[:-1], flake[-1].replace("#", "/readme#")]
+    for command in (plain, flake, readme):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "-nixos-system-web1-" in done.stdout, done.stderr
     hosts = yaml.safe_load(files["inventory.yml"])["all"]["hosts"]

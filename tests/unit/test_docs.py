@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import importlib
 import pathlib
 import re
 import subprocess
 import sys
+import typing as t
 
 import pytest
 import yaml
+from ansible_collections.closure.nixos.plugins.module_utils import _specs
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import read_options
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import Outcome, line
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -22,6 +27,11 @@ PAGES = sorted(
 _LINK = re.compile(r"\[[^\]]+\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_YAML = re.compile(r"^```ya?ml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMANDS = re.compile(r"(?<=\n\n)((?: {4,}\S.*\n|\n(?= {4}))+)")
+# What may be left out.
+_OPTIONAL = re.compile(r"\[(-[^\]]+)\]")
 
 
 def anchors(page: pathlib.Path) -> set[str]:
@@ -104,15 +114,86 @@ def test_pre_commit_has_the_legs_of_make_lint() -> None:
     assert set(fast) <= legs and hooks[0]["name"] == ", ".join(fast)
 
 
+def commands(page: pathlib.Path) -> list[str]:
+    """The indented blocks of a page, which are all commands."""
+    blocks = _COMMANDS.findall(_CODE.sub("", page.read_text(encoding="utf-8")))
+    return [_OPTIONAL.sub(r"\1", block) for block in blocks]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_all_yaml_of_a_page_loads_and_its_shell_is_sound(page: pathlib.Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for block in re.findall(r"^```ya?ml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        assert yaml.safe_load(block)
-    for script in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        command = ["shellcheck", "--shell=sh", "-"]
-        checked = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stdout
+def test_the_shell_of_a_page_is_sound(page: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    # Who types a command sees where `cd` has failed, and has the file that is read.
+    command = ["shellcheck", "--shell=sh", "--exclude=SC1090,SC1091,SC2164"]
+    for number, script in enumerate([*_SHELL.findall(page.read_text("utf-8")), *commands(page)]):
+        file = tmp_path / str(number)
+        file.write_text(script, encoding="utf-8")
+        command.append(str(file))
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0 or not any(tmp_path.iterdir()), checked.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_name_what_exists(page: pathlib.Path) -> None:
+    text = "\n".join(commands(page))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"^ *make ([a-z-]+)", text, re.MULTILINE)) - targets == set()
+    files = re.findall(r"(?<![\w/~.$}-])\.?/?((?:tests|examples)/[\w./-]+)", text)
+    assert [it for it in files if not (ROOT / it).exists()] == []
+    variables = set(re.findall(r"""-e '?(?:\{")?([a-z_]+)""", text))
+    assert variables - role_variables() - variables_of_playbooks() == set()
+
+
+def mappings(value: object) -> t.Iterator[dict[str, t.Any]]:
+    """All mappings in what was read of YAML."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for it in value if isinstance(value, list) else ():
+        yield from mappings(it)
+
+
+def wrong_options(found: dict[str, t.Any]) -> list[str]:
+    """The options of our modules in a task, or in module_defaults, that no module has."""
+    wrong = []
+    for key, given in found.items():
+        name = key.removeprefix("closure.nixos.").upper()
+        if key != name.lower() and hasattr(_specs, name):
+            options = getattr(_specs, name)["argument_spec"]
+            wrong += [f"{key}: {it}" for it in given or () if it not in options]
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_yaml_of_a_page_gives_modules_and_the_role_what_they_take(page: pathlib.Path) -> None:
+    spec = yaml.safe_load((ROOT / "roles/deploy/meta/argument_specs.yml").read_text())
+    options = spec["argument_specs"]["main"]["options"]
+    for block in _YAML.findall(page.read_text(encoding="utf-8")):
+        data = yaml.safe_load(block)
+        assert data
+        for found in mappings(data):
+            assert wrong_options(found) == []
+            # What a template gives is not known here.
+            plain = {key: it for key, it in found.items() if "{{" not in str(it)}
+            read_options(options, {key: it for key, it in plain.items() if key in options})
+
+
+def test_the_examples_of_the_inventory_plugin_name_options_that_it_has() -> None:
+    plugin = importlib.import_module("ansible_collections.closure.nixos.plugins.inventory.nixos")
+    # The others are ansible-core's own, of its fragment `constructed`.
+    known = {*yaml.safe_load(plugin.DOCUMENTATION)["options"], "keyed_groups", "groups", "compose"}
+    documents = list(yaml.safe_load_all(plugin.EXAMPLES))
+    assert documents and [it for it in documents if not it.keys() <= known] == []
+
+
+def test_the_lines_of_the_guide_are_what_the_role_shows() -> None:
+    units = {"restarted": 3, "reloaded": 1}
+    outcomes = (
+        Outcome("web1", "deployed", "switched 41 -> 42", units=units, seconds=12),
+        Outcome("web2", "unchanged", "unchanged"),
+    )
+    shown = "\n".join(line(it, len("web1")) for it in outcomes)
+    assert f"```text\n{shown}\n```" in (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 
 
 def test_each_page_is_on_the_site() -> None:

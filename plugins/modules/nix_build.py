@@ -192,6 +192,7 @@ plan:
     - What Nix planned, before the build, as RV(closure.nixos.nix_build_system#module:plan).
   returned: success
   type: dict
+  sample: {derivations: [], paths: [], download_bytes: 0, unpacked_bytes: 0}
 seconds_evaluation:
   description:
     - Seconds that the evaluation for all hosts took.

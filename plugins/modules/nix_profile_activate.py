@@ -201,11 +201,13 @@ stdout:
     - What the activation has printed on stdout. Empty when nothing was activated.
   returned: success, and when the activation fails
   type: str
+  sample: "Starting Home Manager activation\n"
 stderr:
   description:
     - What the activation has printed on stderr, or why the host could not be asked.
   returned: success, and on most failures
   type: str
+  sample: ""
 rolled_back:
   description:
     - Whether what the profile held before is active again.

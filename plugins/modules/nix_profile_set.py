@@ -189,11 +189,13 @@ rc:
     - Exit code of the command that failed on the host.
   returned: when a command failed
   type: int
+  sample: 1
 stderr:
   description:
     - What the command said.
   returned: when a command failed
   type: str
+  sample: "error: opening lock file '/nix/var/nix/db/big-lock': No space left on device"
 """
 
 from ansible.module_utils.basic import AnsibleModule

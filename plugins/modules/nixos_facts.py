@@ -265,7 +265,7 @@ ansible_facts:
             Null where none does.
           returned: success
           type: str
-          sample: null
+          sample: battery
         system_state:
           description:
             - What C(systemctl is-system-running) says. V(maintenance) is rescue or emergency mode.
@@ -480,16 +480,19 @@ msg:
     - Why the host was not asked.
   returned: failure
   type: str
+  sample: "node1 does not say what it is: sh: nix-env: not found"
 rc:
   description:
     - Exit code of the script that failed on the host.
   returned: when a command failed
   type: int
+  sample: 1
 stderr:
   description:
     - What the script said.
   returned: when a command failed
   type: str
+  sample: "error: cannot connect to the daemon socket"
 """
 
 from ansible.module_utils.basic import AnsibleModule

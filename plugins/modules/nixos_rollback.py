@@ -240,26 +240,31 @@ system_before:
     - As RV(closure.nixos.nixos_switch#module:system_before).
   returned: success, and when the activation failed
   type: str
+  sample: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
 system_after:
   description:
     - As RV(closure.nixos.nixos_switch#module:system_after).
   returned: success, and when the activation failed
   type: str
+  sample: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-nixos-26.05.standin
 plan:
   description:
     - As RV(closure.nixos.nixos_switch#module:plan).
   returned: success, and when the activation failed
   type: dict
+  sample: {stop: [greeter.service], start: [greeter.service]}
 report:
   description:
     - As RV(closure.nixos.nixos_switch#module:report).
   returned: success, and when the activation failed
   type: dict
+  sample: {stopped: [greeter.service], started: [greeter.service]}
 units:
   description:
     - As RV(closure.nixos.nixos_switch#module:units). Lost units are a warning here.
   returned: success, and when the activation failed
   type: dict
+  sample: {started: [], stopped: [], restarted: [greeter.service], reloaded: []}
 outcome:
   description:
     - As RV(closure.nixos.nixos_switch#module:outcome).
@@ -278,59 +283,70 @@ failed_units_before:
   returned: success, and when the activation failed
   type: list
   elements: str
+  sample: []
 newly_failed_units:
   description:
     - As RV(closure.nixos.nixos_switch#module:newly_failed_units).
   returned: success, and when the activation failed
   type: list
   elements: str
+  sample: []
 unit_logs:
   description:
     - As RV(closure.nixos.nixos_switch#module:unit_logs).
   returned: success, and when the activation failed
   type: dict
+  sample: {}
 failed_units:
   description:
     - As RV(closure.nixos.nixos_switch#module:failed_units).
   returned: success, and when the activation failed
   type: list
   elements: str
+  sample: []
 reboot_required:
   description:
     - As RV(closure.nixos.nixos_switch#module:reboot_required).
   returned: success, and when the activation failed
   type: bool
+  sample: false
 reboot_reasons:
   description:
     - As RV(closure.nixos.nixos_switch#module:reboot_reasons).
   returned: success, and when the activation failed
   type: list
   elements: str
+  sample: []
 seconds:
   description:
     - As RV(closure.nixos.nixos_switch#module:seconds).
   returned: success, and when the activation failed
   type: float
+  sample: 2.731
 stdout:
   description:
     - As RV(closure.nixos.nixos_switch#module:stdout).
   returned: success, and when the activation failed
   type: str
+  sample: "setting up /etc...\n"
 stderr:
   description:
     - As RV(closure.nixos.nixos_switch#module:stderr).
   returned: success, when the activation failed, and when another command failed
   type: str
+  sample: "activating the configuration...\n"
 logs:
   description:
     - As RV(closure.nixos.nixos_switch#module:logs).
   returned: success, and when the activation failed
   type: str
+  sample: /run/closure-nixos/jobs/activation
 rc:
   description:
     - As RV(closure.nixos.nixos_switch#module:rc).
   returned: when a command failed before the activation
   type: int
+  sample: 1
 msg:
   description:
     - What was done, or what failed and what to do about it.

@@ -187,24 +187,28 @@ updated:
   returned: when O(state) is not V(restored)
   type: list
   elements: str
+  sample: [session-key]
 owned:
   description:
     - Names of those of which only the owner, the group or the mode has changed.
   returned: when O(state) is not V(restored)
   type: list
   elements: str
+  sample: []
 unchanged:
   description:
     - Names of those that were right.
   returned: when O(state) is not V(restored)
   type: list
   elements: str
+  sample: [tls-key]
 removed:
   description:
     - File names of those that were removed.
   returned: when O(state) is not V(restored)
   type: list
   elements: str
+  sample: []
 waiting:
   description:
     - Names of those that wait for the activation, because of C(after_activation) or because their
@@ -212,11 +216,13 @@ waiting:
   returned: when O(state) is not V(restored)
   type: list
   elements: str
+  sample: []
 pending:
   description:
     - Whether the task has to run again with O(state=present) after the activation.
   returned: when O(state) is not V(restored)
   type: bool
+  sample: false
 restarted:
   description:
     - Units that were restarted.
@@ -230,12 +236,14 @@ reloaded:
   returned: not in check mode with O(state=restored)
   type: list
   elements: str
+  sample: [nginx.service]
 restored:
   description:
     - Paths of the files that are again what they were.
   returned: when O(state=restored)
   type: list
   elements: str
+  sample: [/run/keys/session-key]
 msg:
   description:
     - What failed, with the host and the secret's name.
@@ -247,11 +255,13 @@ rc:
     - Exit code of what failed on the host.
   returned: when something failed there
   type: int
+  sample: 1
 stderr:
   description:
     - What the host said.
   returned: when something failed there
   type: str
+  sample: "chown: invalid group: root:nginx"
 """
 
 from ansible.module_utils.basic import AnsibleModule

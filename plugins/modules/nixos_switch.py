@@ -393,26 +393,31 @@ plan:
           returned: always
           type: list
           elements: str
+          sample: []
         not_restart:
           description: Units that changed and would not be restarted.
           returned: always
           type: list
           elements: str
+          sample: []
         restart:
           description: Units that would be restarted.
           returned: always
           type: list
           elements: str
+          sample: []
         reload:
           description: Units that would be reloaded.
           returned: always
           type: list
           elements: str
+          sample: []
         start:
           description: Units that would be started.
           returned: always
           type: list
           elements: str
+          sample: []
     expected:
       description:
         - What systemd would do besides, by the dependencies in the unit files of the new system. It
@@ -433,16 +438,19 @@ plan:
           returned: always
           type: list
           elements: str
+          sample: []
         reload:
           description: Managers of users, which would read their units again.
           returned: always
           type: list
           elements: str
+          sample: []
         start:
           description: Units that would be started.
           returned: always
           type: list
           elements: str
+          sample: [sysinit-reactivation.target]
     activate:
       description: Whether the activation script would run.
       returned: always
@@ -548,41 +556,49 @@ report:
           returned: always
           type: list
           elements: str
+          sample: []
         not_restarted:
           description: Units that changed and were left as they are.
           returned: always
           type: list
           elements: str
+          sample: []
         reloaded:
           description: Units that were reloaded.
           returned: always
           type: list
           elements: str
+          sample: []
         restarted:
           description: Units that were restarted.
           returned: always
           type: list
           elements: str
+          sample: [alice/sync.service]
         started:
           description: Units that were started.
           returned: always
           type: list
           elements: str
+          sample: []
         failed_units:
           description: Units that failed.
           returned: always
           type: list
           elements: str
+          sample: []
         failed_jobs:
           description: Units that could not be changed, each with verb, unit and reason.
           returned: always
           type: list
           elements: list
+          sample: []
         failed_users:
           description: Users whose units could not be changed.
           returned: always
           type: list
           elements: str
+          sample: []
     refused:
       description:
         - Units that C(switch-to-configuration) says it stopped and that systemd did not, because
@@ -827,6 +843,7 @@ rc:
     - Exit code of a command that failed before the activation.
   returned: when such a command failed
   type: int
+  sample: 1
 msg:
   description:
     - What was done, or what failed and what to do about it.

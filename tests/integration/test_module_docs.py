@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -93,6 +94,40 @@ def missing(values: Docs, documented: Docs, prefix: str = "") -> set[str]:
     return found
 
 
+def unlike(value: object, sample: object, at: str) -> list[str]:
+    """Where a value is of another kind than the documented sample of it.
+
+    An empty list, an empty mapping and null say nothing of what they would hold; a mapping may have
+    any keys, such as the names of units.
+    """
+    if value is None or sample is None:
+        return []
+    if isinstance(value, (int, float)) and isinstance(sample, float):
+        return []
+    if type(value) is not type(sample):
+        return [f"{at}: {value!r} is not as {sample!r}"]
+    if isinstance(value, list) and isinstance(sample, list):
+        return [found for it in value for like in sample[:1] for found in unlike(it, like, at)]
+    if isinstance(value, dict) and isinstance(sample, dict):
+        both = value.keys() & sample.keys()
+        return [found for key in both for found in unlike(value[key], sample[key], f"{at}.{key}")]
+    # A sentence may begin with a path.
+    stored = [bool(re.fullmatch(r"/nix/store/\S+", str(it))) for it in (value, sample)]
+    return [] if stored[0] is stored[1] else [f"{at}: {value!r} is not as {sample!r}"]
+
+
+def unlike_samples(values: Docs, documented: Docs) -> list[str]:
+    """Where the values of a result, nested ones too, are unlike the samples."""
+    found = []
+    for key in values.keys() & documented.keys():
+        if "sample" in documented[key]:
+            found += unlike(values[key], documented[key]["sample"], key)
+    for key, entries in nested(values, documented):
+        for entry in entries:
+            found += unlike_samples(entry, documented[key].get("contains", {}))
+    return found
+
+
 def nested(values: Docs, documented: Docs) -> t.Iterator[tuple[str, list[Docs]]]:
     for key in values.keys() & documented.keys():
         entries = values[key] if isinstance(values[key], list) else [values[key]]
@@ -142,6 +177,7 @@ def test_all_that_the_modules_return_is_documented_and_all_they_promise_is_retur
             for result in results(played, name):
                 assert undocumented(result, documented) == set(), name
                 assert missing(result, documented) == set(), name
+                assert unlike_samples(result, documented) == [], name
 
 
 def failures(directory: pathlib.Path) -> list[tuple[Task, set[str]]]:
@@ -211,6 +247,7 @@ def test_all_that_a_failed_module_returns_is_documented(
         documented = docs[task["register"]]["return"]
         assert result.get("failed"), task
         assert undocumented(own(result), documented) == set(), task
+        assert unlike_samples(own(result), documented) == [], task
         assert {"msg", *keys} <= result.keys(), task
         # People see all of it, so it says nothing that says nothing.
         assert not [it for it in json.dumps(own(result)).split(": ") if it.startswith(EMPTY)], task

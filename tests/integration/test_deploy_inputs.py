@@ -41,7 +41,8 @@ FLAKES = ("nix", "--extra-experimental-features", "nix-command flakes")
 FLAKE = """{
   inputs.nixpkgs.url = "path:@nixpkgs@";
   inputs.words = { url = "path:@words@"; flake = false; };
-  outputs = { nixpkgs, words, ... }: {
+  outputs = { self, nixpkgs, words, ... }: {
+    tool = self.nixosConfigurations.node1.pkgs.runCommand "t-tool" { } "echo tool >$out";
     nixosConfigurations = builtins.mapAttrs (name: _: nixpkgs.lib.nixosSystem {
       system = "x86_64-linux";
       modules = [ { networking.hostName = name; environment.etc.nonce.text = import words; } ];
@@ -80,14 +81,23 @@ def test_a_flake_then_its_finished_systems(
     (tmp_path / "site.yml").write_text(role())
     before = {host: running(fleet, host) for host in HOSTS}
     other = json.dumps({"words": "./new"})
-    chosen = ("-e", json.dumps({"deploy_stop_after": "copy", "nixos_override_inputs": other}))
-    copied = play(tmp_path / "site.yml", *chosen)
+    tool = {"attr": "tool", "name": "t-tool", "kind": "custom", "command": ["run"]}
+    chosen = {
+        "deploy_stop_after": "copy",
+        "nixos_override_inputs": other,
+        "deploy_profiles": [tool],
+    }
+    copied = play(tmp_path / "site.yml", "-e", json.dumps(chosen))
     assert copied.rc == 0, copied.text
     built = paths(copied)
     assert {host: running(fleet, host) for host in HOSTS} == before
     for host in HOSTS:
         assert fleet.exec(host, f"cat {built[host]}/etc/nonce").startswith("new ")
         assert copied.result(host, FAILED)["msg"] == f"{host}: copied"
+        (profile,) = copied.result(host, "Copy what the host does not have of them")["results"]
+        assert profile["path"].endswith("-t-tool"), profile
+        root = "/nix/var/nix/gcroots/closure-nixos/profile-root-t-tool"
+        assert fleet.exec(host, f"cat {root}; rm -rf {root}*") == "tool\n"
     archive = tmp_path / "node2.tar"
     write = {"path": built["node2"], "dest_archive": str(archive)}
     plays = json.loads(role(hosts="node1,node2"))

@@ -53,9 +53,16 @@ from ansible_collections.closure.nixos.plugins.module_utils._specs import (
     NIX_COLLECT_GARBAGE,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.origin import origin_of
-from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.variables import options_of
+from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.variables import (
+    configuration,
+    options_of,
+    require_secrets,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import variables_of
+
+# Of a run whose tags name nothing of the role.
+_LEFT = {"left": True, "is_held": False, "ends_here": False, "end_left": []}
 
 
 class ActionModule(ClosureAction):
@@ -67,8 +74,9 @@ class ActionModule(ClosureAction):
     def act(self, args: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the options and what follows from them; nothing is asked of the host."""
         if not self._tags:
-            return {"changed": False, "options": NOTHING, "left": True, "end_left": []}
+            return {"changed": False, "options": NOTHING, **_LEFT}
         options = self._options(self.task_vars)
+        require_secrets(self, self.task_vars)
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
         started = time.time()
@@ -76,17 +84,21 @@ class ActionModule(ClosureAction):
         options["rollback_scope"] = scope_of(options, self._is_one_batch())
         asked = self._asked()
         built = bool(options["path"] or options["archive"])
-        origin = origin_of(self.task_run, "" if built else args["configuration"] or "")
+        place = "" if built else configuration(self._templar, self.task_vars).place
+        origin = origin_of(self.task_run, place)
         dirty = check_dirty(options["dirty"], dataclasses.asdict(origin))
         warnings = [it for it in (dirty, warning_of_tags(options, self._tags)) if it]
         if self.check or options["stop_after"]:
             options = without_hooks(options)
+        left = bool(options["hold"]) or (options["rollback_scope"] == "run" and self._has_failed())
         result = {
             "changed": False,
             "options": options,
             **{name: in_order(those) for name, those in self._files(options).items()},
-            "left": bool(options["hold"])
-            or (options["rollback_scope"] == "run" and self._has_failed()),
+            "left": left,
+            "is_held": bool(options["hold"]),
+            "is_built": built,
+            "ends_here": not left and not options["finish_later"],
             "asked": asked,
             "play": play_of(str(play._uuid)),
             "batch": list(self.task_vars["ansible_play_batch"]),

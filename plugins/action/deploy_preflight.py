@@ -31,5 +31,12 @@ class ActionModule(ClosureAction):
             require_healthy(name, hosts, options)
         found = preflight(name, own["__deploy_host"]["ansible_facts"]["nixos"], options)
         words = "; ".join(found.notes) or found.skip
-        result = {"changed": False, "skip": found.skip, "msg": words or "it can be deployed"}
+        checks = options["only_checks"]
+        result = {
+            "changed": False,
+            "skip": found.skip,
+            "deploys": not found.skip and not checks,
+            "checks": not found.skip and checks,
+            "msg": words or "it can be deployed",
+        }
         return result | ({"warnings": list(found.warnings)} if found.warnings else {})

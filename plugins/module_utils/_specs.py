@@ -329,7 +329,7 @@ SECRET: Spec = {
 }
 
 # The role's own argument spec says what else it takes.
-DEPLOY_OPTIONS: Spec = {"argument_spec": {"configuration": {"type": "str"}}}
+DEPLOY_OPTIONS: Spec = {"argument_spec": {}}
 
 DEPLOY_PREFLIGHT: Spec = {"argument_spec": {}}
 

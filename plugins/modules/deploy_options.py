@@ -32,11 +32,7 @@ attributes:
     support: none
     details:
       - Asks nothing of the host.
-options:
-  configuration:
-    description:
-      - The file or flake with the configuration, which is looked for in Git.
-    type: str
+options: {}
 seealso:
   - module: closure.nixos.deploy_outcome
 """
@@ -98,6 +94,21 @@ end:
   type: list
   elements: list
   sample: [[leave_record.yml]]
+is_held:
+  description: Whether O(closure.nixos.deploy#role:main:deploy_hold) leaves the host as it is.
+  returned: success
+  type: bool
+  sample: false
+is_built:
+  description: Whether O(closure.nixos.deploy#role:main:deploy_path) names what is deployed.
+  returned: success
+  type: bool
+  sample: false
+ends_here:
+  description: Whether the play tells what became of the host, and no later one.
+  returned: success
+  type: bool
+  sample: true
 end_left:
   description: Those for a host that was left as it is.
   returned: success

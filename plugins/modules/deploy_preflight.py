@@ -46,6 +46,16 @@ skip:
   returned: success
   type: str
   sample: it is not NixOS
+deploys:
+  description: Whether the host is brought to its system.
+  returned: success
+  type: bool
+  sample: true
+checks:
+  description: Whether the host is only checked as it is, which the tags of the run ask for.
+  returned: success
+  type: bool
+  sample: false
 msg:
   description: What is good to know of the host, or why it may not be deployed.
   returned: always

@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
     HOOKS,
     check_play,
+    check_secrets,
     end,
     end_left,
     finish,
@@ -253,6 +254,18 @@ def test_a_run_of_one_batch_rolls_back_as_a_batch() -> None:
     assert scope_of(options(), at_once=False) == "host"
     with pytest.raises(ClosureError, match=r"a second play .* -e deploy_serial"):
         scope_of(run, at_once=False)
+
+
+@pytest.mark.parametrize("given", [None, "", {}, {"a": {"content": "b"}}, '{"a": {}}'])
+def test_secrets_are_a_dictionary(given: t.Any) -> None:
+    check_secrets(given)
+
+
+@pytest.mark.parametrize("given", ["s3cret", ["s3cret"], 7])
+def test_what_is_none_is_refused_without_a_word_of_it(given: t.Any) -> None:
+    with pytest.raises(ClosureError, match="deploy_secrets has to be a dictionary") as refused:
+        check_secrets(given)
+    assert "s3cret" not in str(refused.value)
 
 
 def test_secrets_are_not_among_the_options() -> None:

@@ -49,7 +49,7 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     :raises ClosureError: values that do not fit, all of them
     """
     said = {name: value for name, value in given.items() if value is not None and value != ""}
-    checked = ArgumentSpecValidator(spec).validate(said)
+    checked = ArgumentSpecValidator(_without_words(spec)).validate(said)
     if checked.error_messages:
         raise ClosureError(_refusal(checked.error_messages))
     found = checked.validated_parameters
@@ -60,6 +60,24 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     if problems := [*_too_small(options), *_contradictions(options)]:
         raise ClosureError(_refusal(problems))
     return options
+
+
+def check_secrets(given: t.Any) -> None:
+    """Refuse ``deploy_secrets`` that are no dictionary, without a word of what they are.
+
+    :raises ClosureError: they are none
+    """
+    spec = {"deploy_secrets": {"type": "dict", "no_log": True}}
+    said = {} if given is None or given == "" else {"deploy_secrets": given}
+    if ArgumentSpecValidator(spec).validate(said).error_messages:
+        raise ClosureError(_refusal(["deploy_secrets has to be a dictionary of secrets"]))
+
+
+def _without_words(spec: t.Any) -> t.Any:
+    """Return a spec without what it tells people: each validation copies all of it."""
+    if isinstance(spec, dict):
+        return {key: _without_words(it) for key, it in spec.items() if key != "description"}
+    return spec
 
 
 def without_secrets(spec: dict[str, t.Any]) -> dict[str, t.Any]:

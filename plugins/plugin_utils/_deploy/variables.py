@@ -12,9 +12,14 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.configuration import (
+    Configuration,
+    configuration_of,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
     HOOKS,
     Options,
+    check_secrets,
     read_options,
     without_secrets,
 )
@@ -28,6 +33,8 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.files import
 )
 
 Variables = dict[str, t.Any]
+
+_NAMES = ("nixos_file", "nixos_flake", "nixos_attr")
 
 
 def options_of(action: ActionBase, variables: Variables) -> Options:
@@ -57,6 +64,28 @@ def _read(action: ActionBase, templar: Templar, variables: Variables) -> Options
     spec = without_secrets(written["argument_specs"]["main"]["options"])
     given = {name: variables[name] for name in spec if name in variables}
     return read_options(spec, templar.template(given))
+
+
+def configuration(templar: Templar, variables: Variables) -> Configuration:
+    """Return where a host's configuration is, by the host's variables.
+
+    The build asks this for hosts that have not begun, so it may use nothing but variables. Ansible
+    would compile templates anew for each host, which takes longer than all else.
+    """
+    names = ("inventory_hostname", "inventory_dir", "playbook_dir", *_NAMES)
+    given = {name: variables[name] for name in names if name in variables}
+    return configuration_of(templar.template(given), lambda path: pathlib.Path(path).exists())
+
+
+def require_secrets(action: ActionBase, variables: Variables) -> None:
+    """Refuse a host's secrets that cannot be told, before a host is touched.
+
+    :raises ClosureError: they are no dictionary
+    """
+    secrets = Templar(loader=action._loader, variables=variables).template(
+        variables.get("deploy_secrets")
+    )
+    check_secrets(secrets)
 
 
 def _task_files(

@@ -11,6 +11,8 @@ import typing as t
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.preflight import (
     preflight,
     require_healthy,
+    specialisation_of,
+    system_there,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._specs import DEPLOY_PREFLIGHT
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
@@ -29,7 +31,8 @@ class ActionModule(ClosureAction):
         if options["min_healthy"]:
             hosts = {it: own["hostvars"][it] for it in own["ansible_play_hosts_all"]}
             require_healthy(name, hosts, options)
-        found = preflight(name, own["__deploy_host"]["ansible_facts"]["nixos"], options)
+        facts = own["__deploy_host"]["ansible_facts"]["nixos"]
+        found = preflight(name, facts, options)
         words = "; ".join(found.notes) or found.skip
         checks = options["only_checks"]
         result = {
@@ -37,6 +40,8 @@ class ActionModule(ClosureAction):
             "skip": found.skip,
             "deploys": not found.skip and not checks,
             "checks": not found.skip and checks,
+            "specialisation": specialisation_of(facts, options),
+            "there": system_there(facts, options),
             "msg": words or "it can be deployed",
         }
         return result | ({"warnings": list(found.warnings)} if found.warnings else {})

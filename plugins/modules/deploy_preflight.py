@@ -56,6 +56,16 @@ checks:
   returned: success
   type: bool
   sample: false
+specialisation:
+  description: The specialisation that the host is to run, or nothing.
+  returned: success
+  type: str
+  sample: ""
+there:
+  description: The system to which the host would not have to be brought, or nothing.
+  returned: success
+  type: str
+  sample: /nix/store/0hb14vasc27kzzpkb1mclnqvidr2g9zv-nixos-system-web1-26.05
 msg:
   description: What is good to know of the host, or why it may not be deployed.
   returned: always

@@ -18,6 +18,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.preflight im
     check_dirty,
     preflight,
     require_healthy,
+    specialisation_of,
+    system_there,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
@@ -65,6 +67,67 @@ def test_a_host_that_is_not_nixos_is_refused_by_name_or_left_out() -> None:
         preflight("web1", FACTS | {"is_nixos": False}, OPTIONS)
     options = OPTIONS | {"skip_foreign": True}
     assert preflight("web1", FACTS | {"is_nixos": False}, options).skip == "it is not NixOS"
+
+
+THERE: dict[str, t.Any] = {
+    **dict.fromkeys(("running", "profile", "boots", "booted"), NEW),
+    "specialisation": None,
+    "left_failed_units": [],
+    "reboot_required": False,
+}
+BRING: dict[str, t.Any] = {
+    "archive": None,
+    "action": "switch",
+    "reboot": "never",
+    "specialisation": "keep",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "options", "system"),
+    [
+        ({}, {}, NEW),
+        ({"running": OLD, "booted": OLD}, {}, ""),
+        ({"running": OLD, "boots": OLD}, {}, OLD),
+        ({"boots": OLD}, {}, ""),
+        ({"boots": OLD}, {"action": "test"}, NEW),
+        ({"running": None, "boots": None}, {}, ""),
+        ({}, {"archive": "/srv/web1.tar"}, ""),
+        ({"left_failed_units": ["web.service"]}, {}, ""),
+        ({"booted": OLD}, {}, NEW),
+        ({"booted": OLD}, {"action": "reboot"}, ""),
+        ({"booted": OLD}, {"reboot": "always"}, ""),
+        ({}, {"reboot": "always"}, NEW),
+        ({"reboot_required": True}, {}, NEW),
+        ({"reboot_required": True}, {"reboot": "required"}, ""),
+        # With one, what runs is another path than the profile.
+        ({"running": HAND, "specialisation": "blue"}, {}, NEW),
+        ({"running": HAND, "specialisation": "blue"}, {"specialisation": "blue"}, NEW),
+        ({"running": HAND, "specialisation": "blue"}, {"specialisation": "green"}, ""),
+        ({"running": HAND, "specialisation": "blue"}, {"specialisation": "none"}, ""),
+        ({}, {"specialisation": "blue"}, ""),
+    ],
+)
+def test_a_host_is_there_when_it_runs_and_boots_its_system(
+    facts: dict[str, t.Any], options: dict[str, t.Any], system: str
+) -> None:
+    assert system_there(THERE | facts, BRING | options) == system
+
+
+@pytest.mark.parametrize(
+    ("options", "specialisation"),
+    [
+        ({}, "blue"),
+        ({"action": "test"}, "blue"),
+        ({"action": "boot"}, ""),
+        ({"specialisation": "none"}, ""),
+        ({"specialisation": "green"}, "green"),
+    ],
+)
+def test_a_host_keeps_its_specialisation_unless_it_boots(
+    options: dict[str, t.Any], specialisation: str
+) -> None:
+    assert specialisation_of(THERE | {"specialisation": "blue"}, BRING | options) == specialisation
 
 
 HELD = {"__deploy_taken": {"started": 0.0, "options": {"hold": "Ann debugs it"}, "batch": []}}

@@ -49,7 +49,7 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     :raises ClosureError: values that do not fit, all of them
     """
     said = {name: value for name, value in given.items() if value is not None and value != ""}
-    checked = ArgumentSpecValidator(_without_words(spec)).validate(said)
+    checked = ArgumentSpecValidator(spec).validate(said)
     if checked.error_messages:
         raise ClosureError(_refusal(checked.error_messages))
     found = checked.validated_parameters
@@ -73,11 +73,13 @@ def check_secrets(given: t.Any) -> None:
         raise ClosureError(_refusal(["deploy_secrets has to be a dictionary of secrets"]))
 
 
-def _without_words(spec: t.Any) -> t.Any:
+def without_words(spec: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return a spec without what it tells people: each validation copies all of it."""
-    if isinstance(spec, dict):
-        return {key: _without_words(it) for key, it in spec.items() if key != "description"}
-    return spec
+    return {
+        key: without_words(it) if isinstance(it, dict) else it
+        for key, it in spec.items()
+        if key != "description"
+    }
 
 
 def without_secrets(spec: dict[str, t.Any]) -> dict[str, t.Any]:

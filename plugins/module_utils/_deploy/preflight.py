@@ -63,6 +63,34 @@ def preflight(host: str, facts: Vars, options: Options) -> Preflight:
     return Preflight(notes=notes, warnings=tuple(warnings))
 
 
+def specialisation_of(facts: Vars, options: Options) -> str:
+    """Return the specialisation that a host is to run, empty for the system itself."""
+    word = options["specialisation"]
+    if word == "keep" and options["action"] in ("switch", "test"):
+        return facts["specialisation"] or ""
+    return "" if word in ("keep", "none") else str(word)
+
+
+def system_there(facts: Vars, options: Options) -> str:
+    """Return the system that a host would not have to be brought to, empty if there is none.
+
+    It is by what the host said of itself at the beginning. A task of somebody's own may have looked
+    at the host since.
+    """
+    specialisation = specialisation_of(facts, options)
+    system = facts["profile" if specialisation else "running"] or ""
+    boots = options["action"] == "reboot" or options["reboot"] == "always"
+    is_there = (
+        not options["archive"]
+        and not (specialisation and facts["specialisation"] != specialisation)
+        and not facts["left_failed_units"]
+        and (options["action"] == "test" or facts["boots"] == system)
+        and not (options["reboot"] == "required" and facts["reboot_required"])
+        and not (boots and facts["booted"] != system)
+    )
+    return system if is_there else ""
+
+
 def _foreign(host: str, options: Options) -> Preflight:
     if options["skip_foreign"]:
         return Preflight(skip="it is not NixOS")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
+import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
@@ -22,6 +23,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     check_secrets,
     read_options,
     without_secrets,
+    without_words,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
@@ -37,6 +39,17 @@ Variables = dict[str, t.Any]
 _NAMES = ("nixos_file", "nixos_flake", "nixos_attr")
 
 
+def _spec() -> dict[str, t.Any]:
+    """Return the options of the role's argument spec."""
+    file = pathlib.Path(__file__).parents[3] / "roles/deploy/meta/argument_specs.yml"
+    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return without_words(without_secrets(written["argument_specs"]["main"]["options"]))
+
+
+# Read here by the process that forks a worker for each task and host.
+SPEC = _spec()
+
+
 def options_of(action: ActionBase, variables: Variables) -> Options:
     """Return a host's options, with the paths of the files that they name.
 
@@ -44,7 +57,7 @@ def options_of(action: ActionBase, variables: Variables) -> Options:
     :raises ClosureError: they are wrong, or a file is missing
     """
     templar = Templar(loader=action._loader, variables=variables)
-    options = _read(action, templar, variables)
+    options = _read(templar, variables)
     if options["path"]:
         check_store_path(options["path"])
     if options["archive"]:
@@ -57,13 +70,9 @@ def options_of(action: ActionBase, variables: Variables) -> Options:
     return options | {"secrets": bool(secrets.pop("deploy_secrets", None) or secrets)}
 
 
-def _read(action: ActionBase, templar: Templar, variables: Variables) -> Options:
-    file = pathlib.Path(variables["role_path"], "meta/argument_specs.yml")
-    # Ansible has read it already, and to copy it would take longer than all the rest.
-    written = action._loader.load_from_file(str(file), unsafe=True)
-    spec = without_secrets(written["argument_specs"]["main"]["options"])
-    given = {name: variables[name] for name in spec if name in variables}
-    return read_options(spec, templar.template(given))
+def _read(templar: Templar, variables: Variables) -> Options:
+    given = {name: variables[name] for name in SPEC if name in variables}
+    return read_options(SPEC, templar.template(given))
 
 
 def configuration(templar: Templar, variables: Variables) -> Configuration:

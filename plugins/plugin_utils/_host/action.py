@@ -11,6 +11,13 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import (
+    become_loader,
+    connection_loader,
+    filter_loader,
+    shell_loader,
+    test_loader,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import (
     ClosureError,
     as_result,
@@ -33,6 +40,14 @@ Result = dict[str, t.Any]
 
 # Read here by the process that forks a worker for each task and host.
 SCRIPTS = registry().needed
+for _loader, _plugin in (
+    (connection_loader, "ssh"),
+    (shell_loader, "sh"),
+    (become_loader, "sudo"),
+    (filter_loader, "default"),
+    (test_loader, "defined"),
+):
+    _loader.get(f"ansible.builtin.{_plugin}", class_only=True)
 
 # What reading an answer raises that is not what was asked for. RecursionError: of JSON.
 UNREADABLE = (ValueError, LookupError, ArithmeticError, RecursionError)

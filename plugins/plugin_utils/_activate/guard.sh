@@ -266,13 +266,19 @@ guard_reason() {
         guard_read ordered
         return
     fi
-    if [ -e "$guard/begun" ] && [ ! -e "$guard/ended" ] && ! job_runs "$state/jobs/activation"; then
+    if [ -e "$guard/begun" ] && [ ! -e "$guard/ended" ] && guard_asks && ! job_runs "$state/jobs/activation"; then
         guard_mark ended "$(uptime)"
     fi
     guard_due | {
         read -r since seconds what
         [ $(($(uptime) - since)) -lt "$seconds" ] || printf 'it %s within %s s\n' "$what" "$seconds"
     }
+}
+
+# guard_asks: is it time to ask whether the activation runs? To ask is a process, so what has died without
+# a word may be seen later.
+guard_asks() {
+    [ -e "$state/jobs/activation/status" ] || [ $(($(uptime) % 5)) -eq 0 ]
 }
 
 # guard_due: prints since when and for how many seconds the guard waits, and what for.
@@ -359,6 +365,7 @@ stop_activation() {
 # guard_refused: has the switch ended before it did anything?
 guard_refused() {
     [ -e "$guard/begun" ] && [ -e "$guard/state.armed" ] &&
+        [ -e "$state/jobs/activation/status" ] &&
         [ "$(resolve /run/current-system)" = "$(guard_set old)" ] &&
         grep -Eqs ' exited (1|11|100)$' "$state/jobs/activation/status" &&
         ! grep -Eqs '^(stopping|activating|restarting|reloading|starting) ' "$state/jobs/activation/err"

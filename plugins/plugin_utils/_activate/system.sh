@@ -17,7 +17,7 @@ system_facts() {
     case $path in /nix/store/*) ;; *) path=$(resolve "$path") ;; esac
     printf 'path_asked=%s\n' "$path"
     printf 'specialisation_asked=%s\n' "${3-}"
-    printf 'user=%s\n' "$(id -un)"
+    printf 'user=%s\n' "$(user_name)"
     printf 'uptime=%s\n' "$(uptime_hundredths)"
     printf 'login_age=%s\n' "$(login_age)"
     printf 'platform=%s\n' "$(platform)"
@@ -103,10 +103,9 @@ boot_room() {
     images=$(boot_images)
     [ -n "$images" ] || return 0
     needed=0
-    for file in "$1/kernel" "$1/initrd"; do
-        [ -e "$file" ] || continue
-        file=$(readlink -f "$file")
-        name=$(printf '%s\n' "${file#/nix/store/}" | tr / -)
+    for file in $(readlink -e "$1/kernel" "$1/initrd"); do
+        name=${file#/nix/store/}
+        while [ "$name" != "${name%%/*}" ]; do name=${name%%/*}-${name#*/}; done
         [ -e "$images/$name" ] || [ -e "$images/$name.efi" ] || [ -e "$images/store-$name.efi" ] ||
             needed=$((needed + $(wc -c <"$file")))
     done
@@ -273,7 +272,7 @@ step() {
 
 # remember NAME: writes standard input to that file of the record.
 remember() {
-    { mkdir -p "$record" && chmod 700 "$record" && write "$record/$1"; } || {
+    { { [ -d "$record" ] || mkdir -p "$record"; } && chmod 700 "$record" && write "$record/$1"; } || {
         printf 'cannot write %s on this host: make room there\n' "$record/$1" >&2
         return 74
     }

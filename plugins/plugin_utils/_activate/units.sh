@@ -8,10 +8,17 @@
 pictured=$state/jobs/activation/units
 
 # units_picture: prints a line for each unit that is loaded, of the system and of users who are there, with
-# the words that module_utils/_activate/units.py names.
+# the words that module_utils/_activate/units.py names. But for devices: they are many, and it takes systemd
+# a millisecond or two to show a unit.
 units_picture() {
-    picture_of '' '*'
-    user_managers | while read -r name; do picture_of "$name/" '*' </dev/null; done
+    picture_of_all ''
+    user_managers | while read -r name; do picture_of_all "$name/" </dev/null; done
+}
+
+# picture_of_all WHOSE: the same of one manager.
+picture_of_all() {
+    picture_of "$1" '*.service' '*.socket' '*.timer' '*.path' '*.mount' '*.automount' '*.swap' '*.target' \
+        '*.slice' '*.scope'
 }
 
 # picture_of WHOSE UNIT...: the same for those, or a pattern, of the system or of USER/. systemctl chooses
@@ -63,7 +70,9 @@ systemctl_of() {
 
 # as_user USER COMMAND...: runs it as that user, without a new session.
 as_user() {
-    as_uid=$(id -u -- "$1") as_gid=$(id -g -- "$1") || return
+    as_ids=$(id -- "$1") || return
+    as_uid=${as_ids#uid=} as_gid=${as_ids#* gid=}
+    as_uid=${as_uid%%[!0-9]*} as_gid=${as_gid%%[!0-9]*}
     shift
     setpriv --reuid="$as_uid" --regid="$as_gid" --init-groups -- \
         env -i PATH="$PATH" LC_ALL=C XDG_RUNTIME_DIR="/run/user/$as_uid" "$@"
@@ -73,11 +82,7 @@ as_user() {
 user_managers() {
     [ "$uid" -eq 0 ] || return 0
     # A manager's own socket; its directory goes with it.
-    for socket in /run/user/*/systemd/private; do
-        [ -S "$socket" ] || continue
-        manager=${socket#/run/user/}
-        id -un -- "${manager%%/*}"
-    done
+    stat -c %U /run/user/*/systemd/private 2>/dev/null
 }
 
 # failed_units: prints failed_unit=UNIT for each. Those that wait for their next try have failed as well,

@@ -49,10 +49,16 @@ resolve() {
     [ ! -e "$1" ] || (cd -P -- "$1" 2>/dev/null && pwd -P) || readlink -f "$1"
 }
 
+# user_name: prints ours.
+user_name() {
+    if [ "$uid" -eq 0 ]; then echo root; else id -un; fi
+}
+
 # platform: prints it in Nix's words; uname's own where Nix has no other.
 platform() {
-    uname -sm | tr '[:upper:]' '[:lower:]' | {
+    uname -sm | {
         read -r kernel machine
+        case $kernel in Linux) kernel=linux ;; *) kernel=$(echo "$kernel" | tr '[:upper:]' '[:lower:]') ;; esac
         case $machine in
             i?86) machine=i686 ;;
             arm64) machine=aarch64 ;;

@@ -4,7 +4,8 @@
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
 # Long commands that no connection holds. A job is a directory:
 #   command  what runs          out, err  what it printed, by way of the pipes out.pipe and err.pipe
-#   unit     its systemd unit, or else: alive, locked while it runs, and group, its processes
+#   unit     its systemd unit, or empty      group       its processes
+#   alive    locked while it runs
 #   lease    changed by who wants the job to go on        status  how it ended
 #   room     what the status takes, so that a full host can say it
 #   sh       the shell that began it
@@ -37,7 +38,7 @@ job_files() {
     mkdir -p "$1" && printf '%256s\n' '' >"$1/room" && write "$1/command" "$2" &&
         printf '%s\n' "$3" >"$1/unit" &&
         printf 'start\n' >"$1/lease" && job_wrapper "$1" >"$1/wrapper" &&
-        mkfifo "$1/out.pipe" "$1/err.pipe" && ln -s "$(readlink -f "/proc/$$/exe")" "$1/sh"
+        : >"$1/alive" && mkfifo "$1/out.pipe" "$1/err.pipe" && ln -s "$(readlink -f "/proc/$$/exe")" "$1/sh"
 }
 
 # job_limit LEASE: prints how many bytes each output of a job may have: what prints in a loop must not
@@ -116,7 +117,7 @@ capped() {
 [The host has left out what was printed here.]\
 /'; }
 
-# watch PID FIFTHS: ends the group when the lease was not renewed for that long, while PID runs.
+# watch PID SECONDS: ends the group when the lease was not renewed for that long, while PID runs.
 watch() {
     idle=0 last=
     while kill -0 "$1" 2>/dev/null; do
@@ -128,19 +129,23 @@ watch() {
             kill -TERM 0
             return
         fi
-        sleep 0.2
+        sleep 1
     done; }
 
 cd /
+# Where there is no unit, who has begun us holds it.
+read -r unit <"$job/unit"
+[ -z "$unit" ] || { exec 8<"$job/alive" && flock 8; }
 printf '%s\n' "$$" >"$job/group"
 trap : TERM # the command may need a while to end
-capped out "$4" &
+# The lock is ours alone.
+capped out "$4" 8<&- &
 out=$!
-capped err "$4" &
+capped err "$4" 8<&- &
 err=$!
-"$2" "$job/command" </dev/null >"$job/out.pipe" 2>"$job/err.pipe" &
+"$2" "$job/command" </dev/null >"$job/out.pipe" 2>"$job/err.pipe" 8<&- &
 pid=$!
-[ "$3" -eq 0 ] || watch "$pid" $(($3 * 5)) &
+[ "$3" -eq 0 ] || watch "$pid" "$3" 8<&- &
 wait "$pid"
 status=$?
 # A signal to us ends a wait.
@@ -163,16 +168,24 @@ WRAPPER
 # with its holder and with the machine, where a process number would name somebody else.
 job_runs() {
     [ -d "$1" ] && [ ! -e "$1/status" ] || return 1
+    if job_holds "$1" -n; then return 0; fi
     running=$(line_of "$1/unit")
-    if [ -z "$running" ]; then
-        ! flock -sn "$1/alive" true
-        return
-    fi
+    [ -n "$running" ] || return 1
+    # It has just begun, or is about to write how it ended.
     case $(systemctl is-active "$running" 2>/dev/null) in
         inactive | failed) return 1 ;;
         # systemctl refuses for a moment while systemd re-executes itself.
         *) return 0 ;;
     esac
+}
+
+# job_holds JOB WORD...: does it hold its lock? The words say to flock how long to wait for that to end.
+job_holds() {
+    held="$1/alive" free=0
+    shift
+    flock -s "$@" "$held" true 2>/dev/null || free=$?
+    # flock has other words for what it cannot open.
+    [ "$free" -eq 1 ]
 }
 
 # job_poll NAME TOKEN WAIT HEARD: renews the lease, waits up to WAIT tenths of a second for the end or for
@@ -185,16 +198,15 @@ job_poll() {
     # In its place, which takes no room: it has to be renewed on a full host, too.
     printf '%s\n' "$2" 1<>"$job/lease" || die "cannot write $job/lease on this host" 75
     while [ "$left" -gt 0 ] && [ ! -e "$job/status" ]; do
-        # What takes long may be seen later, and so is what has died without a word.
-        pause=1
-        [ $(($3 - left)) -lt 20 ] || pause=3
-        [ $((left % 20)) -ge "$pause" ] || job_runs "$job" || break
-        if [ "$left" -gt 20 ] && [ $((left % 5)) -lt "$pause" ] &&
-            [ $(($(new "$job/out" "$heard_out") + $(new "$job/err" "$heard_err"))) -gt 0 ]; then
-            left=20
+        if job_holds "$job" -w 1; then
+            left=$((left - 10))
+            [ "$left" -le 20 ] || ! job_news "$job" "$heard_out" "$heard_err" || left=20
+        else
+            # It says how it ended, or has died without a word.
+            left=$((left - 1))
+            sleep 0.05
+            job_runs "$job" || break
         fi
-        sleep "0.$pause"
-        left=$((left - pause))
     done
     condition=running
     if ! job_runs "$job"; then condition=$(line_of "$job/status") || condition=gone; fi
@@ -214,6 +226,11 @@ job_end() {
     shift 4
     # Of one that has just ended, or has more to say, the next poll tells.
     if ! job_runs "$ended_job" && after=$("$@" 2>/dev/null); then printf '%s\n' "$after"; fi
+}
+
+# job_news JOB OUT ERR: has it printed more than so many bytes?
+job_news() {
+    [ $(($(new "$1/out" "$2") + $(new "$1/err" "$3"))) -gt 0 ]
 }
 
 mebibyte=1048576

@@ -61,7 +61,19 @@ toplevel_specialisations() {
 
 toplevel_facts() {
     printf 'toplevel=%s\n' "$1"
-    toplevel_link path "$1"
+    toplevel_path=$(resolve "$1")
+    # A host mostly runs what it has booted.
+    if [ "$toplevel_path" != "${toplevel_known-}" ]; then
+        toplevel_known=$toplevel_path
+        toplevel_lines=$(toplevel_lines "$1" "$toplevel_path")
+    fi
+    [ -z "$toplevel_path" ] || printf '%s\n' "$toplevel_lines"
+    printf 'toplevel_end=%s\n' "$1"
+}
+
+# toplevel_lines DIR PATH: what stands in its block.
+toplevel_lines() {
+    printf 'path=%s\n' "$2"
     # Below another root, a link of its store leads nowhere.
     if [ -e "$1/bin/switch-to-configuration" ] || [ -L "$1/bin/switch-to-configuration" ]; then printf 'has_switch=1\n'; fi
     toplevel_dbus_broker "$1/etc/systemd/system"
@@ -77,5 +89,4 @@ toplevel_facts() {
     toplevel_text reboot_triggers "$1/reboot-triggers"
     toplevel_kernel_version "$1"
     toplevel_specialisations "$1"
-    printf 'toplevel_end=%s\n' "$1"
 }

@@ -45,12 +45,23 @@ CHECK = [
 ]
 
 
-def deploy(play: Play, file: pathlib.Path, *options: str, sick: tuple[str, ...] = ()) -> Played:
-    """Deploy with a check that fails on the sick hosts."""
+def deploy(
+    play: Play, file: pathlib.Path, *options: str, sick: tuple[str, ...] = (), trace: str = ""
+) -> Played:
+    """Deploy with a check that fails on the sick hosts; with a trace in that file."""
     check = file.with_name("check.yml")
     check.write_text(json.dumps(CHECK))
     variables = {"nixos_file": str(file), "deploy_checks": [str(check)], "sick": sick}
-    return play(DEPLOY, "-e", json.dumps(variables), *options)
+    env = {"CLOSURE_NIXOS_TRACE": trace} if trace else {}
+    return play(DEPLOY, "-e", json.dumps(variables), *options, env=env)
+
+
+def trips(trace: str, host: str) -> list[str]:
+    """The round trips to a host, but for those of the copy and for polls of what takes long."""
+    events = json.loads(pathlib.Path(trace).read_text().rstrip(",\n") + "]")
+    names = {it["args"]["name"]: it["tid"] for it in events if it["ph"] == "M"}
+    found = [it["name"] for it in events if it["ph"] == "X" and it["tid"] == names[host]]
+    return [name for name in found if name != "expect" and not name.startswith("job_end")]
 
 
 @pytest.fixture
@@ -84,8 +95,12 @@ def test_a_failed_check_or_a_connection_that_nobody_knows_rolls_its_host_back(
     reason = "node2: Require that the application answers: the application is sick"
     assert re.match(re.escape(f"{reason} (") + r"\w+ back to .*nixos-system-", message), message
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 1]
-    again = deploy(play, file)
+    trace = str(tmp_path / "trace.json")
+    again = deploy(play, file, trace=trace)
     assert again.rc == 0
+    assert len(trips(trace, "node1")) == 1
+    # Look, look, try; come in, confirm, record.
+    assert len(trips(trace, "node2")) == 6, trips(trace, "node2")
     assert {host: numbers["changed"] > 0 for host, numbers in again.stats.items()} == {
         "node1": False,
         "node2": True,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -40,11 +41,12 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._activate.target imp
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._activate.trial import (
     confirm,
+    confirm_plain,
     settled,
     start_commit,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, require_root
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job, JobResult
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 
 
@@ -65,18 +67,26 @@ class Confirmation:
 
         :raises ClosureError: the host is not what is to be confirmed
         """
-        profile = self.options.profile
-        before = self._look()
+        profile, path = self.options.profile, self.options.path
+        if path and not self.check and (ended := self._confirm_plain(path)):
+            after, said = ended
+            old = after.guard.old if after.guard else None
+            return self._result(after, path, True, profile_diff(profile, old, path)) | said
+        before = after = self._look()
         path = self._path(before)
         changed = _is_open(before, path)
         result: dict[str, t.Any] = {}
-        after = before
         if not self.check:
             self._require_good(before, path)
             if changed:
                 known = self.options.connection == "any"
                 self.host.require_new_connection(before.login.age, unless_known=known)
                 after, result = self._confirm(before, path)
+        return self._result(after, path, changed, _difference(profile, before, path)) | result
+
+    def _result(
+        self, after: Facts, path: str, changed: bool, diff: dict[str, str]
+    ) -> dict[str, t.Any]:
         return {
             "changed": changed,
             "path": path,
@@ -84,21 +94,26 @@ class Confirmation:
             "connection": self.host.connection_is(after.login.age),
             "rolled_back": False,
             "generation": after.current and dataclasses.asdict(after.current),
-            "diff": _difference(profile, before, path),
+            "diff": diff,
             "msg": _sentence(after, path, changed, self.check),
-            **result,
         }
 
     def _look(self) -> Facts:
-        try:
+        with self._comes_in():
             facts = read_facts(self.host, self.options.profile, self.options.path)
+        require_root(self.host, facts.login.user)
+        return facts
+
+    @contextlib.contextmanager
+    def _comes_in(self) -> t.Iterator[None]:
+        """Say of a host that does not let us in what will become of it."""
+        try:
+            yield
         except AnsibleConnectionFailure as error:
             raise ClosureError(
                 f"{self.host.name} does not answer on a new connection: {error}. It rolls back by "
                 "itself unless it is confirmed in time."
             ) from error
-        require_root(self.host, facts.login.user)
-        return facts
 
     def _path(self, facts: Facts) -> str:
         """Return the system to confirm: the one that is named, on trial, or running.
@@ -131,12 +146,20 @@ class Confirmation:
             what = f"these units have failed: {', '.join(failed)}" if failed else standing(facts)
             raise ClosureError(f"{name} is not confirmed: {what}", path=path)
 
+    def _confirm_plain(self, path: str) -> tuple[Facts, dict[str, t.Any]] | None:
+        """Confirm in one round trip, or return None where that takes a decision of ours."""
+        if not self.host.task_run.has_trial(self.host.name):
+            return None
+        job = activation_job(self.host, self.options.profile, Asked(path, valid=True))
+        with self._comes_in():
+            confirmed = confirm_plain(job, self.options.profile, path)
+        return self._end(job, path, boots=True) if confirmed else None
+
     def _confirm(self, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
         """Confirm, and wait until the host boots the system or is back at its old one."""
         profile = self.options.profile
         state = before.guard.state if before.guard else None
-        wanted = Asked(path, valid=True)
-        job = activation_job(self.host, profile, wanted)
+        job = activation_job(self.host, profile, Asked(path, valid=True))
         if state == "armed":
             confirm(job, profile, path)
         elif state != "confirmed":
@@ -144,10 +167,15 @@ class Confirmation:
             require_system(self.host, asked)
             require_room(self.host, asked, profile)
             start_commit(job, SwitchOptions(Action.BOOT, path, profile), path)
+        return self._end(job, path, _boots(before))
+
+    def _end(self, job: Job, path: str, boots: bool) -> tuple[Facts, dict[str, t.Any]]:
+        """Wait until the host boots the system, if it is to, or is back at its old one."""
+        profile = self.options.profile
         ended = follow(self.host, self.options.timeout, self.progress, job)
-        after = look_again(self.host, profile, wanted, ended)
+        after = look_again(self.host, profile, Asked(path, valid=True), ended)
         after = settled(self.host, profile, after, self.progress)
-        return after, self._outcome(after, path, ended if _boots(before) else None)
+        return after, self._outcome(after, path, ended if boots else None)
 
     def _outcome(self, after: Facts, path: str, ended: JobResult | None) -> dict[str, t.Any]:
         said = {"stdout": ended.stdout, "stderr": ended.stderr} if ended else {}

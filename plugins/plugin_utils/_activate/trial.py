@@ -53,6 +53,8 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import Job
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
+# What guard_confirm_plain ends with where it has changed nothing.
+UNDECIDED = 79
 # Seconds that a host may take to roll back, beyond those it waits for a confirmation.
 WAY_BACK = 300
 
@@ -204,6 +206,7 @@ class Trial:
         with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
             host = self.fresh_connection()
             demand(host, "guard_reached", str(after.login.uptime), request="guard-reached")
+            self.host.task_run.note_trial(self.host.name)
 
 
 def _once(after: Facts) -> Result:
@@ -238,6 +241,21 @@ def confirm(job: Job, profile: str, path: str) -> None:
     """
     words = ("guard_confirm", path, _commit(profile, path).text)
     job.start_by(*words, request="guard-confirm")
+
+
+def confirm_plain(job: Job, profile: str, path: str) -> bool:
+    """Confirm it if the host itself can see that all is well, and say whether it has.
+
+    :param job: as of :func:`confirm`
+    """
+    words = ("guard_confirm_plain", profile, path, _commit(profile, path).text)
+    try:
+        job.start_by(*words, request="guard-confirm-plain")
+    except ClosureError as error:
+        if error.details.get("rc") == UNDECIDED:
+            return False
+        raise
+    return True
 
 
 def start_commit(job: Job, options: SwitchOptions, path: str) -> None:

@@ -53,15 +53,26 @@ class Run:
 
     def note_answer(self, host: str) -> None:
         """Remember in all tasks of the run that a host has answered."""
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        self._answer(host).touch()
+        self._keep("answered", host)
 
     def has_answered(self, host: str) -> bool:
         """Say whether a host has answered in this run."""
-        return self._answer(host).exists()
+        return self._note("answered", host).exists()
 
-    def _answer(self, host: str) -> pathlib.Path:
-        return self.directory / f"answered-{hashlib.sha256(host.encode()).hexdigest()[:16]}"
+    def note_trial(self, host: str) -> None:
+        """Remember in all tasks of the run that a host with a system on trial has let us in."""
+        self._keep("trial", host)
+
+    def has_trial(self, host: str) -> bool:
+        """Say whether that was in this run."""
+        return self._note("trial", host).exists()
+
+    def _keep(self, what: str, host: str) -> None:
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._note(what, host).touch()
+
+    def _note(self, what: str, host: str) -> pathlib.Path:
+        return self.directory / f"{what}-{hashlib.sha256(host.encode()).hexdigest()[:16]}"
 
     @contextlib.contextmanager
     def locked(self, name: str) -> t.Iterator[pathlib.Path]:

@@ -16,7 +16,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS
 
-.PHONY: help setup quick lint unit unit-newest integration test soak molecule docs demo bench release clean
+.PHONY: help setup quick lint unit unit-newest integration test soak molecule targets matrix docs demo bench release clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +54,13 @@ soak: setup ## Run the cases that `make test` leaves out: faults and kills at ev
 molecule: setup ## Run molecule's scenarios on hosts of their own, as root
 	molecule test --all
 
+targets: setup ## Run a target for each module by ansible-test, as root: make targets TARGETS="nixos_switch"
+	@tests/integration/run-targets $(TARGETS)
+
+matrix: ## Deploy with each ansible-core and between versions of Nix, as root; print a table
+	@tests/setup matrix
+	@tests/matrix/matrix
+
 docs: setup ## Build the site of the documentation, tests/output/docs/html/index.html
 	@tests/docs/build
 
@@ -69,5 +76,5 @@ release: ## Make a release, all but to publish it: make release VERSION=1.2.3
 	@tests/release "$(VERSION)" $(CHECKS)
 
 clean: ## Remove all that setup and the tests made here
-	rm -rf .venv .venv-new .venv-lint .cache .ansible .hypothesis .mypy_cache .pytest_cache \
+	rm -rf .venv .venv-2.20 .venv-new .venv-lint .cache .ansible .hypothesis .mypy_cache .pytest_cache \
 		.ruff_cache bench.json tests/output closure-nixos-*.tar.gz

@@ -18,7 +18,7 @@ from pathlib import Path
 import _network
 from _command import TestbedError, run
 from _host import CGROUP, Host, cgroup_mounts
-from _layers import debian_tree, locked, seed_layer
+from _layers import SUITES, debian_tree, locked, seed_layer
 
 BASE = Path("/var/lib/closure-nixos-testbed")
 BOOT_TIMEOUT = 60
@@ -84,24 +84,24 @@ class Fleet:
 
     # --- up
 
-    def up(self) -> None:
+    def up(self, suite: str) -> None:
+        """Boot the hosts that do not run; those that never did are of that suite."""
         if not _network.has_bridge(self.number):
             _network.add_bridge(self.number)
         generate_key(self.private_key)
         missing = [host for host in self.hosts if host.leader() is None]
         make_room_for_watchers(len(missing))
-        layers = self.layers() if missing else []
         for host in missing:
             print(f"{host.name}: booting at {host.address}", flush=True)
             host.kill()
-            host.mount(layers)
+            host.mount(self.layers(host.suite(suite)))
             self.personalize(host)
             host.boot()
         self.write_inventory()
         self.wait()
 
-    def layers(self) -> list[Path]:
-        tree = debian_tree(self.python)
+    def layers(self, suite: str) -> list[Path]:
+        tree = debian_tree(suite, self.python)
         return [tree] if self.bare else [seed_layer(tree), tree]
 
     def personalize(self, host: Host) -> None:
@@ -242,14 +242,16 @@ def all_names() -> list[str]:
     return sorted(path.name for path in BASE.iterdir()) if BASE.exists() else []
 
 
-def up(name: str, names: list[str], python: bool, bare: bool) -> Fleet:
+def up(
+    name: str, names: list[str], python: bool = False, bare: bool = False, suite: str = SUITES[0]
+) -> Fleet:
     with locked(BASE / name):
         fleet = load(name) or create(name, names or DEFAULT_NAMES, python, bare)
         if (python and not fleet.python) or (bare and not fleet.bare):
             raise TestbedError(f"Fleet {name} was made otherwise: run `testbed down` on it first.")
         fleet.names += [host for host in names if host not in fleet.names]
         fleet.save()
-        fleet.up()
+        fleet.up(suite)
     return fleet
 
 

@@ -63,6 +63,14 @@ class Host:
     def root(self) -> Path:
         return self.directory / "root"
 
+    def suite(self, new: str) -> str:
+        """The suite of Debian that it is of: that one if it has never booted."""
+        file = self.directory / "suite"
+        if not file.exists():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            file.write_text(new)
+        return file.read_text()
+
     def leader(self) -> int | None:
         """The host's PID 1 as the controller sees it; another one after each reboot."""
         for supervisor in self.supervisors():

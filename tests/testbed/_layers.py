@@ -19,7 +19,8 @@ from _command import TestbedError, run
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "closure-nixos-testbed")
-SUITE = "trixie"
+SUITES = ("trixie", "bookworm", "sid")  # the first unless another is asked for
+PREFERENCES = HERE / "debian" / "preferences"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGES = [
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "iproute2", "procps", "sudo"),
@@ -64,21 +65,29 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
     return final
 
 
-def debian_tree(python: bool) -> Path:
+def debian_tree(suite: str, python: bool) -> Path:
     packages = [*PACKAGES, *(["python3"] if python else [])]
-    scripts = [HERE / "debian" / name for name in ("bootctl", "customize", "stage-2")]
-    made_of = [SUITE, *packages, *(script.read_text() for script in scripts)]
+    files = [HERE / "debian" / name for name in ("bootctl", "customize", "stage-2")]
+    files += [PREFERENCES] if suite == "sid" else []
+    made_of = [suite, *packages, *(file.read_text() for file in files)]
     key = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:16]
-    return cached(f"debian-{key}", lambda target: make_debian_tree(target, packages))
+    return cached(f"debian-{key}", lambda target: make_debian_tree(target, suite, packages))
 
 
-def make_debian_tree(target: Path, packages: list[str]) -> None:
-    print("building the Debian tree (once, about half a minute)", flush=True)
+def make_debian_tree(target: Path, suite: str, packages: list[str]) -> None:
+    print(f"building the Debian tree of {suite} (once, about half a minute)", flush=True)
+    source = f"deb [signed-by={KEYRING}] {mirror()}"
+    suites, more = [suite], list[str]()
+    if suite == "sid":
+        suites = [suite, SUITES[0]]
+        more = [f'--setup-hook=install -D "{PREFERENCES}" "$1/etc/apt/preferences.d/testbed"']
     run(
         *ISOLATED,
         *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}"),
-        f"--customize-hook={HERE / 'debian' / 'customize'}",
-        *(SUITE, str(target), f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main"),
+        # A mirror that stands still for more than a week has a sid that apt calls expired.
+        "--aptopt=Acquire::Check-Valid-Until false",
+        *(*more, f"--customize-hook={HERE / 'debian' / 'customize'}"),
+        *(suite, str(target), *(f"{source} {each} main" for each in suites)),
     )
 
 

@@ -80,12 +80,14 @@ def make_debian_tree(target: Path, suite: str, packages: list[str]) -> None:
     suites, more = [suite], list[str]()
     if suite == "sid":
         suites = [suite, SUITES[0]]
-        more = [f'--setup-hook=install -D "{PREFERENCES}" "$1/etc/apt/preferences.d/testbed"']
+        more = [
+            f'--setup-hook=install -D "{PREFERENCES}" "$1/etc/apt/preferences.d/testbed"',
+            # A mirror that stands still for more than a week has a sid that apt calls expired.
+            "--aptopt=Acquire::Check-Valid-Until false",
+        ]
     run(
         *ISOLATED,
         *("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(packages)}"),
-        # A mirror that stands still for more than a week has a sid that apt calls expired.
-        "--aptopt=Acquire::Check-Valid-Until false",
         *(*more, f"--customize-hook={HERE / 'debian' / 'customize'}"),
         *(suite, str(target), *(f"{source} {each} main" for each in suites)),
     )

@@ -68,10 +68,8 @@ class Confirmation:
         :raises ClosureError: the host is not what is to be confirmed
         """
         profile, path = self.options.profile, self.options.path
-        if path and not self.check and (ended := self._confirm_plain(path)):
-            after, said = ended
-            old = after.guard.old if after.guard else None
-            return self._result(after, path, True, profile_diff(profile, old, path)) | said
+        if path and not self.check and (done := self._confirm_plain(path)):
+            return done
         before = after = self._look()
         path = self._path(before)
         changed = _is_open(before, path)
@@ -146,14 +144,22 @@ class Confirmation:
             what = f"these units have failed: {', '.join(failed)}" if failed else standing(facts)
             raise ClosureError(f"{name} is not confirmed: {what}", path=path)
 
-    def _confirm_plain(self, path: str) -> tuple[Facts, dict[str, t.Any]] | None:
-        """Confirm in one round trip, or return None where that takes a decision of ours."""
-        if not self.host.task_run.has_trial(self.host.name):
-            return None
-        job = activation_job(self.host, self.options.profile, Asked(path, valid=True))
+    def _confirm_plain(self, path: str) -> dict[str, t.Any]:
+        """Confirm in one round trip, or return nothing where that takes a decision of ours."""
+        boot = self.host.task_run.trial_of(self.host.name)
+        if not boot:
+            return {}
+        # Where the power fails now, the host is no more what was tried.
+        self.host.require_boot(boot)
+        profile = self.options.profile
+        job = activation_job(self.host, profile, Asked(path, valid=True))
         with self._comes_in():
-            confirmed = confirm_plain(job, self.options.profile, path)
-        return self._end(job, path, boots=True) if confirmed else None
+            confirmed = confirm_plain(job, profile, path)
+        if not confirmed:
+            return {}
+        after, said = self._end(job, path, boots=True)
+        old = after.guard.old if after.guard else None
+        return self._result(after, path, True, profile_diff(profile, old, path)) | said
 
     def _confirm(self, before: Facts, path: str) -> tuple[Facts, dict[str, t.Any]]:
         """Confirm, and wait until the host boots the system or is back at its old one."""

@@ -206,7 +206,7 @@ class Trial:
         with contextlib.suppress(AnsibleConnectionFailure, ClosureError):
             host = self.fresh_connection()
             demand(host, "guard_reached", str(after.login.uptime), request="guard-reached")
-            self.host.task_run.note_trial(self.host.name)
+            self.host.task_run.note_trial(self.host.name, host.boot)
 
 
 def _once(after: Facts) -> Result:

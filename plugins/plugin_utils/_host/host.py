@@ -197,6 +197,15 @@ class Host:
         self._retries -= 1
         return self._retries >= 0
 
+    @property
+    def boot(self) -> str:
+        """Names the boot of the host that has answered, empty before it has."""
+        return self._boot
+
+    def require_boot(self, boot: str) -> None:
+        """Have requests refused by any other boot of the host, if it has not answered yet."""
+        self._boot = self._boot or boot
+
     def run_once(
         self,
         *words: str,

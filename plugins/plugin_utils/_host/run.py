@@ -59,17 +59,18 @@ class Run:
         """Say whether a host has answered in this run."""
         return self._note("answered", host).exists()
 
-    def note_trial(self, host: str) -> None:
-        """Remember in all tasks of the run that a host with a system on trial has let us in."""
-        self._keep("trial", host)
+    def note_trial(self, host: str, boot: str) -> None:
+        """Remember in all tasks of the run which boot of a host let us in to a system on trial."""
+        self._keep("trial", host, boot)
 
-    def has_trial(self, host: str) -> bool:
-        """Say whether that was in this run."""
-        return self._note("trial", host).exists()
+    def trial_of(self, host: str) -> str:
+        """Return that boot, empty without one."""
+        note = self._note("trial", host)
+        return note.read_text() if note.exists() else ""
 
-    def _keep(self, what: str, host: str) -> None:
+    def _keep(self, what: str, host: str, text: str = "") -> None:
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        self._note(what, host).touch()
+        self._note(what, host).write_text(text)
 
     def _note(self, what: str, host: str) -> pathlib.Path:
         return self.directory / f"{what}-{hashlib.sha256(host.encode()).hexdigest()[:16]}"

@@ -68,6 +68,8 @@ options:
     description:
       - What it takes to confirm. With V(new), the host has to say that its ssh connection was made
         for this task, whatever the ssh arguments are, so that the new system lets people in.
+        In the run that has put the system on trial, one that was made after the first new one to it
+        counts too.
       - V(any) also takes one of which the host does not say when it was made, because another
         server than OpenSSH's or dropbear carries it. One that was there before is always refused.
     type: str

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
-import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.configuration import (
@@ -42,7 +42,7 @@ _NAMES = ("nixos_file", "nixos_flake", "nixos_attr")
 def _spec() -> dict[str, t.Any]:
     """Return the options of the role's argument spec."""
     file = pathlib.Path(__file__).parents[3] / "roles/deploy/meta/argument_specs.yml"
-    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    written = yaml_load(file.read_text(encoding="utf-8"))
     return without_words(without_secrets(written["argument_specs"]["main"]["options"]))
 
 

@@ -122,6 +122,7 @@ options:
       - The first task that asks builds for all of them, and the others wait for it. The result is
         kept until C(ansible-playbook) ends. It is given to every task that asks for the same, and
         a failure is kept as well. So a file that changes during the run is not built again.
+      - Another task of the same host that asks for the same finds it done, and reports no change.
       - That the build host was not reached, or that the time ran out, is kept for the other hosts.
         The host that met it tries again when it asks again, as with C(until).
       - A host whose system does not evaluate or build fails alone. The others get theirs.

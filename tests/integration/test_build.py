@@ -67,6 +67,28 @@ def test_a_system_is_built_once_and_then_found(play: Play, tmp_path: pathlib.Pat
     assert all(f"{roots}/{host} -> {built(first)[host]['path']}" in rooted for host in HOSTS)
 
 
+def test_a_later_task_of_the_same_run_has_nothing_left_to_do(
+    play: Play, tmp_path: pathlib.Path
+) -> None:
+    file, roots = write_systems(tmp_path, package("mkdir $out")), str(tmp_path / "roots")
+    first, again = (build(file, roots=roots) | {"name": name} for name in ("first", "again"))
+    other = write_systems(tmp_path, package("mkdir $out", "other"))
+    systems = {"other": {"file": str(other), "attr": "node1"}}
+    named = module("nix_build_system", {"systems": systems, "build_host": "localhost"})
+    twice = named | {"name": "twice", "loop": [1, 2]}
+    text = playbook(first, again, twice)
+    checked, played = play(text, "--check"), play(text)
+    for host in HOSTS:
+        would, did, left = (
+            it.result(host, name)
+            for it, name in ((checked, "again"), (played, "first"), (played, "again"))
+        )
+        assert (would["changed"], did["changed"], left["changed"]) == (True, True, False)
+        assert did["built"] > 0 and left["built"] == 0 and left["plan"]["derivations"] == []
+        assert left["path"] == did["path"] and left["nixos_version"] == did["nixos_version"]
+        assert [it["changed"] for it in played.result(host, "twice")["results"]] == [True, False]
+
+
 ATTRIBUTES: dict[str, tuple[list[str], str]] = {
     "with quotes and a dot": (['"web.example.org".system'], "node1"),
     "the first that exists": (["nothing.system", "node2.system", "node3.system"], "node2"),

@@ -160,3 +160,10 @@ class BuildAction(RequestsAction[BuildOptions]):
     ) -> Outcomes:
         """Return what was built, or in check mode would be, for each host."""
         return Builder(evaluator, options).make(requests)
+
+    def again(self, options: BuildOptions, outcome: Outcome) -> Outcome:
+        """Return an outcome as it is when everything is done already: a dry build does nothing."""
+        if options.dry or outcome.get("failed"):
+            return outcome
+        done = {"changed": False, "built": 0, "fetched": 0, "plan": dataclasses.asdict(_NOTHING)}
+        return outcome | done | {"seconds_evaluation": 0, "seconds_build": 0}

@@ -70,7 +70,7 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
 
         words = (type(self).__module__, host.name, self.check, options)
         own = self._own(asked, sources.absolute)
-        ask = functools.partial(self.kept, host, make=answer)
+        ask = functools.partial(self._told, host, options, answer)
         outcomes = self._answers(asked, own, words, requests, ask)
         if asked.systems:
             return _together(outcomes)
@@ -107,6 +107,15 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
                 return ask(name)
         return ask(str(known["answers"]))
 
+    def _told(
+        self, host: Host, options: Options, answer: t.Callable[[], Outcomes], name: str
+    ) -> Outcomes:
+        """Return the answers of that name; a later task of the same host did nothing for them."""
+        outcomes: Outcomes = self.kept(host, name, answer)
+        if self.task_run.is_first(name, self._name):
+            return outcomes
+        return {each: self.again(options, it) for each, it in outcomes.items()}
+
     def _own(self, asked: Asked, absolute: Absolute) -> Request | None:
         """Return what the task's own host asks; None where the task speaks of no host."""
         if asked.systems:
@@ -136,6 +145,10 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         self, evaluator: Evaluator, options: Options, requests: dict[str, Request]
     ) -> Outcomes:
         """Return the outcome of each host; a host that fails has its failure as outcome."""
+
+    def again(self, options: Options, outcome: Outcome) -> Outcome:
+        """Return an outcome as it is when everything is done already."""
+        return outcome
 
     def _evaluator(
         self, host: Host, options: Options, sources: _Sources, requests: Requests

@@ -68,6 +68,12 @@ class Run:
         note = self._note("trial", host)
         return note.read_text() if note.exists() else ""
 
+    def is_first(self, what: str, host: str) -> bool:
+        """Say whether a host asks for that for the first time in the run, and remember it."""
+        is_first = not self._note(what, host).exists()
+        self._keep(what, host)
+        return is_first
+
     def _keep(self, what: str, host: str, text: str = "") -> None:
         self.directory.mkdir(mode=0o700, exist_ok=True)
         self._note(what, host).write_text(text)

@@ -43,21 +43,26 @@ _raw:
     file:
       description: The file, as O(closure.nixos.nix_build_system#module:file) takes it, or none.
       type: str
+      sample: /srv/fleet/nixos.nix
     flake:
       description: The flake, as O(closure.nixos.nix_build_system#module:flake) takes it, or none.
       type: str
+      sample: git+ssh://git@example.org/fleet
     attr:
       description: The system in it, as O(closure.nixos.nix_build_system#module:attr) takes it.
       type: list
       elements: str
+      sample: ['"web1"', system]
     configurations:
       description:
         - The attributes of which the first one that there is holds what stands beside the system.
       type: list
       elements: str
+      sample: ['"web1"']
     is_there:
       description: Whether somebody has named it, or one of the files beside the inventory is there.
       type: bool
+      sample: true
 """
 
 import dataclasses

@@ -67,6 +67,7 @@ _raw:
   description: The values, in the order of the names.
   type: list
   elements: raw
+  sample: [[22], true]
 """
 
 import typing as t

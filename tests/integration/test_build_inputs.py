@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import secrets
+import shutil
 import subprocess
 import textwrap
 import typing as t
@@ -162,6 +164,32 @@ def test_a_flake_is_what_git_tracks_and_takes_arguments(play: Play, flake: pathl
     assert [tag_of(played, name) for name in ("host", "name", "path")] == ["tracked"] * 3
     assert tag_of(played, "args") == TAG
     assert "Did you mean localhost?" in message(played, "missing")
+
+
+# What Determinate Nix leaves out with its lazy trees (nix-src, nix/flake.cc): the flake has no store path.
+LAZY = """#!/bin/sh
+case "$*" in
+    *"flake metadata"*) {nix} "$@" | sed 's|,"path":"/nix/store/[^"]*"||' ;;
+    *) exec {nix} "$@" ;;
+esac
+"""
+
+
+def test_a_flake_that_nix_has_not_copied_to_the_store_gets_other_inputs(
+    play: Play, flake: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    lazy = tmp_path / "bin/nix"
+    lazy.parent.mkdir()
+    lazy.write_text(LAZY.format(nix=shutil.which("nix")))
+    lazy.chmod(0o755)
+    said = subprocess.check_output([lazy, *FLAKES[1:], "flake", "metadata", "--json", flake])
+    assert json.loads(said).keys() >= {"locks", "locked"} and b'"path":"/nix/store/' not in said
+    asked = task("it", flake=str(flake), override_inputs={"nixpkgs": f"path:{NIXPKGS}"})
+    path = f"{lazy.parent}:{os.environ['PATH']}"
+    played = [locally(play, asked | {"check_mode": True}, env=it) for it in ({}, {"PATH": path})]
+    plain, lazily = (it.result("localhost", "it") for it in played)
+    assert not plain["failed"] and not lazily["failed"], lazily
+    assert lazily["path"] == plain["path"]
 
 
 def test_a_flake_gets_other_inputs_and_keeps_its_lock(play: Play, flake: pathlib.Path) -> None:

@@ -96,8 +96,10 @@ def test_a_log_cut_anywhere_says_the_same(cuts: list[int]) -> None:
     [
         f"\x1b[31;1merror:\x1b[0m builder for '\x1b[35;1m{DRV}\x1b[0m' failed with exit code 3",
         f"error: Cannot build '{DRV}'.\n       Reason: builder failed with exit code 3.",
+        # With this log format Lix says no more than that (lix, libstore/build/derivation-goal.cc).
+        f"\x1b[31;1merror:\x1b[0m builder for '\x1b[35;1m{DRV}\x1b[0m' failed with exit code 3",
     ],
-    ids=["Nix 2.8", "Nix 2.30"],
+    ids=["Nix 2.8", "Nix 2.30 and Determinate Nix 3.16", "Lix 2.93"],
 )
 def test_the_end_of_a_failed_builders_log_stands_in_its_error(error: str) -> None:
     log = [result(4, 101, f"line {n}") for n in range(30)]
@@ -116,6 +118,10 @@ def test_a_log_that_nix_shows_itself_is_not_shown_twice() -> None:
     error = f"error: builder for '{DRV}' failed;\n       last 1 log lines:\n       > once"
     said = fed(lines(*BUILDING, result(4, 101, "once"), message(error))).text
     assert said.count("once") == 1
+
+
+def test_what_a_newer_nix_adds_to_its_log_is_passed_over() -> None:
+    assert fed(lines(*BUILDING, {"action": "span", "name": "x"}, message("then"))).text == "then\n"
 
 
 def test_lines_of_others_are_kept() -> None:

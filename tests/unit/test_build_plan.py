@@ -27,6 +27,24 @@ PLANS = {
         "  /nix/store/c\n  /nix/store/d\n",
         BuildPlan(("/nix/store/a.drv",), ("/nix/store/c", "/nix/store/d"), 3072, 1536 * MIB),
     ),
+    # Lix has kept the words and the unit (lix, libmain/shared.cc).
+    "Lix 2.92": (
+        "this derivation will be built:\n  /nix/store/a.drv\n"
+        "these 2 paths will be fetched (1536.00 MiB download, 2048.25 MiB unpacked):\n"
+        "  /nix/store/c\n  /nix/store/d\n",
+        BuildPlan(
+            ("/nix/store/a.drv",),
+            ("/nix/store/c", "/nix/store/d"),
+            1536 * MIB,
+            2048 * MIB + MIB // 4,
+        ),
+    ),
+    # Determinate's is that of Nix 2.33 with one digit (nix-src, libmain/shared.cc).
+    "Determinate Nix 3.16": (
+        "these 2 derivations will be built:\n  /nix/store/a.drv\n  /nix/store/b.drv\n"
+        "this path will be fetched (0.5 KiB download, 1.5 GiB unpacked):\n  /nix/store/c\n",
+        BuildPlan(("/nix/store/a.drv", "/nix/store/b.drv"), ("/nix/store/c",), 512, 1536 * MIB),
+    ),
     "unknown paths": (
         "don't know how to build these paths:\n  /nix/store/x\nwarning: something\n",
         BuildPlan(),

@@ -259,6 +259,36 @@ def test_the_record_of_an_activation_that_was_cut_leaves_a_host_in_between(words
     assert found.is_half_switched
 
 
+# Those of Nix are recorded here. That of Lix stands in the notes on its release 2.92, that of
+# Determinate Nix in a guide of its users. Beside it what the store's ping said: a number before 2.30.
+NIXES = {
+    "Nix 2.8": ("nix-store (Nix) 2.8.0", "", "2.8.0", None),
+    "Nix 2.26": ("nix-store (Nix) 2.26.3", "1", "2.26.3", True),
+    "Lix 2.92": (
+        "nix-store (Lix, like Nix) 2.92.0-dev-pre20250117-0d14c2b\nSystem type: x86_64-linux\n"
+        "Additional system types: i686-linux, x86_64-v1-linux\nFeatures: gc, signed-caches\n"
+        "System configuration file: /etc/nix/nix.conf\n"
+        "User configuration files: /root/.config/nix/nix.conf:/etc/xdg/nix/nix.conf\n"
+        "Store directory: /nix/store\nState directory: /nix/var/nix",
+        "1",
+        "2.92.0-dev-pre20250117-0d14c2b",
+        True,
+    ),
+    "Determinate Nix 3.16": ("nix-store (Determinate Nix 3.16.3) 2.33.3", "false", "2.33.3", False),
+    "none": ("", "", None, None),
+}
+
+
+@pytest.mark.parametrize(("said", "ping", "version", "trusted"), NIXES.values(), ids=NIXES)
+def test_the_version_of_each_nix_is_read(
+    said: str, ping: str, version: str | None, trusted: bool | None
+) -> None:
+    own = f"kernel_release=6.12.1\nnix={said}\nnix_trusted={ping}\nnix_keys=a:1 b:2\nrevisions=\n"
+    looked = parse_facts(f"{own}{ANSWER % ''}", PROFILE).looked
+    assert looked and (looked.nix, looked.trusted) == (version, trusted)
+    assert looked.trusted_keys == ("a:1", "b:2")
+
+
 def test_a_host_whose_activation_somebody_has_heard_of_has_none() -> None:
     assert parse_facts(ANSWER % "", PROFILE).activation is None
 

@@ -31,6 +31,11 @@ EVALUATIONS = {
         "error:\n       … while calling a thing\n\n       error: path '/a/b.nix' does not exist\n",
         ("/a/b.nix does not exist on the build host",),
     ),
+    "missing file, Lix 2.95": (
+        "error:\n       … while calling a thing\n\n       error: path '/a/b.nix' does not exist\n\n"
+        "       note: trace involved the following derivations:\n       derivation 'etc'\n",
+        ("/a/b.nix does not exist on the build host",),
+    ),
     "missing pin": (
         "error: opening file '/a/pin.json': No such file or directory\n",
         ("/a/pin.json does not exist on the build host", "Correct the path"),
@@ -43,6 +48,12 @@ EVALUATIONS = {
         "error: hash mismatch in file downloaded from 'https://x/y.tar.gz':\n"
         "         specified: sha256:aaa\n         got:       sha256:bbb\n",
         ("https://x/y.tar.gz is not what was pinned", "sha256:aaa", "sha256:bbb", "nixpkgs_pin"),
+    ),
+    "hash mismatch, Lix 2.93": (
+        "error:\n       … while fetching the input 'https://x/y.tar.gz'\n\n"
+        "       error: hash mismatch in file downloaded from 'https://x/y.tar.gz':\n"
+        "         specified: sha256-aaa=\n         got:       sha256-bbb=\n",
+        ("https://x/y.tar.gz is not what was pinned", "sha256-aaa=", "sha256-bbb="),
     ),
     "search path, Nix 2.8": (
         "\x1b[31;1merror:\x1b[0m file 'nixpkgs/nixos' was not found in the Nix search path (add it "

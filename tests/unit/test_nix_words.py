@@ -134,6 +134,8 @@ WARNINGS = {
     "nix 2.8": "trace: warning: a is deprecated\n",
     "nix 2.24": "evaluation warning: a is deprecated\n",
     "nix 2.18, colours": "trace: \x1b[1;31mwarning: a is deprecated\x1b[0m\n",
+    # Lix says "trace:" too where nixpkgs has no builtins.warn, which came with 2.95.
+    "Lix 2.92": "trace: \x1b[1;31mwarning: a is deprecated\x1b[0m\n",
     "of Nix itself": "\x1b[35;1mwarning:\x1b[0m a is deprecated\n",
 }
 

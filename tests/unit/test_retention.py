@@ -98,6 +98,16 @@ def test_to_keep_nothing_is_refused() -> None:
             Freed(3, 1572864, 0, 0),
             id="Nix 2.8 and 2.26",
         ),
+        pytest.param(
+            "3 store paths deleted, 2048.50 MiB freed\n1.00 MiB freed by hard-linking 12 files\n",
+            Freed(3, 2148007936, 12, 1048576),
+            id="Lix 2.92",  # lix, libmain/shared.cc and libutil's showBytes
+        ),
+        pytest.param(
+            "3 store paths deleted, 2.5 GiB freed\n0.5 KiB freed by hard-linking 12 files\n",
+            Freed(3, 2684354560, 12, 512),
+            id="Determinate Nix 3.16",  # nix-src, libmain/shared.cc and libutil's renderSize
+        ),
         pytest.param("0 store paths deleted, 0.00 MiB freed", Freed(0, 0, 0, 0), id="nothing"),
         pytest.param(
             "3 store paths deleted, 2.0 GiB freed\n1.00 MiB freed by hard-linking 12 files\n",

@@ -2,22 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each key that a module returns is documented with a sample of its type.
+"""Each key that a module or a lookup returns is documented with a sample of its type.
 
 ``tests/integration/test_module_docs.py`` compares them with what the modules really return.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pathlib
 import typing as t
 
 import pytest
 import yaml
+from ansible_collections.closure.nixos.plugins.lookup import configuration
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.configuration import (
+    configuration_of,
+)
 
 PLUGINS = "ansible_collections.closure.nixos.plugins"
-MODULES = sorted(it.stem for it in pathlib.Path(__file__).parents[2].glob("plugins/modules/*.py"))
+FILES = pathlib.Path(__file__).parents[2] / "plugins"
+NAMES = sorted(
+    f"{kind}.{it.stem}" for kind in ("modules", "lookup") for it in (FILES / kind).glob("*.py")
+)
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
 
 
@@ -33,7 +41,17 @@ def wrong(documented: dict[str, t.Any], prefix: str = "") -> t.Iterator[str]:
             yield f"{prefix}{key} has no sample"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_each_key_has_a_sample_of_its_type(name: str) -> None:
-    module = importlib.import_module(f"{PLUGINS}.modules.{name}")
+    module = importlib.import_module(f"{PLUGINS}.{name}")
     assert list(wrong(yaml.safe_load(module.RETURN))) == []
+
+
+def test_the_samples_of_a_configuration_are_what_the_lookup_returns() -> None:
+    documented = yaml.safe_load(configuration.RETURN)["_raw"]["contains"]
+    samples = {key: entry["sample"] for key, entry in documented.items()}
+    host = {"inventory_dir": "/srv/fleet", "inventory_hostname": "web1"}
+    by_file = configuration_of(host, {samples["file"]}.__contains__)
+    by_flake = configuration_of(host | {"nixos_flake": samples["flake"]}, {""}.__contains__)
+    assert dataclasses.asdict(by_file) == samples | {"flake": None}
+    assert by_flake.flake == samples["flake"] and by_flake.file is None

@@ -97,7 +97,9 @@ class BuildLog:
             self._say(line)
             return
         takers = {"msg": self._message, "start": self._start, "stop": self._stop}
-        takers.get(record["action"], self._result)(record)
+        takers["result"] = self._result
+        if taker := takers.get(record["action"]):
+            taker(record)
 
     def _message(self, record: Record) -> None:
         if record["level"] > _WARNING:

@@ -64,7 +64,7 @@ flake_lock() {
 
 # flake_said FILES NAME: prints what flake_lock.nix has of that name. URLs and paths need no quotes of JSON.
 flake_said() {
-    nix-instantiate --eval --json --strict "$1/flake_lock.nix" --argstr metadata "$1/metadata" -A "$2" |
+    nix-instantiate --eval --read-write-mode --json --strict "$1/flake_lock.nix" --argstr metadata "$1/metadata" -A "$2" |
         sed 's/^"\(.*\)"$/\1/'
 }
 

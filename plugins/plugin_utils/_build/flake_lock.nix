@@ -9,7 +9,10 @@ let
   flake = read ./data.json;
   said = read metadata;
   directory = said.locked.dir or said.resolved.dir or "";
-  lock = "${said.path}/${directory}/flake.lock";
+  # With the lazy trees of Determinate Nix it may name no path, because nothing was copied to the store.
+  tree = builtins.fetchTree (removeAttrs said.resolved [ "dir" ]);
+  path = said.path or (builtins.path { name = "source"; path = tree.outPath; });
+  lock = "${path}/${directory}/flake.lock";
   old = if builtins.pathExists lock then read lock else said.locks;
 
   # The node of an input a/b. One that follows another one has none of its own.
@@ -27,7 +30,6 @@ let
 in
 {
   url = import ./flake_url.nix flake;
-  inherit (said) path;
-  inherit directory;
+  inherit path directory;
   locks = said.locks // { nodes = builtins.mapAttrs (name: node: node // originals.${name} or { }) said.locks.nodes; };
 }

@@ -8,8 +8,9 @@
 let
   isTree = { directory, ... }: builtins.pathExists "${directory}/.git";
   tree = builtins.filter isTree trees;
-  # Before 2.19 Nix does not decode a path in a URL (NixOS/nix#6614).
-  decodes = plain || builtins.compareVersions builtins.nixVersion "2.19" >= 0;
+  # Before 2.19 Nix does not decode a path in a URL (NixOS/nix#6614). The version does not tell: that of every
+  # Lix is 2.18.3-lix here.
+  decodes = plain || (builtins ? parseFlakeRef && (builtins.parseFlakeRef "path:/%20").path == "/ ");
   copied = (builtins.fetchTree { type = "path"; path = root; }).outPath;
 in
 if tree != [ ] then

@@ -166,7 +166,7 @@ def test_a_flake_is_what_git_tracks_and_takes_arguments(play: Play, flake: pathl
     assert "Did you mean localhost?" in message(played, "missing")
 
 
-# What Determinate Nix leaves out with its lazy trees (nix-src, nix/flake.cc): the flake has no store path.
+# Where trees are lazy, Determinate Nix leaves the store path out (nix-src, nix/flake.cc).
 LAZY = """#!/bin/sh
 case "$*" in
     *"flake metadata"*) {nix} "$@" | sed 's|,"path":"/nix/store/[^"]*"||' ;;

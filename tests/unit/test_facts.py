@@ -260,7 +260,7 @@ def test_the_record_of_an_activation_that_was_cut_leaves_a_host_in_between(words
 
 
 # Those of Nix are recorded here. That of Lix stands in the notes on its release 2.92, that of
-# Determinate Nix in a guide of its users. Beside it what the store's ping said: a number before 2.30.
+# Determinate Nix in a guide of its users. Beside it is what a ping of the store said.
 NIXES = {
     "Nix 2.8": ("nix-store (Nix) 2.8.0", "", "2.8.0", None),
     "Nix 2.26": ("nix-store (Nix) 2.26.3", "1", "2.26.3", True),

@@ -76,7 +76,7 @@ class ActionModule(ClosureAction):
         if not self._tags:
             return {"changed": False, "options": NOTHING, **_LEFT}
         options = self._options(self.task_vars)
-        require_secrets(self, self.task_vars)
+        require_secrets(self._templar, self.task_vars)
         play = self._task.get_play()
         check_play(options, str(play.strategy), bool(self._task.run_once))
         started = time.time()

@@ -9,7 +9,9 @@ A module and its action plugin read them from here, so that they cannot differ.
 
 from __future__ import annotations
 
+import json
 import typing as t
+from collections.abc import Mapping
 
 from ansible.module_utils.common.arg_spec import ValidationResult
 from ansible.module_utils.errors import UnsupportedError
@@ -23,6 +25,23 @@ def misfits(result: ValidationResult) -> str:
         f"{'Unsupported parameters: ' if isinstance(error, UnsupportedError) else ''}{error.msg}"
         for error in result.errors.errors
     )
+
+
+def with_lists(spec: Spec, given: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return arguments in which a text is the list that it says in JSON, as ``-e NAME='[...]'`` has it.
+
+    Ansible's own types would split it at its commas.
+    """
+    lists = {name for name, option in spec.items() if option.get("type") == "list"}
+    return {name: _listed(it) if name in lists else it for name, it in given.items()}
+
+
+def _listed(value: t.Any) -> t.Any:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+    return found if isinstance(found, list) else value
 
 
 _PROFILE: Spec = {"type": "str", "default": "system"}

@@ -395,7 +395,8 @@ def test_boot_and_test_do_half_of_a_switch_each(
     play(role(), "-e", f"nixos_file={first}", "--limit", "node1,node2")
     ran = {host: running(fleet, host) for host in HOSTS}
     options = ("-e", f"nixos_file={write_systems(tmp_path)}")
-    secrets = json.dumps({"deploy_secrets": {"t-it": {"content": "1"}}})
+    # As a text, which -e NAME=VALUE makes of everything.
+    secrets = json.dumps({"deploy_secrets": json.dumps({"t-it": {"content": "1"}})})
     boot = ("-e", "deploy_action=boot", "-e", secrets, "--limit", "node1")
     booted = play(role(), *options, *boot)
     tested = play(role(), *options, "-e", "deploy_action=test", "--limit", "node2")

@@ -85,7 +85,7 @@ def test_a_flake_then_its_finished_systems(
     chosen = {
         "deploy_stop_after": "copy",
         "nixos_override_inputs": other,
-        "deploy_profiles": [tool],
+        "deploy_profiles": json.dumps([tool]),
     }
     copied = play(tmp_path / "site.yml", "-e", json.dumps(chosen))
     assert copied.rc == 0, copied.text

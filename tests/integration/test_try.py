@@ -86,8 +86,8 @@ def test_a_system_is_looked_at_in_a_container(
         "try_directory": str(places),
         "try_hosts": "tried",
         # The tree has no keys for it.
-        "try_ignore_units": ["ssh.service"],
-        "try_checks": ["check.yml"],
+        "try_ignore_units": "none.service, ssh.service",
+        "try_checks": '["check.yml"]',
         "try_keep": "{{ inventory_hostname == 'web1' }}",
     }
     (tmp_path / "variables.json").write_text(json.dumps(variables))

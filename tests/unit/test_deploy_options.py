@@ -16,6 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     HOOKS,
     check_play,
     check_secrets,
+    checked_spec,
     end,
     end_left,
     finish,
@@ -25,7 +26,6 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     steps,
     steps_there,
     without_hooks,
-    without_secrets,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
@@ -34,9 +34,10 @@ ROLE_SPEC: dict[str, dict[str, t.Any]] = yaml.safe_load(
     (ROLE / "meta/argument_specs.yml").read_text()
 )["argument_specs"]["main"]["options"]
 # Secrets are no options: what is returned of these is shown.
-SPEC = without_secrets(ROLE_SPEC)
+SPEC = checked_spec(ROLE_SPEC)
 DEFAULTS: dict[str, t.Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 SECRETS = DEFAULTS.pop("deploy_secrets")
+OTHER_PROFILES = [{"attr": "a", "name": "x"}, {"attr": "b", "command": ["run", "now"]}]
 TRIED = ["/infra/health.yml", "confirm.yml"]
 
 
@@ -56,27 +57,31 @@ def values(name: str) -> list[t.Any]:
         "list": [["a.yml", "b.yml"]],
         "dict": [{"keep": 5, "keep_since": "30d"}],
     }
-    return some[spec["type"]]
+    return [OTHER_PROFILES] if spec.get("elements") == "dict" else some[spec["type"]]
 
 
-def as_text(value: t.Any) -> str:
+def texts(value: t.Any) -> list[str]:
     """A value as ``-e``, INI and surveys have it."""
     if isinstance(value, dict):
-        return json.dumps(value)
-    return ",".join(value) if isinstance(value, list) else str(value)
+        return [json.dumps(value)]
+    if isinstance(value, list):
+        commas = [] if isinstance(value[0], dict) else [",".join(value)]
+        return [json.dumps(value), *commas]
+    return [str(value)]
 
 
-# A list of dictionaries has no text but JSON, and that only as part of a dictionary (-e '{...}').
-TEXTS = [name for name in SPEC if SPEC[name].get("elements") != "dict"]
-CASES = [(name, value) for name in TEXTS for value in values(name)]
+CASES = [(name, value) for name in SPEC for value in values(name)]
 
 
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_a_text_is_the_value_that_it_says(name: str, value: t.Any) -> None:
     # A path is either of a store or on the controller.
     short = name.removeprefix("deploy_") if name != "deploy_path" else "archive"
-    assert options(**{name: as_text(value)})[short] == value
-    assert options(**{name: value})[short] == value
+    for said in (value, *texts(value)):
+        found = options(**{name: said})[short]
+        if value == OTHER_PROFILES:
+            found = [{key: it for key, it in each.items() if it is not None} for each in found]
+        assert found == value
 
 
 @pytest.mark.parametrize("text", ["false", "no", "False", "0", "off"])
@@ -261,7 +266,7 @@ def test_secrets_are_a_dictionary(given: t.Any) -> None:
     check_secrets(given)
 
 
-@pytest.mark.parametrize("given", ["s3cret", ["s3cret"], 7])
+@pytest.mark.parametrize("given", ["s3cret", "s3cret=x", ["s3cret"], '["s3cret"]', 7])
 def test_what_is_none_is_refused_without_a_word_of_it(given: t.Any) -> None:
     with pytest.raises(ClosureError, match="deploy_secrets has to be a dictionary") as refused:
         check_secrets(given)

@@ -10,11 +10,13 @@ Ansible checks a role's variables by its argument spec and leaves them as they a
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.action import Action
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
+from ansible_collections.closure.nixos.plugins.module_utils._specs import with_lists
 
 Options = dict[str, t.Any]
 
@@ -49,7 +51,7 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
     :raises ClosureError: values that do not fit, all of them
     """
     said = {name: value for name, value in given.items() if value is not None and value != ""}
-    checked = ArgumentSpecValidator(spec).validate(said)
+    checked = ArgumentSpecValidator(spec).validate(with_lists(spec, said))
     if checked.error_messages:
         raise ClosureError(_refusal(checked.error_messages))
     found = checked.validated_parameters
@@ -65,26 +67,41 @@ def read_options(spec: dict[str, t.Any], given: dict[str, t.Any]) -> Options:
 def check_secrets(given: t.Any) -> None:
     """Refuse ``deploy_secrets`` that are no dictionary, without a word of what they are.
 
-    :raises ClosureError: they are none
+    :raises ClosureError: they are none, and no text of JSON that says one
     """
-    spec = {"deploy_secrets": {"type": "dict", "no_log": True}}
-    said = {} if given is None or given == "" else {"deploy_secrets": given}
-    if ArgumentSpecValidator(spec).validate(said).error_messages:
+    try:
+        said = json.loads(given) if isinstance(given, str) and given else given
+    except ValueError:
+        said = given
+    if not isinstance(said or {}, dict):
         raise ClosureError(_refusal(["deploy_secrets has to be a dictionary of secrets"]))
 
 
-def without_words(spec: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return a spec without what it tells people: each validation copies all of it."""
+def checked_spec(written: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options of the role's argument spec as they are checked here.
+
+    They are without those that nobody may see, because what is returned is shown and kept, and
+    without words for people, because each validation copies all.
+    """
     return {
-        key: without_words(it) if isinstance(it, dict) else it
-        for key, it in spec.items()
-        if key != "description"
+        name: _without_words(_with_elements(option))
+        for name, option in written.items()
+        if not option.get("no_log")
     }
 
 
-def without_secrets(spec: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return a spec without the options that nobody may see: what is returned is shown and kept."""
-    return {name: option for name, option in spec.items() if not option.get("no_log")}
+def _with_elements(option: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a list of dictionaries as one. Ansible is told raw, as it would refuse a text of it."""
+    is_list = option["type"] == "list" and "options" in option
+    return option | {"elements": "dict"} if is_list else option
+
+
+def _without_words(spec: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        key: _without_words(it) if isinstance(it, dict) else it
+        for key, it in spec.items()
+        if key != "description"
+    }
 
 
 def without_hooks(options: Options) -> Options:

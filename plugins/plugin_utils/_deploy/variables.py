@@ -21,9 +21,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     HOOKS,
     Options,
     check_secrets,
+    checked_spec,
     read_options,
-    without_secrets,
-    without_words,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import (
@@ -43,7 +42,7 @@ def _spec() -> dict[str, t.Any]:
     """Return the options of the role's argument spec."""
     file = pathlib.Path(__file__).parents[3] / "roles/deploy/meta/argument_specs.yml"
     written = yaml_load(file.read_text(encoding="utf-8"))
-    return without_words(without_secrets(written["argument_specs"]["main"]["options"]))
+    return checked_spec(written["argument_specs"]["main"]["options"])
 
 
 # Read here by the process that forks a worker for each task and host.
@@ -86,15 +85,12 @@ def configuration(templar: Templar, variables: Variables) -> Configuration:
     return configuration_of(templar.template(given), lambda path: pathlib.Path(path).exists())
 
 
-def require_secrets(action: ActionBase, variables: Variables) -> None:
+def require_secrets(templar: Templar, variables: Variables) -> None:
     """Refuse a host's secrets that cannot be told, before a host is touched.
 
     :raises ClosureError: they are no dictionary
     """
-    secrets = Templar(loader=action._loader, variables=variables).template(
-        variables.get("deploy_secrets")
-    )
-    check_secrets(secrets)
+    check_secrets(templar.template(variables.get("deploy_secrets")))
 
 
 def _task_files(

@@ -23,7 +23,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._errors import (
     as_result,
     unreadable,
 )
-from ansible_collections.closure.nixos.plugins.module_utils._specs import misfits
+from ansible_collections.closure.nixos.plugins.module_utils._specs import (
+    misfits,
+    with_lists,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._text import (
     shown_result,
     without_empty,
@@ -113,7 +116,8 @@ class ClosureAction(ActionBase, abc.ABC):
 
         :raises ClosureError: they do not fit the module's spec
         """
-        result = ArgumentSpecValidator(**self.spec).validate(args)
+        given = with_lists(self.spec["argument_spec"], args)
+        result = ArgumentSpecValidator(**self.spec).validate(given)
         if result.error_messages:
             raise ClosureError(f"{self._task.action}: {misfits(result)}")
         return t.cast(dict[str, t.Any], result.validated_parameters)

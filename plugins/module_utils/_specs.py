@@ -28,9 +28,9 @@ def misfits(result: ValidationResult) -> str:
 
 
 def with_lists(spec: Spec, given: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return arguments in which a text is the list that it says in JSON, as ``-e NAME='[...]'`` has it.
+    """Return arguments in which a text of a list, in JSON, is that list.
 
-    Ansible's own types would split it at its commas.
+    ``-e NAME='[...]'`` makes such a text, which Ansible's own types would split at its commas.
     """
     lists = {name for name, option in spec.items() if option.get("type") == "list"}
     return {name: _listed(it) if name in lists else it for name, it in given.items()}

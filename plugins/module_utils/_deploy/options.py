@@ -91,7 +91,7 @@ def checked_spec(written: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _with_elements(option: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return a list of dictionaries as one. Ansible is told raw, as it would refuse a text of it."""
+    """Return a list of dictionaries as one; Ansible is told raw, or it would refuse a text."""
     is_list = option["type"] == "list" and "options" in option
     return option | {"elements": "dict"} if is_list else option
 

@@ -260,9 +260,22 @@ def soak_but(cases: t.Iterable[str], *kept: str) -> list[t.Any]:
     return [case if case in kept else pytest.param(case, marks=pytest.mark.soak) for case in cases]
 
 
-def until(true: t.Callable[[], object], seconds: float = 20) -> None:
+def traced(trace: pathlib.Path, host: str) -> list[tuple[str, str]]:
+    """The round trips to a host in a file that CLOSURE_NIXOS_TRACE named: their names and ends."""
+    text = trace.read_text() if trace.exists() else ""
+    events = json.loads(text.rstrip(",\n") + "]") if text else []
+    lanes = {it["tid"] for it in events if it["ph"] == "M" and it["args"]["name"] == host}
+    taken = (it for it in events if it["ph"] == "X" and it["tid"] in lanes)
+    return [(it["name"], it["args"]["end"]) for it in taken]
+
+
+# Seconds for what is to come, on a machine that may be busy.
+PATIENCE = 300
+
+
+def until(true: t.Callable[[], object]) -> None:
     """Wait until it is true, or fail."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < end, f"not true within {seconds} s"
+        assert time.monotonic() < end, f"not true within {PATIENCE} s"
         time.sleep(0.1)

@@ -25,6 +25,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Played,
     control_masters,
     kill,
+    traced,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -328,7 +329,7 @@ def test_cut_lines_moved_addresses_and_a_broken_shell_hide_no_result(
             playing = executor.submit(play, playbook(*quartet(file)), env=retries)
             began = f"ls {COUNTER}.began 2>/dev/null"
             for host in HOSTS:
-                until(functools.partial(fleet.exec, host, began, check=False), 90)
+                until(functools.partial(fleet.exec, host, began, check=False))
             stale = masters_to(fleet, "node3", ansible_home)
             for pid in stale:
                 os.kill(pid, signal.SIGSTOP)
@@ -385,7 +386,7 @@ def test_a_killed_activation_is_done_again(
     )
     with futures.ThreadPoolExecutor(1) as executor:
         playing = executor.submit(play, text)
-        until(lambda: fleet.exec("node1", "ls /run/t-hangs", check=False), 90)
+        until(lambda: fleet.exec("node1", "ls /run/t-hangs", check=False))
         fleet.exec("node1", f"systemctl stop {UNIT}")
         said = result(playing.result(), "node1")
     # The link says that it runs, though it was killed before it had started its units.
@@ -421,7 +422,7 @@ def test_a_mount_that_fails_is_told_from_emergency_mode_and_repaired_there(
         repaired = play(playbook(*repair, hosts="node1"), *way, env=plugins)
     finally:
         fleet.exec("node1", "systemctl default")
-        until(lambda: fleet.exec("node1", "systemctl is-active ssh", check=False) == "active\n", 60)
+        until(lambda: fleet.exec("node1", "systemctl is-active ssh", check=False) == "active\n")
     said = result(fell, "node1")
     assert (said["failed"], said["outcome"], said.get("exit_code")) == (True, "unknown", None), said
     assert "is in maintenance mode, which `systemctl default` ends." in said["msg"]
@@ -480,8 +481,7 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     assert trips(first, "nixos_facts") == trips(again, "nixos_facts") == 1
     assert trips(first, "nix_profile_set") == 2
     assert re.search(r"<node1> host_facts: \d+ ms, \d+ bytes sent, \d+ received, rc 0", first.text)
-    traced = json.loads((tmp_path / "trace.json").read_text().rstrip(",\n") + "]")
-    assert [it["name"] for it in traced if it["ph"] == "X"].count("host_facts") == 2
+    assert traced(tmp_path / "trace.json", "node1").count(("host_facts", "rc 0")) == 2
     # Facts; the start, which waits for the end and brings the facts; and polls of a longer one.
     assert trips(first, "nixos_switch") >= 2
     assert trips(again, "nix_profile_set") == trips(again, "nixos_switch") == 1

@@ -10,7 +10,6 @@ import pathlib
 import secrets
 import signal
 import subprocess
-import time
 import typing as t
 
 from ansible_collections.closure.nixos.tests.integration._harness import (
@@ -252,11 +251,10 @@ def test_a_build_ends_with_its_lease_when_nobody_asks_after_it(
     seconds = f"3{secrets.randbelow(10**7):07}"
     file = write_systems(tmp_path, package(f"sleep {seconds}"), ["node1"])
     killed = start_play(playbook(build(file, build_lease=5), hosts="node1"))
-    until(lambda: builders(f"sleep {seconds}"), 60)
-    begin = time.monotonic()
+    until(lambda: builders(f"sleep {seconds}"))
     killed.signal(signal.SIGKILL)
-    until(lambda: not builders(f"sleep {seconds}"), 35)
-    assert time.monotonic() - begin > 2
+    assert builders(f"sleep {seconds}")
+    until(lambda: not builders(f"sleep {seconds}"))
 
 
 def test_a_task_that_runs_out_of_time_stops_its_build(play: Play, tmp_path: pathlib.Path) -> None:
@@ -266,4 +264,4 @@ def test_a_task_that_runs_out_of_time_stops_its_build(play: Play, tmp_path: path
     played = play(playbook(own, build(file) | {"timeout": 6}, hosts="node1"))
     assert "did not build within 6 s" in played.result("node1", "own")["msg"]
     assert "Timed out after 6 second" in str(played.result("node1", "nix_build_system"))
-    until(lambda: not builders(f"sleep {seconds}"), 10)
+    until(lambda: not builders(f"sleep {seconds}"))

@@ -103,7 +103,7 @@ def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
     task = {"path": new.path, "transport": "archive", "bwlimit": 800}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         copy = pool.submit(copies, "node1", task)
-        until(lambda: "archive" in copies.fleet.exec("node1", "echo /var/tmp/closure-*/*"), 60)
+        until(lambda: "archive" in copies.fleet.exec("node1", "echo /var/tmp/closure-*/*"))
         copies.fleet.link("node1", "down")
         time.sleep(3)
         copies.fleet.link("node1", "up")
@@ -133,14 +133,14 @@ def test_killed_copies_leave_nothing_for_ever(
         killed = dataclasses.replace(copies, play=t.cast(Play, start_play))
         slow = task | {"bwlimit": "{{ limit | default(omit) }}"}
         started = t.cast(Started, killed.all(hosts, slow))
-        until(lambda: "archive" in fleet.exec("node1", "echo /var/tmp/closure-nixos-*/*"), 120)
+        until(lambda: "archive" in fleet.exec("node1", "echo /var/tmp/closure-nixos-*/*"))
         for host in ("node2", "node3"):
-            until(functools.partial(imports, fleet, host), 120)
+            until(functools.partial(imports, fleet, host))
         started.kill()
         assert copies.leftovers("node1")
         # The end of the lease takes the job and its files with it, also those of its login.
         for host in ("node2", "node3"):
-            until(functools.partial(is_clean, copies, host), 120)
+            until(functools.partial(is_clean, copies, host))
             assert fleet.exec(host, JOBS) == jobs[host]
     finally:
         for host in ("node2", "node3"):

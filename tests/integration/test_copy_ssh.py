@@ -71,10 +71,10 @@ def test_a_pulled_cable_ends_a_copy_and_the_next_one_goes_on_from_there(
     task = {"path": new.path, "transport": "ssh-ng"}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         copy = pool.submit(copies, "node1", task | {"bwlimit": 400, "stall_timeout": 5})
-        until(lambda: len(copies.lacks("node1", new)) < len(new.paths), 60)
+        until(lambda: len(copies.lacks("node1", new)) < len(new.paths))
         copies.fleet.link("node1", "down")
         try:
-            until(lambda: not copiers(new), 60)
+            until(lambda: not copiers(new))
         finally:
             copies.fleet.link("node1", "up")
         said = copy.result()

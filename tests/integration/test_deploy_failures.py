@@ -127,7 +127,7 @@ def test_each_failure_leaves_a_whole_host_and_is_told(
     elif case.ends == "new":
         assert not set(at(fleet).items()) & set(old.items())
     else:
-        until(lambda: all(is_at(fleet, host, old[host]) for host in HOSTS), 60)
+        until(lambda: all(is_at(fleet, host, old[host]) for host in HOSTS))
 
 
 def assert_told(

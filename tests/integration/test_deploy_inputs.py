@@ -211,7 +211,7 @@ def test_an_interrupted_run_says_who_is_on_trial(
     words = options(write_systems(tmp_path), deploy_checks=str(tmp_path / "check.yml"))
     env = {"ANSIBLE_CALLBACKS_ENABLED": "closure.nixos.summary"}
     started = start_play(DEPLOY, *words, "--limit", "node1", env=env)
-    until(lambda: "Wait" in started.output.read_text(), 120)
+    until(lambda: "Wait" in started.output.read_text())
     trial = running(fleet, "node1")
     other = module("nixos_switch", {"action": "switch", "path": old, "lock_timeout": 0})
     shut_out = play(playbook(other, hosts="node1")).result("node1", "nixos_switch")["msg"]

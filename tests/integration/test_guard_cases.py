@@ -264,7 +264,7 @@ def test_a_way_home_that_is_broken_and_a_guard_that_is_killed(
     file = write_systems(tmp_path)
     booted = boot_id(fleet, "node1")
     played = play(DEPLOY, *options(file, **variables))
-    until(lambda: boot_id(fleet, "node1") not in ("", booted), 60)
+    until(lambda: boot_id(fleet, "node1") not in ("", booted))
     facts = look(play)
     for host in HOSTS:
         boots = facts[host]["profile"], booted_next(fleet, host)

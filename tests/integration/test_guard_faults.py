@@ -110,7 +110,7 @@ def test_without_room_a_host_refuses_or_rolls_back(
             stack.enter_context(little_room(fleet, host, kib))
         played = play(playbook(build(file), COPY, trial(5)))
         for host in HOSTS[1:]:
-            until(functools.partial(is_rolled_back, fleet, host), 120)
+            until(functools.partial(is_rolled_back, fleet, host))
     fleet.exec("node3", "rm /run/t-fill")
     assert at(fleet) == old
     assert boots(fleet) == booted

@@ -107,10 +107,10 @@ class Gates:
         for host, name in self.hosts.items():
             gate = self._here(host, name)
             if gate:
-                until(pathlib.Path(f"{gate}.reached").exists, 120)
+                until(pathlib.Path(f"{gate}.reached").exists)
             else:
                 there = f"ls /run/t-gate-{name}.reached"
-                until(functools.partial(self.fleet.exec, host, there, check=False), 120)
+                until(functools.partial(self.fleet.exec, host, there, check=False))
 
     def open(self) -> None:
         for host, name in self.hosts.items():
@@ -142,7 +142,7 @@ def cut_power(fleet: Fleet) -> None:
     for host in HOSTS:
         fleet.exec(host, "systemctl reboot --force --force", check=False)
     for host, before in boots.items():
-        until(functools.partial(has_booted_since, fleet, host, before), 60)
+        until(functools.partial(has_booted_since, fleet, host, before))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def kill_main(fleet: Fleet, started: Started, gates: Gates) -> None:
     started.process.wait()
     let_hosts_decide(fleet, gates)
     gates.open()
-    until(lambda: not started.processes(), 60)
+    until(lambda: not started.processes())
     let_hosts_decide(fleet, gates)
 
 
@@ -236,7 +236,7 @@ def let_hosts_decide(fleet: Fleet, gates: Gates) -> None:
         if name in ("activating", "boot", "booted"):
             fleet.exec(host, f"rm -f /run/t-gate-{name}")
         wanted = "rolled-back" if name in BEFORE else "confirmed"
-        until(functools.partial(ended_as, fleet, host, wanted), 60)
+        until(functools.partial(ended_as, fleet, host, wanted))
 
 
 def ended_as(fleet: Fleet, host: str, wanted: str) -> bool:

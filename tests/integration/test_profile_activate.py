@@ -231,10 +231,10 @@ def test_an_activation_outlives_the_controller(
     path = home("touch $HOME/begun; while [ ! -e $HOME/go ]; do sleep 0.1; done; touch $HOME/end")
     profile = f"~{user}/.local/state/nix/profiles/home-manager"
     started = start_play(playbook(copy(path), activate("home", user, path=path), hosts=HOST))
-    until(lambda: fleet.exec(HOST, f"ls ~{user}/begun 2>&1", check=False).endswith("begun\n"), 90)
+    until(lambda: fleet.exec(HOST, f"ls ~{user}/begun 2>&1", check=False).endswith("begun\n"))
     started.kill()
     fleet.exec(HOST, f"touch ~{user}/go")
-    until(lambda: not fleet.exec(HOST, f"ls {profile}.activating", check=False), 90)
+    until(lambda: not fleet.exec(HOST, f"ls {profile}.activating", check=False))
     assert fleet.exec(HOST, f"readlink -f {profile}; ls ~{user}/end").split() == [
         path,
         fleet.exec(HOST, f"echo ~{user}/end").strip(),

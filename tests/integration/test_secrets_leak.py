@@ -240,7 +240,7 @@ def test_nothing_leaks(
     # While the host has all of them in its hands.
     fleet.exec(HOST, "touch /run/t-hold")
     started = start_play(playbook(put, hosts=HOST), *options, env=env)
-    until(lambda: fleet.exec(HOST, "ls /run").split().count("t-holding"), 60)
+    until(lambda: fleet.exec(HOST, "ls /run").split().count("t-holding"))
     assert search.leaks() == set()
     # Killed there, it still puts them all.
     started.signal(signal.SIGKILL)
@@ -256,7 +256,7 @@ def test_nothing_leaks(
     fleet.exec(HOST, "flock -w 60 /run/closure-nixos/lock true")
     fleet.exec(HOST, "touch /run/t-hold; rm -r /run/t-holding /run/keys")
     started = start_play(playbook(put, hosts=HOST), *options, env=env)
-    until(lambda: fleet.exec(HOST, "ls /run").split().count("t-holding"), 60)
+    until(lambda: fleet.exec(HOST, "ls /run").split().count("t-holding"))
     fleet.exec(HOST, KILL_SHELL)
     assert started.process.wait() != 0
     staged = f"/usr/bin/find /run/keys /{COPIES} -name .closure-nixos-new -printf '%m %p\\n'"

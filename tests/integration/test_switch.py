@@ -18,6 +18,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Played,
     StartPlay,
     kill,
+    traced,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
@@ -274,17 +275,27 @@ def test_it_waits_for_another_switch_and_respects_the_lock(
     boots = booted_next(fleet, "node3")
     lock = "flock /run/nixos/switch-to-configuration.lock sleep 300"
     fleet.exec("node1", f"mkdir -p /run/nixos; systemd-run --unit=t-holder {lock}")
-    fleet.exec("node2", f"systemd-run --unit={UNIT} --collect sleep 8")
+    ended = "until [ -e /run/t-seen ]; do sleep 0.1; done; rm /run/t-seen"
+    fleet.exec("node2", f"systemd-run --unit={UNIT} --collect sh -c '{ended}'")
+    limit = "{{ 3 if inventory_hostname == 'node1' else 600 }}"
+    text = playbook(build(file), switch("switch", lock_timeout=limit))
+    trace = tmp_path / "trace.json"
     try:
-        limit = "{{ 3 if inventory_hostname == 'node1' else 600 }}"
-        played = play(playbook(build(file), switch("switch", lock_timeout=limit)))
+        with futures.ThreadPoolExecutor(1) as executor:
+            playing = executor.submit(play, text, env={"CLOSURE_NIXOS_TRACE": str(trace)})
+            # It has been seen before it ends.
+            until(lambda: traced(trace, "node2"))
+            fleet.exec("node2", "touch /run/t-seen")
+            played = playing.result()
     finally:
         fleet.exec("node1", "systemctl stop t-holder")
+        fleet.exec("node2", "touch /run/t-seen")
     held, waited, unset = (result(played, host) for host in HOSTS)
     assert "node1 is still busy with another switch, after 3 s: process " in held["msg"]
     assert lock in held["msg"]
     assert running(fleet, "node1") != waited["path"]
-    assert waited["outcome"] == "ok" and waited["seconds"] > 3
+    looks = [name for name, _end in traced(trace, "node2") if name == "system_facts"]
+    assert waited["outcome"] == "ok" and len(looks) > 1
     assert running(fleet, "node2") == booted_next(fleet, "node2") == waited["path"]
     assert "node3: /nix/var/nix/profiles/system does not hold" in unset["msg"]
     assert "closure.nixos.nix_profile_set" in unset["msg"]
@@ -359,7 +370,7 @@ def test_an_activation_runs_once_though_its_connection_is_cut(
     )
     with futures.ThreadPoolExecutor(1) as executor:
         playing = executor.submit(play, playbook(*quartet(file)))
-        until(lambda: fleet.exec("node3", f"ls {COUNTER}.*", check=False), 60)
+        until(lambda: fleet.exec("node3", f"ls {COUNTER}.*", check=False))
         for pid in masters(ansible_home):
             kill(pid)
         played = playing.result()
@@ -388,11 +399,11 @@ def test_an_activation_outlives_its_controller_and_the_next_run_tells_its_result
     text = playbook(build(file), COPY, PROFILE_SET, again)
     killed = start_play(text, "-e", "forced=yes")
     for host in HOSTS:
-        until(functools.partial(fleet.exec, host, f"ls {COUNTER}.began", check=False), 60)
+        until(functools.partial(fleet.exec, host, f"ls {COUNTER}.began", check=False))
     killed.kill()
     assert fleet.exec("node1", f"ls {COUNTER}", check=False) == ""
     # Nobody has heard of the end of the second, long before somebody asks.
-    until(lambda: fleet.exec("node2", f"ls {LOG}/status", check=False), 60)
+    until(lambda: fleet.exec("node2", f"ls {LOG}/status", check=False))
     played = play(text)
     for host, code in zip(HOSTS, (0, 4, 0), strict=True):
         said = result(played, host)

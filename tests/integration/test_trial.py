@@ -14,7 +14,13 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played, until
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    Play,
+    Played,
+    traced,
+    until,
+)
 from ansible_collections.closure.nixos.tests.integration._systems import HOSTS, write_systems
 from ansible_collections.closure.nixos.tests.integration._trials import (
     DEPLOY,
@@ -58,9 +64,7 @@ def deploy(
 
 def trips(trace: str, host: str) -> list[str]:
     """The round trips to a host, but for those of the copy and for polls of what takes long."""
-    events = json.loads(pathlib.Path(trace).read_text().rstrip(",\n") + "]")
-    names = {it["args"]["name"]: it["tid"] for it in events if it["ph"] == "M"}
-    found = [it["name"] for it in events if it["ph"] == "X" and it["tid"] == names[host]]
+    found = [name for name, _end in traced(pathlib.Path(trace), host)]
     return [name for name in found if name != "expect" and not name.startswith("job_end")]
 
 
@@ -142,7 +146,7 @@ def test_who_leaves_the_confirmation_out_with_step_leaves_it_to_the_host(
     variables = options(write_systems(tmp_path), deploy_confirm_timeout=10)
     command = ["ansible-playbook", "-i", str(fleet.inventory), str(DEPLOY), *variables]
     printed = answered([*command, "--limit", "node1", "--step"], os.environ | environment)
-    until(lambda: deployment(fleet, "node1")["outcome"] == "rolled-back", 60)
+    until(lambda: deployment(fleet, "node1")["outcome"] == "rolled-back")
     assert at(fleet, ["node1"]) == old
     assert "on trial" in printed.rpartition("Say what happened]")[2], printed
 

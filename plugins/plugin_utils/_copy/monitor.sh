@@ -14,11 +14,15 @@ watched() {
     # The shell takes its standard input from a command in the background.
     { "$@" <&4 4<&- & } 4<&0
     watched=$!
-    while sleep 1 && [ -r "/proc/$watched/io" ]; do
+    # The end of a job is that of its pipes: no sleep may hold one.
+    while sleep 1 >/dev/null 3>&- && [ -r "/proc/$watched/io" ]; do
         sed -n '/^[rw]char/s/.*: //p' "/proc/$watched/io" |
             { read -r in && read -r out && echo "io $in $out"; }
     done >&3 2>/dev/null &
-    wait "$watched"
+    watcher=$! ended=0
+    wait "$watched" || ended=$?
+    { kill "$watcher" && wait "$watcher"; } 2>/dev/null
+    return "$ended"
 }
 
 # serving: prints process, age and command of the Nix servers here that ssh has started.

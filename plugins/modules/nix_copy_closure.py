@@ -210,8 +210,11 @@ options:
     type: int
     default: 86400
 notes:
-  - The copy never shares a connection with another C(ssh). Its C(ControlPath) is V(none), because
-    a shared one can make Nix hang (L(NixOS/nix#3017, https://github.com/NixOS/nix/issues/3017)).
+  - Where the controller has the closure, Nix's own C(ssh) shares the connection that Ansible has
+    open to the host, so that the copy logs in nowhere. It logs in by itself where Ansible keeps no
+    connection (C(ControlPersist) among the ssh arguments is what keeps it), with O(compress), from
+    another build host, and when the shared connection does not carry. It shares no other one,
+    because that can make Nix hang (L(NixOS/nix#3017, https://github.com/NixOS/nix/issues/3017)).
   - The host accepts a closure from root, from a user in its C(trusted-users), or when the closure
     is signed with a key in its C(trusted-public-keys). When it refuses, the task's message names
     these three ways.

@@ -111,6 +111,8 @@ class Copies:
     directory: pathlib.Path
     #: variables of hosts that are not the task's own
     others: Variables = dataclasses.field(default_factory=dict)
+    #: what ansible-playbook gets beside the environment of the tests
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __call__(
         self, host: str, arguments: Variables | Closure, *options: str, **variables: object
@@ -138,7 +140,7 @@ class Copies:
         tasks = [{"closure.nixos.nix_copy_closure": arguments}]
         text = json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": tasks}])
         plugins = {"ANSIBLE_CONNECTION_PLUGINS": str(WIRE / "connection_plugins")}
-        return self.play(text, "-i", str(file), *options, env=plugins)
+        return self.play(text, "-i", str(file), *options, env=plugins | self.environment)
 
     @property
     def known_hosts(self) -> str:

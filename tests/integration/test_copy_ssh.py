@@ -50,11 +50,12 @@ def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
 def test_a_copy_that_is_cut_leaves_a_whole_store_and_the_next_one_goes_on_from_there(
     copies: Copies, closure: MakeClosure, transport: str
 ) -> None:
+    """Where Nix has logged in by itself: it would go on so after Ansible's connection was cut."""
     new, cut = closure(3, 6, 1 << 20, "urandom"), Scissors(copies)
     task = {"path": new.path, "transport": transport}
     left = [len(new.paths)]
     for sent in (1 << 15, 5 << 19, 5 << 19):
-        said = copies("node1", task, **cut(sent))
+        said = copies("node1", task, **cut(sent), ansible_ssh_args="-C")
         assert said["failed"] and new.path in said["msg"] and not cut.mark.exists()
         left.append(len(copies.lacks("node1", new)))
     # What was sent last, the host may not have stored yet when the line is cut.

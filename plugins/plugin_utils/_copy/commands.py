@@ -80,15 +80,12 @@ class Ssh:
 
     :param config: ssh_config(5) that leads to the target
     :param directory: what relative paths in it start from, empty for the login's home
+    :param socket: of a connection to the target that it may share, empty without one
     """
 
     config: str
     directory: str
-
-    @property
-    def words(self) -> tuple[str, str]:
-        """The arguments of ``with_ssh``."""
-        return (self.config, self.directory)
+    socket: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,15 +111,14 @@ class Copy:
 
     def reach(self, url: str, ssh: Ssh) -> JobResult:
         """Ask a target's store for a sign of life, as a copy by ssh would begin."""
-        return self._run(self.source, {}, "reach", url, *ssh.words)
+        return self._by_ssh({}, "reach", url, ssh)
 
     def run(self, answer: Answer, url: str, ssh: Ssh, bwlimit: int, flags: list[str]) -> JobResult:
         """Copy with ``nix copy`` over ssh.
 
         :param url: of the target's store, :param bwlimit: KiB a second, 0 for no limit
         """
-        words = ("copy", url, *ssh.words, str(bwlimit), *flags, self.path)
-        return self._run(self.source, answer.missing, *words)
+        return self._by_ssh(answer.missing, "copy", url, ssh, str(bwlimit), *flags, self.path)
 
     def push(self, closure: Mapping[str, int], cache: CacheUrl) -> JobResult:
         """Write the closure to a binary cache, from the build host."""
@@ -132,6 +128,13 @@ class Copy:
         """Fetch the closure from a binary cache, on the target."""
         words = ("pull", cache.url, cache.netrc, self.path, *flags)
         return self._run(self.target, answer.missing, *words)
+
+    def _by_ssh(
+        self, missing: Mapping[str, int], verb: str, url: str, ssh: Ssh, *words: str
+    ) -> JobResult:
+        call = (verb, url, ssh.config, ssh.directory, *words)
+        command = script("sharing", ssh.socket, *call)
+        return self.monitor.run(self.source, verb, command, missing, self.target)
 
     def _run(self, host: Host, missing: Mapping[str, int], verb: str, *words: str) -> JobResult:
         receiver = self.source if verb == "push" else self.target

@@ -90,6 +90,14 @@ held() {
     return 1
 }
 
+# sharing SOCKET FUNCTION [ARGUMENT...]: calls the function, whose ssh may share the connection that another
+# one has open at SOCKET.
+sharing() {
+    SHARED_SOCKET=$1
+    shift
+    "$@"
+}
+
 # copy URL CONFIG DIRECTORY BWLIMIT WORD...: copies a closure with Nix's own ssh, at no more than BWLIMIT
 # KiB a second if there is one. The words are options and the toplevel.
 copy() {
@@ -97,14 +105,39 @@ copy() {
     with_ssh "$place" "$2" "$3"
     [ "$4" -eq 0 ] || limit "$4" "$place"
     shift 4
-    watched nix --extra-experimental-features nix-command copy --to "$url" "$@"
+    by_ssh "$place" nix --extra-experimental-features nix-command copy --to "$url" "$@"
 }
 
 # reach URL CONFIG DIRECTORY: asks the store there for a sign of life, as a copy would.
 reach() {
     place=$(make_directory) || exit
     with_ssh "$place" "$2" "$3"
-    watched nix --extra-experimental-features nix-command store ping --store "$1" >/dev/null
+    by_ssh "$place" nix --extra-experimental-features nix-command store ping --store "$1" >/dev/null
+}
+
+# by_ssh PLACE COMMAND...: runs a command of Nix over the connection that it may share, and where that does
+# not carry, by a login.
+by_ssh() {
+    login=$NIX_SSHOPTS
+    if share_connection "$1"; then
+        shift
+        watched "$@" && return
+        NIX_SSHOPTS=$login
+    else
+        shift
+    fi
+    watched "$@"
+}
+
+# share_connection PLACE: has Nix's ssh go over that connection and no other. One that logs in after all
+# says so to Nix, which would take that for the host's first bytes: newer Nix waits for it only where it
+# finds no connection to share. By a link, because the socket goes when Ansible's ssh connects anew.
+share_connection() {
+    socket="${SHARED_SOCKET-}.$$"
+    [ -S "$SHARED_SOCKET" ] && ln -f "$SHARED_SOCKET" "$socket" 2>/dev/null || return
+    until_exit "$socket"
+    printf 'ControlMaster no\nControlPath "%s"\nProxyCommand false\n' "$socket" | sed 's/%/%%/g' |
+        cat - "$1/own" >"$1/shared" && NIX_SSHOPTS="-F $1/shared"
 }
 
 # with_ssh PLACE CONFIG DIRECTORY: gives Nix's ssh that configuration, with files in PLACE until the
@@ -114,8 +147,9 @@ with_ssh() {
     place=$1
     until_exit "$place"
     ssh_counter >"$place/counter" || exit
-    printf '%s\n' "Match exec \"sh $place/counter $place/starts\"" \
-        "ProxyCommand sh $place/counter" "$2" >"$place/config" || exit
+    printf '%s\n' "$2" >"$place/own" || exit
+    printf '%s\n' "Match exec \"sh $place/counter $place/starts\"" "ProxyCommand sh $place/counter" |
+        cat - "$place/own" >"$place/config" || exit
     # A directory that cannot be entered has no files for ssh.
     cd "${3:-$HOME}" || :
     # Nobody is there to answer.

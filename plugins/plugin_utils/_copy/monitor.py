@@ -105,5 +105,6 @@ class _Steps:
         written = self._io[1] if self._io else 0
         size = f"{format_bytes(min(written, total))} of {format_bytes(total)}"
         if self._copied:
-            return f"copying path {self._copied} of {paths}, {size}"
+            # A copy that goes on by another connection says them again.
+            return f"copying path {min(self._copied, paths)} of {paths}, {size}"
         return f"{self._what} of {paths} paths, {size}"

@@ -190,7 +190,14 @@ class Transports:
         return f"{transport.name}://{name}?{'&'.join(query)}".removesuffix("?")
 
     def _ssh(self) -> Ssh:
-        return Ssh(ssh_config(self._ssh_options), self._ssh_options.directory)
+        options = self._ssh_options
+        return Ssh(ssh_config(options), options.directory, self._shared)
+
+    @property
+    def _shared(self) -> str:
+        """The socket of Ansible's connection, where Nix's ssh runs and finds what it is to have."""
+        shares = self.copy.source.is_here and not self.options.compress
+        return self.copy.target.control_socket if shares else ""
 
     @property
     def _ssh_options(self) -> SshOptions:

@@ -186,6 +186,11 @@ class Host:
         """A control master of ours means that the host has answered, within the last minute."""
         return bool(self._control_socket and self._control_socket.exists())
 
+    @property
+    def control_socket(self) -> str:
+        """By what another ssh on the controller shares our connection, empty where none can."""
+        return str(self._control_socket) if self._has_master() else ""
+
     def _is_in(self) -> bool:
         """Whether the login is through, as far as that can be told."""
         return not self._is_ssh or self._has_master()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
-    CONTAINER,
     SYSTEM,
     BuildOptions,
     evaluation_options,
@@ -31,6 +30,8 @@ class ActionModule(BuildAction):
         host = self.build_host(asked.build_host)
         dry = self.check and not args["check_build"]
         roots = self.roots(host, args["roots"])
-        goal, name = (CONTAINER, CONTAINER) if args["container"] else (SYSTEM, "")
-        options = BuildOptions(evaluation_options(args), roots, dry, goal, name)
+        variant = args["variant"]
+        options = BuildOptions(
+            evaluation_options(args), roots, dry, variant or SYSTEM, variant or ""
+        )
         return self.ask(asked, host, options)

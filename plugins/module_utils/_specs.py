@@ -67,7 +67,7 @@ NIX_BUILD_SYSTEM: Spec = {
         "source": {"type": "path"},
         "bring_source": {"type": "bool", "default": True},
         "args_may_be_public": {"type": "bool", "default": False},
-        "container": {"type": "bool", "default": False},
+        "variant": {"type": "str", "choices": ["container", "vm"]},
         "build_lease": {"type": "int", "default": 30},
         "roots": {"type": "str"},
         "timeout": {"type": "int", "default": 86400},

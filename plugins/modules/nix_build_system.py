@@ -160,14 +160,17 @@ options:
         text, or that comes from a file which is encrypted as a whole, is not.
     type: bool
     default: false
-  container:
+  variant:
     description:
-      - Build the system as it runs in a container, to try it. It has no kernel
+      - Build what runs the system elsewhere, to try it, instead of the system of the host.
+      - V(container) is the system as it runs in a container. It has no kernel
         (C(boot.isContainer)) and no disks (C(fileSystems), C(swapDevices)). All else is as on its
         host.
+      - V(vm) is NixOS's own C(system.build.vm), a directory with a program that runs the system in
+        a virtual machine. C(virtualisation.vmVariant) says what differs there.
       - Needs what nixpkgs' C(nixos/default.nix) or C(lib.nixosSystem) returns.
-    type: bool
-    default: false
+    type: str
+    choices: [container, vm]
   build_lease:
     description:
       - Seconds that a build goes on when the controller no longer asks after it. Then it ends, and
@@ -366,13 +369,13 @@ drv_path:
   sample: /nix/store/6d2n5fxfs19c464r4r1p4mzr6n4ph8nm-nixos-system-node1-26.05.standin.drv
 platform:
   description:
-    - Platform that the system is built for. V(null) in check mode.
+    - Platform that the system is built for. V(null) in check mode, and empty with O(variant=vm).
   returned: success
   type: str
   sample: x86_64-linux
 nixos_version:
   description:
-    - NixOS version of the system. V(null) in check mode.
+    - NixOS version of the system. V(null) in check mode, and empty with O(variant=vm).
   returned: success
   type: str
   sample: 26.05.standin

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A system runs in a container on the controller before any host sees it."""
+"""A system runs in a container or virtual machine on the controller before any host sees it."""
 
 from __future__ import annotations
 
@@ -113,3 +113,126 @@ def test_a_system_is_looked_at_in_a_container(
         subprocess.run(stop, check=True)
     assert containers(places) == [] and not (places / "web1").exists()
     assert list(pathlib.Path("/sys/fs/cgroup").glob("*/closure-nixos-try/web?")) == []
+
+
+VMS = pathlib.Path(__file__).with_name("vm")
+MACHINES = """
+builtins.mapAttrs (name: module: import @nixpkgs@/nixos/lib/eval-config.nix {
+  modules = [ module (import @vms@ { tree = "@tree@"; scripts = @scripts@; }) ({ lib, ... }: {
+    networking.hostName = name;
+    boot.loader.systemd-boot.enable = true;
+    # As users.users.root.openssh.authorizedKeys does.
+    environment.etc."ssh/authorized_keys.d/root".text = lib.readFile @key@;
+    systemd.services.tried = {
+      wantedBy = [ "multi-user.target" ];
+      script = "echo ran >/run/tried";
+      serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
+    };
+  }) ];
+}) (
+  let
+    # Of another make: with a program that ends, or without any.
+    ends = words: { pkgs, ... }: { system.build.vm = pkgs.runCommand "vm" { } ''
+      mkdir -p $out/bin
+      printf '#!/bin/sh\necho "%s"; exit 1\n' "${words}" >$out/bin/run-it-vm
+      chmod +x $out/bin/*
+    ''; };
+  in {
+    good = { };
+    mute = { };
+    strange = { };
+    taken = ends "Could not set up host forwarding rule";
+    ends = ends "no such accelerator";
+    none = { pkgs, ... }: { system.build.vm = pkgs.runCommand "vm" { } "mkdir $out"; };
+  }
+)
+"""
+LOGIN = "Nobody can log in: Task failed: Failed to connect to the host via ssh:"
+# What the task says of each that does not come up, and which task.
+STARTED, UP = "Start the virtual machine", "Require that it is up"
+SAID = {
+    "mute": (UP, "msg", f"mute is not up as a virtual machine. {LOGIN}"),
+    "strange": (UP, "msg", "root@127.0.0.1: Permission denied"),
+    "taken": (STARTED, "stderr", "was taken by another process before QEMU had it"),
+    "ends": (STARTED, "stderr", "The virtual machine does not start: no such accelerator"),
+    "none": (STARTED, "stderr", "has no program bin/run-NAME-vm"),
+}
+
+Words = t.Callable[..., list[str]]
+
+
+@pytest.fixture
+def machines(debian: pathlib.Path, tmp_path: pathlib.Path) -> Words:
+    """The words of a play that tries the machines, whose hosts nobody can reach."""
+    for name in ("key", "other"):
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
+        subprocess.run(keygen, check=True)
+    text = MACHINES.replace("@key@", f"{tmp_path}/key.pub").replace("@tree@", str(debian))
+    text = text.replace("@nixpkgs@", str(TESTBED.with_name("nixpkgs"))).replace("@vms@", str(VMS))
+    (tmp_path / "nixos.nix").write_text(text.replace("@scripts@", str(ROLE / "files")))
+    (tmp_path / "check.yml").write_text(CHECK.replace("@mark@", str(tmp_path)))
+    hosts: dict[str, dict[str, t.Any]] = {name: {} for name in ("good", *SAID)}
+    hosts["mute"] |= {"try_ssh_port": 2222, "try_timeout": 5}
+    hosts["strange"] |= {"ansible_ssh_private_key_file": f"{tmp_path}/other"}
+    login = {"ansible_user": "root", "ansible_ssh_private_key_file": f"{tmp_path}/key"}
+    group = {"hosts": hosts, "vars": {"ansible_host": "192.0.2.1", **login}}
+    (tmp_path / "inventory.json").write_text(json.dumps({"tried": group}))
+    variables = {
+        "nixos_file": str(tmp_path / "nixos.nix"),
+        "try_directory": str(tmp_path / "tried"),
+        "try_hosts": "tried",
+        "try_checks": ["check.yml"],
+        "try_keep": "{{ inventory_hostname == 'good' }}",
+    }
+
+    def words(**more: object) -> list[str]:
+        inventory = ("-i", str(tmp_path / "inventory.json"))
+        return [*inventory, "-e", json.dumps(variables | more)]
+
+    return words
+
+
+def test_a_system_is_looked_at_in_a_virtual_machine(
+    play: Play, machines: Words, tmp_path: pathlib.Path
+) -> None:
+    places = tmp_path / "tried"
+    words = machines(try_kind="vm", try_emulate=True)
+    foretold = play(TRY, *words, "--check")
+    assert foretold.rc == 0 and not places.exists(), foretold.text
+    try:
+        done = play(TRY, *words)
+        assert done.stats["good"]["failed"] == 0, done.text
+        assert done.result("good", "Look inside")["stdout"].startswith("ran")
+        for name, (task, key, text) in SAID.items():
+            assert text in done.result(name, task)[key], name
+        # What is kept writes to its directory only, and is entered and stopped by what was said.
+        assert [it.name for it in places.iterdir()] == ["good"]
+        assert {"disk.qcow2", "xchg", "console"} <= {it.name for it in (places / "good").iterdir()}
+        enter, stop, _console = done.result("good", "Say how to enter and stop it")["msg"]
+        enter = enter.removeprefix("enter: ").replace("ssh", f"ssh -i {tmp_path}/key", 1)
+        written = subprocess.check_output(f"{enter} cat /root/by-the-check", shell=True, text=True)
+        assert written == "written\n"
+        subprocess.run(stop.removeprefix("stop: "), shell=True, check=True)
+        assert not (places / "good").exists()
+        assert processes(lambda it: (it / "comm").read_text("utf-8") == "qemu-standin\n") == []
+    finally:
+        subprocess.run(["sh", str(ROLE / "files/stop"), str(places / "good")], check=True)
+
+
+def test_a_virtual_machine_wants_kvm(play: Play, machines: Words, tmp_path: pathlib.Path) -> None:
+    there, none = tmp_path / "kvm", tmp_path / "none"
+    there.touch()
+    limit = ("--limit", "ends")
+    refused = play(TRY, *machines(try_kind="vm", __try_kvm=str(none)), *limit)
+    assert f"{none} cannot be opened" in refused.result("ends", STARTED)["stderr"], refused.text
+    begun = play(TRY, *machines(try_kind="vm", __try_kvm=str(there)), *limit)
+    assert SAID["ends"][2] in begun.result("ends", STARTED)["stderr"], begun.text
+    # What auto takes, by what it would build.
+    paths = {}
+    for kvm in (there, none):
+        told = play(TRY, *machines(try_kind="auto", __try_kvm=str(kvm)), *limit, "--check")
+        paths[kvm] = told.result("ends", "Evaluate and build what runs the systems of all hosts")[
+            "path"
+        ]
+    assert paths[there].endswith("-vm") and "-nixos-system-ends-" in paths[none]
+    assert not none.exists()

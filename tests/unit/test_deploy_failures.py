@@ -15,7 +15,7 @@ from ansible_collections.closure.nixos.tests.integration._failures import CASES
 TASKS = pathlib.Path(__file__).parents[2] / "roles/deploy/tasks"
 # Of the playbooks status and drift, and of the roles python, which builds before it changes a host,
 # and try, which changes none.
-ELSEWHERE = {"evaluate.yml", "package.yml", "container.yml"}
+ELSEWHERE = {"evaluate.yml", "package.yml", "variant.yml"}
 # With --tags check, in test_deploy.py.
 WITH_TAGS = {"Check the host as it is"}
 

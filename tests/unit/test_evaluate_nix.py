@@ -245,6 +245,12 @@ EXTENDS = """{ modules }: {
         ),
         ("container", "", None),
         (
+            "vm",
+            'config.system.build.vm = { drvPath = "d"; outPath = "o"; };',
+            {"drv": "d", "out": "o"},
+        ),
+        ("vm", "", None),
+        (
             "package",
             'type = "derivation"; drvPath = "d"; outPath = "o"; outputName = "bin";',
             {"drv": "d", "out": "o", "output": "bin"},

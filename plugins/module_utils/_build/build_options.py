@@ -16,7 +16,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._store.roots import 
 Args = Mapping[str, t.Any]
 
 #: what of a source is built: Nix files of these names
-SYSTEM, PACKAGE, CONTAINER = "system", "package", "container"
+SYSTEM, PACKAGE, VM = "system", "package", "vm"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,7 @@ _ADVICE = {
     "that is one, such as web1.system.",
     "closure.nixos: no package": "{name}: {attr} is no package. Name an attribute that is one, such "
     "as pkgs.hello.",
-    "closure.nixos: no variant": "{name}: {attr} has no container to try, because it is not what "
+    "closure.nixos: no variant": "{name}: {attr} has no variant to try, because it is not what "
     "nixpkgs' nixos/default.nix or lib.nixosSystem returns. Name such an attribute.",
     "closure.nixos: no options": "{name}: {attr} has no options, because it is not what nixpkgs' "
     "nixos/default.nix or lib.nixosSystem returns. Name such an attribute.",

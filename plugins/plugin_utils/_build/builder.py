@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_log import BuildLog
 from ansible_collections.closure.nixos.plugins.module_utils._build.build_options import (
     PACKAGE,
+    VM,
     BuildOptions,
     EvaluationOptions,
 )
@@ -99,7 +100,7 @@ class Builder:
     def _built(
         self, system: Evaluated, plan: BuildPlan | None, built: Built, seconds: float
     ) -> Outcome:
-        if not built.version and self.options.goal != PACKAGE:
+        if not built.version and self.options.goal not in (PACKAGE, VM):
             return failure(
                 f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
                 "attribute of a system, such as web1.system.",

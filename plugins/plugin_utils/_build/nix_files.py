@@ -14,7 +14,7 @@ _ROOT = pathlib.Path(__file__).parent
 _FILES = (
     *("evaluate", "jobs", "requests", "source", "configuration", "nixpkgs", "flake"),
     *("flake_url", "flake_lock"),
-    *("toplevel", "system", "package", "container", "option", "fetch"),
+    *("toplevel", "system", "package", "container", "vm", "option", "fetch"),
 )
 
 

@@ -139,7 +139,7 @@ class Played:
     def results(self, host: str, task: str | None = None) -> list[dict[str, t.Any]]:
         """The results of a host's tasks in their order, of all or of those with that name."""
         kinds = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")
-        events = [(e["event"], e["event_data"]) for e in self.events if e["event"] in kinds]
+        events = [(e["event"], e["event_data"]) for e in self.events if e.get("event") in kinds]
         return [
             # ansible-core takes `failed` out of what callbacks get.
             {"failed": kind == "runner_on_failed"} | data.get("res", {})

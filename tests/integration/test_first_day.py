@@ -2,15 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a repository learns from hosts that it is to take over."""
+"""Hosts that somebody else has made: their first deployment, and what a repository learns."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 import subprocess
 
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
-from ansible_collections.closure.nixos.tests.integration._systems import HOSTS
+from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
+    HOSTS,
+    build,
+    is_at,
+    playbook,
+    write_systems,
+)
+from ansible_collections.closure.nixos.tests.integration._trials import DEPLOY, options
 
 HARDWARE, KNOWN = (pathlib.Path(f"closure.nixos.{name}") for name in ("hardware", "known_hosts"))
 # nixos-generate-config is a program of nixpkgs, which does not run here.
@@ -21,6 +30,34 @@ echo "warning: no such device" >&2
 printf '{ ... }: {\n  # %s ä\n}\n' "$(uname -n)"
 EOF
 chmod +x /usr/local/bin/nixos-generate-config"""
+
+
+# As `nixos-rebuild switch` does it, on a host that has heard nothing of us.
+BY_HAND = """rm -rf /var/lib/closure-nixos /run/closure-nixos
+nix-env -p /nix/var/nix/profiles/system --set {0}
+{0}/bin/switch-to-configuration switch"""
+
+
+def test_the_first_deployment_takes_what_somebody_made_as_the_way_back(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    theirs, ours = (write_systems(tmp_path, hosts=["node1"]) for _ in range(2))
+    made = play(playbook(build(theirs), COPY, hosts="node1"))
+    path = made.result("node1", "nix_copy_closure")["path"]
+    fleet.exec("node1", BY_HAND.format(path))
+    check = tmp_path / "check.yml"
+    check.write_text(json.dumps([{"name": "Look", "ansible.builtin.fail": {"msg": "not well"}}]))
+    only = ("--limit", "node1")
+    refused = play(DEPLOY, *options(ours, deploy_checks=[str(check)]), *only)
+    assert refused.rc != 0 and "not well" in refused.text
+    assert is_at(fleet, "node1", path)
+
+    deployed, again = (play(DEPLOY, *options(ours), *only) for _ in range(2))
+    assert deployed.rc == 0, deployed.text
+    assert not is_at(fleet, "node1", path)
+    assert again.stats["node1"]["changed"] == 0
+    back = play(pathlib.Path("closure.nixos.rollback"), *only)
+    assert back.rc == 0 and is_at(fleet, "node1", path), back.text
 
 
 def test_the_hardware_of_hosts_comes_to_the_repository(

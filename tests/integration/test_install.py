@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
+    Played,
     control_masters,
     kill,
 )
@@ -254,8 +255,10 @@ def test_a_bare_machine_boots_what_was_installed_and_needs_no_deployment(
     assert fleet.exec("node1", f"{LOOK}; ls /disks") == f"{before}root\n"
     assert known.read_text() == installer
 
-    played = play(INSTALL, *options)
+    # The guide's one command line, whose deployment finds nothing to do.
+    played = play(INSTALL, DEPLOY, *options)
     assert played.rc == 0, played.text
+    assert outcomes(played)[-1]["artifact_data"]["closure_nixos"]["node1"]["status"] == "unchanged"
     done = played.result("node1", "Install the system")
     assert played.result("node1", "Reboot into the system")["booted"] == done["path"]
     # It is the host: by its root, its key, which alone is known, and what it runs and will boot.
@@ -264,12 +267,16 @@ def test_a_bare_machine_boots_what_was_installed_and_needs_no_deployment(
     assert known.read_text().split("\n") == [f"{address} {done['ssh_host_keys'][0]}", ""]
     assert running(fleet, "node1") == recorded(fleet, "node1") == done["path"]
     assert booted_next(fleet, "node1") == done["path"]
-    # The first ordinary deployment finds nothing to do, and another installation leaves it alone.
+    # So does the next one, and another installation leaves it alone.
     again = play(INSTALL, DEPLOY, *options)
-    # Each of the two playbooks ends with the counts of all so far.
-    ends = [it["event_data"] for it in again.events if it.get("event") == "playbook_on_stats"]
+    ends = outcomes(again)
     assert (again.rc, len(ends), ends[-1]["changed"]) == (0, 2, {})
     assert ends[-1]["artifact_data"]["closure_nixos"]["node1"]["status"] == "unchanged"
+
+
+def outcomes(played: Played) -> list[dict[str, t.Any]]:
+    """What each of the playbooks ends with, which are the counts of all so far."""
+    return [it["event_data"] for it in played.events if it.get("event") == "playbook_on_stats"]
 
 
 def copy(root: str) -> Task:

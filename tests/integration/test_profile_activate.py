@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import secrets
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
@@ -182,8 +184,14 @@ chmod +x $out/bin/activate
 def program(name: str, script: str) -> str:
     """Build a closure with a program of our own, new to every store."""
     text = PROGRAM.replace("NAME", name).replace("SCRIPT", f"{script} # {secrets.token_hex(8)}")
+    return built(name, text)
+
+
+def built(name: str, text: str) -> str:
+    """Build what a script makes."""
     packages = HOMES.parents[1] / "testbed/nixpkgs"
-    expression = f"(import {packages} {{ }}).runCommand \"{name}\" {{ }} ''{text}''"
+    script = text.replace("${", "''${")
+    expression = f"(import {packages} {{ }}).runCommand \"{name}\" {{ }} ''{script}''"
     return nix("nix-build", "--no-out-link", "--expr", expression)
 
 
@@ -223,6 +231,59 @@ def test_root_activates_a_program_of_its_own(fleet: Fleet, play: Play) -> None:
     links = fleet.exec(HOST, f"ls -d {profile}* && readlink -f {profile}").split()
     assert links == [profile, f"{profile}-1-link", good]
     fleet.exec(HOST, f"rm {profile}*")
+
+
+# As nix-darwin's, in who may run which; it makes links instead of a system.
+DARWIN = """
+mkdir $out
+cat >$out/activate-user <<'PROGRAM'
+#!/bin/sh
+[ "$(id -u)" -ne 0 ] && ln -sfn "${0%/*}" ~/darwin
+PROGRAM
+cat >$out/activate <<'PROGRAM'
+#!/bin/sh
+[ "$(id -u)" -eq 0 ] && ln -sfn "${0%/*}" /run/LINK && SCRIPT # NONCE
+PROGRAM
+chmod +x $out/*
+"""
+
+
+def darwin(link: str, script: str) -> str:
+    text = DARWIN.replace("LINK", link).replace("SCRIPT", script)
+    return built("darwin-system", text.replace("NONCE", secrets.token_hex(8)))
+
+
+def test_what_the_guide_says_of_nix_darwin_activates_and_rolls_back(
+    fleet: Fleet, play: Play, user: str
+) -> None:
+    page = (HOMES.parents[2] / "docs/profiles.md").read_text("utf-8")
+    said = re.search(r"## What nix-darwin .*?```yaml\n(.*?)```", page, re.DOTALL)
+    assert said
+    entries = yaml.safe_load(said[1])["deploy_profiles"]
+    good, bad = darwin(user, "true"), darwin(user, "exit 6")
+
+    def run(task: str, path: str) -> list[Task]:
+        """The entries of the guide, with a path instead of its attribute and a user of ours."""
+        own = [
+            {**it, "path": path, "kind": "custom", "name": f"{it['name']}-{user}"} for it in entries
+        ]
+        for it in own:
+            del it["attr"]
+        owners = [user if it.pop("user", "") else "root" for it in own]
+        pairs = zip(("user", "root"), owners, own, strict=True)
+        return [activate(f"{task} {whose}", owner, **it) for whose, owner, it in pairs]
+
+    copies = [copy(good), copy(bad)]
+    tasks = [*copies, *run("one", good), *run("again", good), *run("bad", bad)]
+    played = play(playbook(*tasks, hosts=HOST))
+    names = [f"{task} {whose}" for task in ("one", "again") for whose in ("user", "root")]
+    assert [it["changed"] for it in results(played, *names)] == [True, True, False, False]
+    by_user, by_root = results(played, "bad user", "bad root")
+    assert by_user["changed"] and by_user["path"] == bad
+    assert (by_root["rc"], by_root["rolled_back"]) == (6, True)
+    links = fleet.exec(HOST, f"readlink ~{user}/darwin /run/{user}; rm /run/{user}").split()
+    assert links == [bad, good]
+    fleet.exec(HOST, f"rm /nix/var/nix/profiles/darwin-{user}*")
 
 
 def test_an_activation_outlives_the_controller(

@@ -48,7 +48,8 @@ def browser(tmp_path: pathlib.Path) -> t.Iterator[webdriver.Chrome]:
         f"--user-data-dir={tmp_path / 'browser'}",
     ):
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Errors. A browser on a busy machine also says that it is slow.
+    options.set_capability("goog:loggingPrefs", {"browser": "SEVERE"})
     service = webdriver.ChromeService("/usr/bin/chromedriver")
     with webdriver.Chrome(options, service) as driver:
         yield driver

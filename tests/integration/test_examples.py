@@ -157,7 +157,8 @@ def test_the_documented_playbooks_do_what_they_say(
         (tmp_path / "nixos.nix").write_text(new)
         playbook = tmp_path / "playbook.yml"
         playbook.write_text(text, encoding="utf-8")
-        played = play(playbook)
+        # A busy machine may need longer for a trial than a guide says.
+        played = play(playbook, "-e", "deploy_confirm_timeout=600")
         assert played.rc == 0, f"{at}\n{played.text}"
         for host in fleet.hosts:
             assert played.stats[host]["changed"] > 0, f"{at}\n{played.text}"

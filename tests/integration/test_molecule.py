@@ -89,5 +89,5 @@ def test_the_example_fleet_is_tested_on_containers(
     subprocess.run(["cp", "-r", FLEET, project], check=True)
     steps = molecule(project, "", environment=environment, own=own)
     assert [step for _scenario, step in steps] == [
-        *("create", "converge", "idempotence", "verify", "destroy"),
+        *("destroy", "create", "converge", "idempotence", "verify", "destroy"),
     ]

@@ -41,7 +41,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import 
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
 from ansible_collections.closure.nixos.plugins.plugin_utils._store.closure import (
-    closure_of,
+    closure_for_all,
     has_path,
 )
 
@@ -68,7 +68,7 @@ class ActionModule(ClosureAction):
         source = self.build_host(options.build_host)
         if self.check and not has_path(source, path):
             return unknown_result(path)
-        closure = closure_of(source, path)
+        closure = closure_for_all(source, path)
         if options.dest_archive:
             return self._to_archive(options, options.dest_archive, source, closure)
         copy = Copy(source, self._receiver(options), path, self._monitor(options, path))

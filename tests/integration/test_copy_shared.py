@@ -2,20 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A copy logs in no more often than Ansible does, and still where it has to."""
+"""What a copy does once: a login, which Ansible has made, and what is the same for all hosts."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import secrets
 import shutil
 import sys
 import typing as t
+from collections import Counter
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._copies import (
+    NIX,
     SUDO,
     Closure,
     Copies,
@@ -23,6 +26,7 @@ from ansible_collections.closure.nixos.tests.integration._copies import (
     Scissors,
     Variables,
 )
+from ansible_collections.closure.nixos.tests.integration._systems import nix
 
 # In the place of ssh: notes each start, and does what a test wants before Nix shares a connection.
 SSH = """#!/bin/sh
@@ -141,3 +145,27 @@ def test_a_connection_that_is_cut_in_the_middle_costs_a_login(
     said = counted(new, **cut(5 << 19))
     assert (said["transport"], counted.logins) == ("ssh-ng", 2), said
     assert not cut.mark.exists()
+
+
+def asked(trace: pathlib.Path) -> Counter[str]:
+    """How often each question was asked, to any host."""
+    events = json.loads(trace.read_text().rstrip().rstrip(",") + "]")
+    return Counter(event["name"] for event in events if event["ph"] == "X")
+
+
+def test_the_build_host_is_asked_once_for_all_hosts(
+    copies: Copies, closure: MakeClosure, key_file: pathlib.Path
+) -> None:
+    """Three names of a host whose login is trusted only with signatures."""
+    new, trace = closure(), copies.directory / "trace"
+    node2 = copies.fleet.hosts["node2"] | {"ansible_user": "deploy"}
+    hosts = dict.fromkeys(("one", "two", "three"), node2)
+    again = dataclasses.replace(copies, environment={"CLOSURE_NIXOS_TRACE": str(trace)})
+    refused = again.all(hosts, {"path": new.path})
+    assert all("trusts neither" in refused.result(host)["msg"] for host in hosts)
+    trace.unlink()
+    nix(*NIX, "store", "sign", "--recursive", "--key-file", str(key_file), new.path)
+    played = again.all(hosts, {"path": new.path})
+    assert copies.lacks("node2", new) == [], played.text
+    questions = asked(trace)
+    assert (questions["closure"], questions["expect"], questions["signatures"]) == (1, 3, 1)

@@ -97,10 +97,20 @@ class Copy:
     path: str
     monitor: Monitor
 
-    def signed(self, answer: Answer) -> bool:
-        """Say whether the target trusts the signatures of all that it lacks."""
-        reply = self.source.run(script("signatures", *answer.missing), 120)
-        return answer.accepts(parse_signatures(reply.text))
+    def signed(self, answer: Answer, closure: Iterable[str]) -> bool:
+        """Say whether the target trusts the signatures of all that it lacks.
+
+        One task asks for all of the run, and each again where somebody may have signed since then.
+        """
+        name = f"signatures {self.source.name} {self.path}"
+        said, earlier = self.source.task_run.ask_once(name, lambda: self._signatures(closure))
+        accepted = answer.accepts(parse_signatures(said))
+        if accepted or not earlier:
+            return accepted
+        return answer.accepts(parse_signatures(self._signatures(answer.missing)))
+
+    def _signatures(self, paths: Iterable[str]) -> str:
+        return self.source.run(script("signatures", *paths), 120).text
 
     def substitute(self, missing: Mapping[str, int]) -> None:
         """Have the target fetch what its own caches have. What they do not give comes from us."""

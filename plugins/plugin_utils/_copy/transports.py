@@ -112,7 +112,7 @@ class Transports:
         options, access = self.options, access_to(self.connection)
         # Of a login that it trusts, a host does not ask for signatures.
         matters = self._checks or (options.auto and not answer.trusted)
-        signed = signing or (matters and self.copy.signed(answer))
+        signed = signing or (matters and self.copy.signed(answer, self.closure))
         if self._checks and options.transport != "cache":  # where Nix itself checks all of it
             require_signatures(signed)
         # What Nix trusts a login with counts for the host's own store, and root owns another one.

@@ -92,6 +92,21 @@ class Run:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.directory / name
 
+    def ask_once(self, name: str, ask: t.Callable[[], str]) -> tuple[str, bool]:
+        """Ask what is the same for all tasks of the run, unless one of them has done so.
+
+        :param name: of any length
+        :returns: the answer, and whether it is an earlier one
+        """
+        with self.locked(f"asked-{hashlib.sha256(name.encode()).hexdigest()}") as file:
+            if file.exists():
+                return file.read_text(encoding="utf-8"), True
+            said = ask()
+            new = file.with_suffix(".new")
+            new.write_text(said, encoding="utf-8")
+            new.replace(file)
+        return said, False
+
 
 def this_run() -> Run:
     """Return the run that this worker belongs to.

@@ -128,6 +128,10 @@ builtins.mapAttrs (name: module: import @nixpkgs@/nixos/lib/eval-config.nix {
       script = "echo ran >/run/tried";
       serviceConfig = { Type = "oneshot"; RemainAfterExit = true; };
     };
+    systemd.services.known = {
+      wantedBy = [ "multi-user.target" ];
+      serviceConfig.ExecStart = "/bin/false";
+    };
   }) ];
 }) (
   let
@@ -181,6 +185,7 @@ def machines(debian: pathlib.Path, tmp_path: pathlib.Path) -> Words:
         "nixos_file": str(tmp_path / "nixos.nix"),
         "try_directory": str(tmp_path / "tried"),
         "try_hosts": "tried",
+        "try_ignore_units": ["known.service"],
         "try_checks": ["check.yml"],
         "try_keep": "{{ inventory_hostname == 'good' }}",
     }
@@ -203,6 +208,8 @@ def test_a_system_is_looked_at_in_a_virtual_machine(
         done = play(TRY, *words)
         assert done.stats["good"]["failed"] == 0, done.text
         assert done.result("good", "Look inside")["stdout"].startswith("ran")
+        failed = done.result("good", "Look for units that have failed")["stdout"]
+        assert failed.startswith("known.service "), failed
         for name, (task, key, text) in SAID.items():
             assert text in done.result(name, task)[key], name
         # What is kept writes to its directory only, and is entered and stopped by what was said.

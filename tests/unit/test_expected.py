@@ -21,8 +21,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.report imp
 
 
 def picture(unit: str, active: str = "active", checked: int = 0) -> str:
-    """A line of ``units_picture``; with a time, the conditions of the unit did not hold then."""
-    states = f"loaded {active} sub - 0 0 0 {checked}"
+    """A line of ``units_to_come``; with a time, the conditions of the unit did not hold then."""
+    states = f"loaded {active} sub 0 0 0 0 0 {checked}"
     return f"now={unit} {states} {'no' if checked else 'yes'} no no - /etc/{unit} -"
 
 

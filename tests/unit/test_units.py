@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What two pictures of a unit mean."""
+"""What becomes of a unit by what it was and what it is."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ import typing as t
 import pytest
 from ansible_collections.closure.nixos.plugins.module_utils._activate.units import (
     Picture,
+    State,
     UnitChanges,
     compare,
     parse_changes,
 )
 
-# As `units_picture` prints them: a service that runs, and one that was stopped.
-LINE = "a.service loaded active running r1 100 0 0 90 yes no no - /etc/systemd/system/a.service -"
+# When the activation began.
+SINCE = 150
+# As systemd 257 shows it: a service that has run since long before.
+LINE = (
+    "a.service loaded active running 100 80 90 0 0 90 yes no no - /etc/systemd/system/a.service -"
+)
 RUNS = Picture(
     name="a.service",
     load="loaded",
     active="active",
     sub="running",
-    invocation="r1",
+    configured=True,
     state_changed=100,
+    began=90,
     active_exit=0,
     main_exit=0,
     checked=90,
     condition=True,
-    transient=False,
     unneeded=False,
     bus_name="-",
-    file="/etc/systemd/system/a.service",
     triggered_by=(),
 )
 STOPPED = dataclasses.replace(
@@ -41,7 +45,7 @@ STOPPED = dataclasses.replace(
 )
 # What systemd reads again from the unit's file, after it has forgotten it.
 FORGOTTEN = dataclasses.replace(
-    STOPPED, invocation="-", active_exit=0, main_exit=0, checked=0, condition=False
+    STOPPED, state_changed=0, began=0, active_exit=0, main_exit=0, checked=0, condition=False
 )
 
 
@@ -49,44 +53,52 @@ def but(picture: Picture, **changes: t.Any) -> Picture:
     return dataclasses.replace(picture, **changes)
 
 
-def test_pictures_are_read() -> None:
-    lines = [("user", "root"), ("unit_before", LINE), ("unit_after", LINE.replace("r1", "r2"))]
-    assert parse_changes(lines) == UnitChanges(restarted=("a.service",))
-    assert parse_changes([("unit_after", LINE)]) == UnitChanges(started=("a.service",))
-    assert parse_changes([("user", "root")]) is None
-    assert parse_changes([("unit_after", "cut off")]) is None
+def test_the_answer_of_a_host_is_read() -> None:
+    since, before = ("units_since", "150"), ("unit_before", "a.service loaded active running yes")
+    again = ("unit_after", LINE.replace("100 80 90", "300 80 200"))
+    assert parse_changes([since, before, again]) == UnitChanges(restarted=("a.service",))
+    assert parse_changes([since, again]) == UnitChanges(started=("a.service",))
+    assert parse_changes([since, before]) == UnitChanges(stopped=("a.service",))
+    assert parse_changes([since]) == UnitChanges()
+    assert parse_changes([("user", "root"), before, again]) is None
+    cut_off = [("unit_after", "a.service loaded"), ("unit_before", "a.service")]
+    assert parse_changes([since, *cut_off]) == UnitChanges()
 
 
 @pytest.mark.parametrize(
     ("old", "new", "verb"),
     [
         pytest.param(None, RUNS, "started", id="new"),
-        pytest.param(STOPPED, but(RUNS, invocation="r2"), "started", id="again"),
+        pytest.param(STOPPED, but(RUNS, began=200), "started", id="again"),
         pytest.param(
             STOPPED,
-            but(STOPPED, invocation="r2"),
+            but(STOPPED, began=200),
             "started",
             id="a oneshot without RemainAfterExit",
         ),
-        pytest.param(RUNS, but(RUNS, invocation="r2"), "restarted", id="restarted"),
-        pytest.param(RUNS, but(RUNS, state_changed=120), "reloaded", id="reloaded"),
+        pytest.param(RUNS, but(RUNS, began=200), "restarted", id="restarted"),
+        pytest.param(RUNS, but(RUNS, state_changed=200), "reloaded", id="reloaded"),
         pytest.param(
             but(RUNS, name="a.timer", sub="waiting"),
-            but(RUNS, name="a.timer", sub="waiting", state_changed=120),
+            but(RUNS, name="a.timer", sub="waiting", state_changed=200),
             None,
             id="a timer that elapsed",
         ),
-        pytest.param(RUNS, but(RUNS, sub="exited", state_changed=9), None, id="main process ended"),
+        pytest.param(
+            RUNS, but(RUNS, sub="exited", state_changed=200), None, id="main process ended"
+        ),
         pytest.param(RUNS, but(RUNS, active="failed"), "failed", id="failed"),
         pytest.param(but(RUNS, active="failed"), but(RUNS, active="failed"), None, id="still"),
         pytest.param(
             but(RUNS, active="failed"),
-            but(RUNS, active="failed", invocation="r2"),
+            but(RUNS, active="failed", began=200),
             "failed",
             id="failed again",
         ),
         pytest.param(RUNS, None, "stopped", id="gone"),
-        pytest.param(RUNS, but(FORGOTTEN, load="not-found", file="-"), "stopped", id="removed"),
+        pytest.param(
+            RUNS, but(FORGOTTEN, load="not-found", configured=False), "stopped", id="removed"
+        ),
         pytest.param(RUNS, but(FORGOTTEN, load="masked"), "stopped", id="masked"),
         pytest.param(RUNS, STOPPED, "lost", id="stopped by systemd"),
         pytest.param(RUNS, FORGOTTEN, "lost", id="stopped and forgotten"),
@@ -112,20 +124,20 @@ def test_pictures_are_read() -> None:
         pytest.param(
             but(RUNS, name="a.target"), but(STOPPED, name="a.target"), "stopped", id="a target"
         ),
-        pytest.param(but(RUNS, transient=True), None, None, id="transient"),
         pytest.param(but(RUNS, name="a.scope"), None, None, id="a scope"),
-        pytest.param(but(RUNS, file="-"), None, None, id="no file"),
+        pytest.param(but(RUNS, configured=False), None, None, id="no file, or transient"),
     ],
 )
 def test_what_became_of_a_unit(old: Picture | None, new: Picture | None, verb: str | None) -> None:
-    before, after = ({it.name: it} if it else {} for it in (old, new))
-    found = dataclasses.asdict(compare(before, after))
+    before: dict[str, State] = {old.name: old} if old else {}
+    after = {new.name: new} if new else {}
+    found = dataclasses.asdict(compare(before, after, SINCE))
     assert [name for name, units in found.items() if units] == ([verb] if verb else [])
 
 
 def test_a_trigger_that_was_stopped_starts_nothing() -> None:
     socket = but(RUNS, name="a.socket", sub="listening")
-    before = {"a.service": RUNS, "a.socket": socket}
+    before: dict[str, State] = {"a.service": RUNS, "a.socket": socket}
     service = but(STOPPED, triggered_by=("a.socket",))
     after = {"a.service": service, "a.socket": but(STOPPED, name="a.socket")}
-    assert compare(before, after).lost == ("a.service", "a.socket")
+    assert compare(before, after, SINCE).lost == ("a.service", "a.socket")

@@ -4,8 +4,8 @@
 
 """What became of systemd's units in an activation. Private to the collection.
 
-Decides it by two pictures of them, one from before and one from after it, because systemd starts,
-stops and restarts more than switch-to-configuration says.
+Decides it by what they were before it and what they are after it, because systemd starts, stops and
+restarts more than switch-to-configuration says.
 """
 
 from __future__ import annotations
@@ -18,38 +18,17 @@ KINDS = ("service", "socket", "timer", "path", "mount", "automount", "swap", "ta
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """A unit at one moment, as ``units_picture`` in ``units.sh`` prints it; "-" for nothing.
+class State:
+    """A unit before the activation, as ``units_listed`` in ``units.sh`` prints it.
 
-    Times are in microseconds since the host booted, 0 for never.
-
-    :param invocation: names this run of the unit
-    :param state_changed: when its state was set last, :param main_exit: when its main process ended
-    :param active_exit: when it ceased to be active
-    :param checked: when its conditions were looked at, :param condition: whether they held
-    :param triggered_by: units that start it when somebody needs it
+    :param configured: whether a file describes it
     """
 
     name: str
     load: str
     active: str
     sub: str
-    invocation: str
-    state_changed: int
-    active_exit: int
-    main_exit: int
-    checked: int
-    condition: bool
-    transient: bool
-    unneeded: bool
-    bus_name: str
-    file: str
-    triggered_by: tuple[str, ...]
-
-    @property
-    def is_configured(self) -> bool:
-        """Whether a file describes it."""
-        return self.file != "-" and not self.transient and self.kind in KINDS
+    configured: bool
 
     @property
     def kind(self) -> str:
@@ -60,6 +39,36 @@ class Picture:
     def is_active(self) -> bool:
         """Whether it runs."""
         return self.active in ("active", "reloading")
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether people configure it."""
+        return self.configured and self.kind in KINDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture(State):
+    """A unit after it, as ``picture_of`` in ``units.sh`` prints it; "-" for nothing.
+
+    Times are in microseconds as systemd counts them, 0 for never.
+
+    :param state_changed: when its state was set last, :param main_exit: when its main process ended
+    :param began: when it ceased to be inactive, or became active; systemd restarts some units
+        without the former
+    :param active_exit: when it ceased to be active
+    :param checked: when its conditions were looked at, :param condition: whether they held
+    :param triggered_by: units that start it when somebody needs it
+    """
+
+    state_changed: int
+    began: int
+    active_exit: int
+    main_exit: int
+    checked: int
+    condition: bool
+    unneeded: bool
+    bus_name: str
+    triggered_by: tuple[str, ...]
 
     @property
     def is_there(self) -> bool:
@@ -89,42 +98,53 @@ class UnitChanges:
 
 
 def parse_changes(lines: Iterable[tuple[str, str]]) -> UnitChanges | None:
-    """Read the lines ``unit_before=`` and ``unit_after=`` of ``units_changed``.
+    """Read the lines of ``units_changed``; None where there are none.
 
-    None where there are no pictures. A line that cannot be read is none.
+    A line that cannot be read is none.
     """
-    pictures: dict[str, dict[str, Picture]] = {"unit_before": {}, "unit_after": {}}
+    since = 0
+    before: dict[str, State] = {}
+    after: dict[str, Picture] = {}
     for name, value in lines:
-        if name in pictures and (picture := parse_picture(value)):
-            pictures[name][picture.name] = picture
-    before, after = pictures.values()
-    return compare(before, after) if before or after else None
+        if name == "units_since":
+            since = _time(value)
+        elif name == "unit_before" and (state := _parse_state(value.split(" "))):
+            before[state.name] = state
+        elif name == "unit_after" and (picture := parse_picture(value)):
+            after[picture.name] = picture
+    return compare(before, after, since) if since else None
+
+
+def _parse_state(words: list[str]) -> State | None:
+    if len(words) != 5:
+        return None
+    name, load, active, sub, configured = words
+    return State(name, load, active, sub, configured == "yes")
 
 
 def parse_picture(line: str) -> Picture | None:
-    """Read a line of ``units_picture``; None for one that cannot be read."""
+    """Read a line of ``picture_of``; None for one that cannot be read."""
     words = line.split(" ")
-    if len(words) < len(dataclasses.fields(Picture)) or not words[0]:
+    if len(words) < 16 or not words[0]:
         return None
-    name, load, active, sub, invocation = words[:5]
-    changed, active_exit, main_exit, checked = map(_time, words[5:9])
-    condition, transient, unneeded = (word == "yes" for word in words[9:12])
+    name, load, active, sub = words[:4]
+    changed, inactive_exit, active_enter, active_exit, main_exit, checked = map(_time, words[4:10])
+    condition, transient, unneeded = (word == "yes" for word in words[10:13])
     return Picture(
         name=name,
         load=load,
         active=active,
         sub=sub,
-        invocation=invocation,
+        configured=words[14] != "-" and not transient,
         state_changed=changed,
+        began=max(inactive_exit, active_enter),
         active_exit=active_exit,
         main_exit=main_exit,
         checked=checked,
         condition=condition,
-        transient=transient,
         unneeded=unneeded,
-        bus_name=words[12],
-        file=words[13],
-        triggered_by=tuple(word for word in words[14:] if word != "-"),
+        bus_name=words[13],
+        triggered_by=tuple(word for word in words[15:] if word != "-"),
     )
 
 
@@ -132,40 +152,43 @@ def _time(word: str) -> int:
     return int(word) if word.isdigit() else 0
 
 
-def compare(before: Mapping[str, Picture], after: Mapping[str, Picture]) -> UnitChanges:
-    """Tell what became of units by the pictures of those that differ."""
+def compare(before: Mapping[str, State], after: Mapping[str, Picture], since: int) -> UnitChanges:
+    """Tell what became of units that have acted.
+
+    :param since: when the activation began, in microseconds as systemd counts them
+    """
     found: dict[str, list[str]] = {}
     for name in sorted(before.keys() | after.keys()):
-        verb = _verb(before.get(name), after.get(name), after)
+        verb = _verb(before.get(name), after.get(name), after, since)
         if verb:
             found.setdefault(verb, []).append(name)
     return UnitChanges(**{verb: tuple(names) for verb, names in found.items()})
 
 
-def _verb(old: Picture | None, new: Picture | None, after: Mapping[str, Picture]) -> str | None:
+def _verb(
+    old: State | None, new: Picture | None, after: Mapping[str, Picture], since: int
+) -> str | None:
     """Return the field of :class:`UnitChanges` that a unit belongs to."""
-    known = [picture for picture in (old, new) if picture and picture.is_configured]
-    if not known:
+    if not any(it and it.is_configured for it in (old, new)):
         return None
     ran, runs = bool(old and old.is_active), bool(new and new.is_active)
-    again = bool(new and new.invocation not in ("-", old.invocation if old else "-"))
+    again = bool(new and new.began > since)
     if new and new.active == "failed":
         return "failed" if again or not old or old.active != "failed" else None
     if ran and runs and old and new:
-        return "restarted" if again else "reloaded" if _was_reloaded(old, new) else None
+        return "restarted" if again else "reloaded" if _was_reloaded(old, new, since) else None
     if ran and old:
         return "lost" if new and _is_lost(old, new, after) else "stopped"
     # A service without RemainAfterExit has run and ended.
     return "started" if runs or (again and new and new.active == "inactive") else None
 
 
-def _was_reloaded(old: Picture, new: Picture) -> bool:
+def _was_reloaded(old: State, new: Picture, since: int) -> bool:
     """A reload sets the state anew and leaves the run as it is."""
-    same = (old.kind, old.sub) == ("service", new.sub)
-    return same and old.state_changed != new.state_changed
+    return (old.kind, old.sub) == ("service", new.sub) and new.state_changed > since
 
 
-def _is_lost(old: Picture, new: Picture, after: Mapping[str, Picture]) -> bool:
+def _is_lost(old: State, new: Picture, after: Mapping[str, Picture]) -> bool:
     if new.kind == "target" or not new.is_there or new.active != "inactive":
         return False
     # systemd does not start what is not to run, and starts what waits when somebody needs it. A
@@ -179,7 +202,7 @@ def _is_lost(old: Picture, new: Picture, after: Mapping[str, Picture]) -> bool:
 _OF_USERS = ("user@", "user-runtime-dir@")
 
 
-def _ended_by_itself(old: Picture, new: Picture) -> bool:
+def _ended_by_itself(old: State, new: Picture) -> bool:
     """Its main process ended first, and nobody had asked systemd to stop it.
 
     Where systemd has forgotten the unit meanwhile, only those are known that end by themselves as a

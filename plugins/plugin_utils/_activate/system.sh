@@ -243,7 +243,7 @@ activation can be planned: systemd ended it with exit status $ended" 69 ;; esac
 # activate INSTALL SKIP BEFORE [ACTION PATH]...: runs each action until one fails. SKIP is 1 to ask no
 # pre-switch checks. BEFORE is for who finds this call in the job's command: what the host was.
 activate() {
-    units_picture >"$pictured" || rm -f "$pictured"
+    units_before >"$pictured" || rm -f "$pictured"
     export NIXOS_INSTALL_BOOTLOADER="$1" NIXOS_NO_CHECK="$2"
     shift 3
     while [ $# -gt 0 ]; do

@@ -2,31 +2,52 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh disable=SC2154 # host.sh sets $state
-# What became of systemd's units in an activation: pictures of them before and after it. systemd
-# starts, stops and restarts more than switch-to-configuration asks for.
+# What became of systemd's units in an activation: which there were before it, and pictures of them after
+# it. systemd starts, stops and restarts more than switch-to-configuration asks for.
 
 pictured=$state/jobs/activation/units
 
-# units_picture: prints a line for each unit that is loaded, of the system and of users who are there, with
-# the words that module_utils/_activate/units.py names. But for devices: they are many, and it takes systemd
-# a millisecond or two to show a unit.
-units_picture() {
-    picture_of_all ''
-    user_managers | while read -r name; do picture_of_all "$name/" </dev/null; done
+# units_before: prints "since MICROSECONDS", when the unit that we run in began as systemd counts, and the
+# units_listed. Where we run in none there is nothing to compare with.
+units_before() {
+    since=$(systemctl show --property=InactiveExitTimestampMonotonic --value "$unit" 2>/dev/null)
+    [ "${since:-0}" -gt 0 ] || return
+    printf 'since %s\n' "$since"
+    units_listed
 }
 
-# picture_of_all WHOSE: the same of one manager.
-picture_of_all() {
-    picture_of "$1" '*.service' '*.socket' '*.timer' '*.path' '*.mount' '*.automount' '*.swap' '*.target' \
-        '*.slice' '*.scope'
+# units_listed: prints "UNIT LOAD ACTIVE SUB CONFIGURED" for each unit that is loaded, of the system and of users
+# who are there. CONFIGURED is no where no file describes it.
+units_listed() {
+    states_of ''
+    user_managers | while read -r name; do states_of "$name/" </dev/null; done
 }
 
-# picture_of WHOSE UNIT...: the same for those, or a pattern, of the system or of USER/. systemctl chooses
-# the order of what it shows. One that does not run now may have run meanwhile.
+# states_of WHOSE: the same of one manager. To list a unit costs systemd next to nothing, to show it a
+# millisecond or two.
+states_of() {
+    manager=/run/systemd
+    [ -z "$1" ] || manager=/run/user/$(id -u -- "${1%/}")/systemd
+    {
+        printf 'transient %s\n' "$manager"/transient/*
+        printf 'file %s\n' /etc/systemd/system/*.mount /etc/systemd/system/*.swap "$manager"/generator*/*
+        systemctl_of "$1" list-units --all --full --plain --no-legend 2>/dev/null
+    } | whose=$1 awk '
+        $1 == "transient" || $1 == "file" { sub(/.*\//, "", $2); known[$1, $2]; next }
+        {
+            # systemd makes units of all that is mounted.
+            described = !(("transient", $1) in known) && ($1 !~ /\.(mount|swap)$/ || (("file", $1) in known))
+            print ENVIRON["whose"] $1, $2, $3, $4, described ? "yes" : "no"
+        }'
+}
+
+# picture_of WHOSE UNIT...: prints a line for each of those, or of a pattern, of the system or of USER/, with the
+# words that module_utils/_activate/units.py names. systemctl chooses the order of what it shows.
 picture_of() {
     whose=$1
     shift
-    properties=Id,LoadState,ActiveState,SubState,InvocationID,StateChangeTimestampMonotonic
+    properties=Id,LoadState,ActiveState,SubState,StateChangeTimestampMonotonic
+    properties=$properties,InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic
     properties=$properties,ActiveExitTimestampMonotonic,ExecMainExitTimestampMonotonic
     properties=$properties,ConditionTimestampMonotonic,ConditionResult,Transient,StopWhenUnneeded
     properties=$properties,BusName,FragmentPath,TriggeredBy
@@ -138,30 +159,53 @@ user_left() {
     esac
 }
 
-# units_changed: prints the lines of both pictures that differ, where there is one of before the last
-# activation. A unit that is not loaded any more is loaded again, to see whether its file is there.
+# units_changed: prints units_since=MICROSECONDS, unit_after=PICTURE for each unit that has acted since the
+# last activation began, and unit_before=STATE for what it was, where units_before has noted that.
 units_changed() {
     [ -s "$pictured" ] || return 0
-    units_picture >"$pictured.now" || return 0
-    units_gone >"$pictured.gone" || return 0
+    units_listed >"$pictured.now" || return 0
+    units_to_show >"$pictured.show" || return 0
     # Names have backslashes.
     # shellcheck disable=SC2086 # one word for each
     (set -f && while read -r whose names; do picture_of "${whose#system}" $names </dev/null; done) \
-        <"$pictured.gone" >>"$pictured.now"
-    units_missing unit_before "$pictured.now" "$pictured"
-    units_missing unit_after "$pictured" "$pictured.now"
+        <"$pictured.show" >"$pictured.shown"
+    units_acted
 }
 
-# units_gone: prints "WHOSE UNIT..." for each manager whose units are not loaded any more; the system's is
-# called system.
-units_gone() {
+# units_to_show: prints "WHOSE UNIT..." for each manager, the system's is called system: the units that may have
+# acted. One that does not run now may have run meanwhile. One that is not loaded any more is loaded again, to
+# see whether its file is there.
+units_to_show() {
     awk '
-        NR == FNR { now[$1]; next }
-        ($1 in now) || $3 != "active" { next }
-        { whose = "system"; name = $1 }
-        match(name, "/") { whose = substr(name, 1, RSTART); name = substr(name, RSTART + 1) }
-        { gone[whose] = gone[whose] " " name }
-        END { for (whose in gone) print whose gone[whose] }' "$pictured.now" "$pictured"
+        function show(unit, whose, name) {
+            whose = "system"
+            name = unit
+            if (match(name, "/")) { whose = substr(name, 1, RSTART); name = substr(name, RSTART + 1) }
+            units[whose] = units[whose] " " name
+        }
+        { is = $2 " " $3 " " $4 }
+        NR == FNR { was[$1] = is; ran[$1] = $3 == "active"; next }
+        { now[$1] }
+        $5 == "yes" && (was[$1] != is || ($2 == "loaded" && ($3 != "inactive" || $1 ~ /\.service$/))) { show($1) }
+        END {
+            for (unit in was) if (ran[unit] && !(unit in now)) show(unit)
+            for (whose in units) print whose units[whose]
+        }' "$pictured" "$pictured.now"
+}
+
+# units_acted: prints what units_changed does. What no manager shows any more has gone with its user.
+units_acted() {
+    awk '
+        FILENAME == ARGV[1] && $1 == "since" { since = $2 + 0; print "units_since=" $2; next }
+        FILENAME == ARGV[1] { was[$1] = $2 " " $3 " " $4; line[$1] = $0; next }
+        FILENAME == ARGV[2] { now[$1]; next }
+        { now[$1] }
+        $5 + 0 > since || was[$1] != $2 " " $3 " " $4 {
+            if ($1 in line) print "unit_before=" line[$1]
+            print "unit_after=" $0
+        }
+        END { for (unit in line) if (!(unit in now)) print "unit_before=" line[unit] }' \
+        "$pictured" "$pictured.now" "$pictured.shown"
 }
 
 # units_to_come PATH: prints what tells how systemd will act by dependencies when the system at PATH is activated:
@@ -289,11 +333,6 @@ left_failed() {
     [ -r "$pictured.left" ] && read -r left_by <"$pictured.left" || return 0
     [ "$left_by" != "$(resolve /run/current-system)" ] ||
         sed -n 's/^failed_unit=/left_failed=/p' "$pictured.left"
-}
-
-# units_missing NAME FILE FILE: prints the lines that only the second file has.
-units_missing() {
-    awk -v name="$1" 'NR == FNR { other[$0]; next } !($0 in other) { print name "=" $0 }' "$2" "$3"
 }
 
 # unit_logs UNIT...: prints UNIT=LINE for the last lines that each of them has printed in this run.

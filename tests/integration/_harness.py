@@ -255,7 +255,7 @@ class StartPlay(t.Protocol):
     ) -> Started: ...
 
 
-def soak_but(cases: t.Iterable[str], *kept: str) -> list[t.Any]:
+def soak_but(cases: t.Iterable[t.Any], *kept: t.Any) -> list[t.Any]:
     """All cases of a matrix, those that are not kept for ``make soak`` alone."""
     return [case if case in kept else pytest.param(case, marks=pytest.mark.soak) for case in cases]
 

@@ -22,6 +22,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     TESTBED,
     Play,
     Played,
+    soak_but,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
     Task,
@@ -313,7 +314,7 @@ def fleet_of(number: int, marker: str) -> dict[str, Task]:
     return systems | {"broken": {"configuration": [{"networking": {"hostnam": "x"}}]}}
 
 
-@pytest.mark.parametrize("memory", [0, 1])
+@pytest.mark.parametrize("memory", soak_but([0, 1], 0))
 def test_of_twenty_systems_one_is_broken_and_nineteen_are_built(play: Play, memory: int) -> None:
     number = 4 if memory else 20  # one megabyte is enough for one host at a time
     systems = fleet_of(number, secrets.token_hex(4))

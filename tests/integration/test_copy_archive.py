@@ -96,6 +96,7 @@ def test_a_cut_line_costs_an_archive_nothing_but_time(copies: Copies, closure: M
     assert copies.leftovers("node1") == ""
 
 
+@pytest.mark.soak
 def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
     copies: Copies, closure: MakeClosure
 ) -> None:
@@ -172,6 +173,7 @@ def imports(fleet: Fleet, host: str) -> bool:
     return bool(fleet.exec(host, "pgrep -f '[n]ix-store --import'", check=False))
 
 
+@pytest.mark.soak
 def test_a_collection_between_two_parts_takes_nothing_that_has_arrived(
     copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
 ) -> None:

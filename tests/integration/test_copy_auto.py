@@ -23,7 +23,10 @@ from ansible_collections.closure.nixos.tests.integration._copies import (
     [
         ("node1", {}, "ssh-ng", "the host trusts the login"),
         ("node1", SUDO, "ssh-ng", "sudo asks the login for no password"),
-        ("node3", SUDO, "archive", "Nix cannot become root as Ansible does"),
+        pytest.param(
+            *("node3", SUDO, "archive", "Nix cannot become root as Ansible does"),
+            marks=pytest.mark.soak,
+        ),
         ("node2", None, "archive", "connection plugin testbed_nsenter"),
     ],
     ids=["root", "sudo", "sudo-with-password", "no-ssh"],

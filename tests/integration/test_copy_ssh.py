@@ -18,11 +18,16 @@ from ansible_collections.closure.nixos.tests.integration._copies import (
     MakeClosure,
     Scissors,
 )
-from ansible_collections.closure.nixos.tests.integration._harness import Fleet, processes, until
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    processes,
+    soak_but,
+    until,
+)
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
 
-@pytest.mark.parametrize("transport", ["ssh-ng", "archive"])
+@pytest.mark.parametrize("transport", soak_but(["ssh-ng", "archive"], "ssh-ng"))
 def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
     copies: Copies, closure: MakeClosure, transport: str
 ) -> None:
@@ -46,7 +51,7 @@ def test_a_copy_without_progress_ends_and_names_who_may_hold_it(
     assert len(retried["missing_paths"]) < len(new.paths), "a retry resumes"
 
 
-@pytest.mark.parametrize("transport", ["ssh", "ssh-ng"])
+@pytest.mark.parametrize("transport", soak_but(["ssh", "ssh-ng"], "ssh-ng"))
 def test_a_copy_that_is_cut_leaves_a_whole_store_and_the_next_one_goes_on_from_there(
     copies: Copies, closure: MakeClosure, transport: str
 ) -> None:
@@ -96,7 +101,7 @@ def copiers(new: Closure) -> list[int]:
     return processes(copies)
 
 
-@pytest.mark.parametrize("transport", ["ssh-ng", "archive", "cache"])
+@pytest.mark.parametrize("transport", soak_but(["ssh-ng", "archive", "cache"], "ssh-ng", "archive"))
 def test_a_copy_takes_no_more_of_the_line_than_it_may(
     copies: Copies, closure: MakeClosure, web: str, tmp_path: pathlib.Path, transport: str
 ) -> None:

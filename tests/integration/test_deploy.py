@@ -14,7 +14,12 @@ import subprocess
 import sys
 
 import pytest
-from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play, Played
+from ansible_collections.closure.nixos.tests.integration._harness import (
+    Fleet,
+    Play,
+    Played,
+    soak_but,
+)
 from ansible_collections.closure.nixos.tests.integration._systems import (
     HOSTS,
     MODULES,
@@ -340,7 +345,9 @@ def count_evaluations(directory: pathlib.Path) -> tuple[dict[str, str], pathlib.
     return {"PATH": f"{programs}:{python}:{os.environ['PATH']}"}, log
 
 
-@pytest.mark.parametrize("keywords", [{}, {"serial": 1}, {"strategy": "free"}], ids=str)
+@pytest.mark.parametrize(
+    "keywords", soak_but([{}, {"serial": 1}, {"strategy": "free"}], {}, {"serial": 1}), ids=str
+)
 def test_one_evaluation_serves_all_hosts(
     play: Play, tmp_path: pathlib.Path, keywords: dict[str, object]
 ) -> None:
@@ -388,6 +395,7 @@ def test_each_host_may_name_its_own_attribute_anywhere(play: Play, tmp_path: pat
     }
 
 
+@pytest.mark.soak
 def test_boot_and_test_do_half_of_a_switch_each(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -286,6 +286,7 @@ def test_what_the_guide_says_of_nix_darwin_activates_and_rolls_back(
     fleet.exec(HOST, f"rm /nix/var/nix/profiles/darwin-{user}*")
 
 
+@pytest.mark.soak
 def test_an_activation_outlives_the_controller(
     fleet: Fleet, play: Play, start_play: StartPlay, user: str
 ) -> None:

@@ -12,6 +12,7 @@ import pathlib
 import typing as t
 from concurrent import futures
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Fleet,
     Play,
@@ -302,6 +303,7 @@ def test_it_waits_for_another_switch_and_respects_the_lock(
     assert running(fleet, "node3") != unset["path"] and booted_next(fleet, "node3") == boots
 
 
+@pytest.mark.soak
 def test_another_switch_that_begins_first_is_waited_for(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -33,6 +33,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     control_masters,
     kill,
     little_room,
+    soak_but,
     traced,
     until,
 )
@@ -504,7 +505,7 @@ def sleeps_no_more(wire: Wire, host: str) -> bool:
     return wire.fleet.exec(host, f"pgrep -f '^{FOREVER}$' || :") == ""
 
 
-@pytest.mark.parametrize("end", ["killed", "interrupted"])
+@pytest.mark.parametrize("end", soak_but(["killed", "interrupted"], "killed"))
 def test_a_lease_ends_a_job_that_nobody_follows(
     wire: Wire, start_play: StartPlay, end: str
 ) -> None:

@@ -677,7 +677,7 @@ report:
       sample: [setting up /etc...]
 units:
   description:
-    - What became of systemd's units in the activation, by pictures of all units before and after
+    - What became of systemd's units in the activation, by what they were before and are after
       it. It has more than RV(report), because systemd starts, stops and restarts units by itself.
     - Only units with a file count, no sessions, devices and transient units. The units of users who
       are logged in are named as V(alice/sync.service).

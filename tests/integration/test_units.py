@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
@@ -29,8 +30,24 @@ ACTIVATE = "Activate the system"
 BAD = "deploy/t-user-bad.service"
 LEFT = "The switch to {} has left these units failed, and they still are: "
 COUNTED = "/var/tmp/t-activated"
-# Else logind ends the manager once a login of an earlier test is over.
-LINGER = "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/deploy"
+LINGER = "/var/lib/systemd/linger"
+
+
+@pytest.fixture
+def lingers(fleet: Fleet) -> Iterator[Callable[[str], None]]:
+    """Has the manager of the user deploy run on a host, whether or not he is logged in.
+
+    Else logind ends it once a login of an earlier test is over.
+    """
+    hosts = []
+
+    def begin(host: str) -> None:
+        hosts.append(host)
+        fleet.exec(host, f"mkdir -p {LINGER} && touch {LINGER}/deploy && systemctl start user@1000")
+
+    yield begin
+    for host in hosts:
+        fleet.exec(host, f"rm -f {LINGER}/deploy && systemctl stop user@1000")
 
 
 def systems(directory: pathlib.Path, version: str) -> pathlib.Path:
@@ -50,9 +67,9 @@ def systems(directory: pathlib.Path, version: str) -> pathlib.Path:
 
 
 def test_what_an_activation_leaves_behind_is_said(
-    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, lingers: Callable[[str], None]
 ) -> None:
-    fleet.exec("node1", f"{LINGER} && systemctl start user@1000")
+    lingers("node1")
     first = play(DEPLOY, *options(systems(tmp_path, "old")))
     assert first.rc == 0, first.text
     old = at(fleet)
@@ -101,9 +118,9 @@ def test_what_an_activation_leaves_behind_is_said(
 
 @pytest.mark.soak
 def test_a_user_who_leaves_meanwhile_is_no_failure(
-    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path, lingers: Callable[[str], None]
 ) -> None:
-    fleet.exec("node3", f"{LINGER} && systemctl start user@1000")
+    lingers("node3")
     for version in ("old", "new"):
         case = f"((import {SYSTEMS}/cases.nix).userLeaves {json.dumps(version)})"
         file = write_systems(tmp_path, node3=case)

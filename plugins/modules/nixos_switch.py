@@ -64,7 +64,8 @@ attributes:
         default C(saved), only what this module has set is known for certain.
   become:
     details:
-      - Everything but finding that nothing is left to do needs root.
+      - Everything but finding that nothing is left to do needs root. A login that is root needs no
+        C(become).
 requirements:
   - systemd on the host. Without it, as in a container or a chroot, NixOS can make a system the boot
     default and cannot activate one.

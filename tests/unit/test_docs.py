@@ -16,7 +16,10 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.closure.nixos.plugins.module_utils import _specs
-from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import read_options
+from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
+    checked_spec,
+    read_options,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.outcome import Outcome, line
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -133,6 +136,13 @@ def test_the_shell_of_a_page_is_sound(page: pathlib.Path, tmp_path: pathlib.Path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_of_a_page_have_no_comments(page: pathlib.Path) -> None:
+    """The shell zsh, as people type in it, takes a comment for more words of the command."""
+    lines = "\n".join(commands(page)).splitlines()
+    assert [it for it in lines if re.search(r"(^|\s)#\s", it)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_commands_of_a_page_name_what_exists(page: pathlib.Path) -> None:
     text = "\n".join(commands(page))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -167,7 +177,7 @@ def wrong_options(found: dict[str, t.Any]) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_yaml_of_a_page_gives_modules_and_the_role_what_they_take(page: pathlib.Path) -> None:
     spec = yaml.safe_load((ROOT / "roles/deploy/meta/argument_specs.yml").read_text())
-    options = spec["argument_specs"]["main"]["options"]
+    options = checked_spec(spec["argument_specs"]["main"]["options"])
     for block in _YAML.findall(page.read_text(encoding="utf-8")):
         data = yaml.safe_load(block)
         assert data

@@ -32,10 +32,12 @@ extends_documentation_fragment:
 import pathlib
 import shlex
 import shutil
+import subprocess
 
 from ansible.errors import AnsibleError
 from ansible.plugins.connection.local import Connection as LocalConnection
 
+_LEADER = pathlib.Path(__file__).parents[2] / "roles/try/files/leader"
 # As a login of NixOS has it, and of what else may be tried.
 _PATH = "/run/wrappers/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -67,25 +69,14 @@ class Connection(LocalConnection):
     def _inside(self, path: str) -> str:
         return f"/proc/{self._leader()}/root/{path.lstrip('/')}"
 
-    def _leader(self) -> int:
+    def _leader(self) -> str:
         """Return the first process of the container, as the controller numbers it."""
         directory = str(self.get_option("directory"))
-        try:
-            nspawn = pathlib.Path(directory, "pid").read_text("utf-8").strip()
-            children = pathlib.Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text("utf-8")
-            leaders = [int(child) for child in children.split() if _is_first(child)]
-        except OSError as error:
-            raise AnsibleError(f"no container runs for {directory}: {error}") from error
-        if not leaders:
+        command = ["/bin/sh", str(_LEADER), directory]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found.returncode != 0:
             raise AnsibleError(
-                f"the container of {directory} has no first process yet, or not any more: read "
-                f"{directory}/console."
+                f"no container runs for {directory}: read {directory}/console. "
+                f"{found.stderr.strip()}"
             )
-        return leaders[0]
-
-
-def _is_first(pid: str) -> bool:
-    """Say whether a process is the first one of a namespace of its own (``NSpid``, proc(5))."""
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-    numbers = next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
-    return numbers[1:] == ["1"]
+        return found.stdout.strip()

@@ -69,6 +69,19 @@ def _is_nspawn(entry: pathlib.Path) -> bool:
     return (entry / "comm").read_text("utf-8").startswith("systemd-nspawn")
 
 
+def test_a_container_that_is_gone_is_named(play: Play, tmp_path: pathlib.Path) -> None:
+    gone = {
+        "ansible_connection": "closure.nixos.container",
+        "closure_container_directory": str(tmp_path),
+    }
+    (tmp_path / "inventory.json").write_text(json.dumps({"gone": {"hosts": {"web1": gone}}}))
+    look = {"name": "Look", "ansible.builtin.raw": "true"}
+    text = json.dumps([{"hosts": "web1", "gather_facts": False, "tasks": [look]}])
+    played = play(text, "-i", str(tmp_path / "inventory.json"))
+    said = played.result("web1", "Look")["msg"]
+    assert f"no container runs for {tmp_path}: read {tmp_path}/console." in said
+
+
 def test_a_system_is_looked_at_in_a_container(
     play: Play, debian: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

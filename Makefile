@@ -60,7 +60,7 @@ targets: setup ## Run a target for each module by ansible-test, as root: make ta
 
 matrix: ## Deploy with each ansible-core and between versions of Nix, as root; print a table
 	@tests/setup matrix
-	@tests/matrix/matrix
+	@tests/matrix/matrix $(BUILD_HOSTS)
 
 docs: setup ## Build the site of the documentation, tests/output/docs/html/index.html
 	@tests/docs/build

@@ -67,6 +67,8 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
 
 def debian_tree(suite: str, python: bool) -> Path:
     packages = [*PACKAGES, *(["python3"] if python else [])]
+    # A host that builds copies from itself, and the server of sid brings no client any more.
+    packages += ["openssh-client"] if suite == "sid" else []
     files = [HERE / "debian" / name for name in ("bootctl", "customize", "stage-2")]
     files += [PREFERENCES] if suite == "sid" else []
     made_of = [suite, *packages, *(file.read_text() for file in files)]

@@ -335,8 +335,10 @@ left_failed() {
         sed -n 's/^failed_unit=/left_failed=/p' "$pictured.left"
 }
 
-# unit_logs UNIT...: prints UNIT=LINE for the last lines that each of them has printed in this run.
+# unit_logs UNIT...: prints UNIT=LINE for the last lines that each of them has printed in this run. What a unit
+# has just said may be on its way to the journal.
 unit_logs() {
+    journalctl --sync 2>/dev/null || :
     for name in "$@"; do
         invocation=$(of_unit "$name" show --property=InvocationID | cut -d = -f 2)
         [ -z "$invocation" ] || journalctl --quiet --no-pager --output=cat --lines=5 \

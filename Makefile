@@ -16,7 +16,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.venv/collections
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export LINT_JOBS LINT_LEAVES_OUT
 
-.PHONY: help setup quick lint unit unit-newest integration test soak molecule targets matrix docs demo bench release clean
+.PHONY: help setup quick quick-unit quick-deploy lint unit unit-newest integration test soak molecule targets matrix docs demo bench release clean
 
 help: ## Say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,8 +29,14 @@ lint: setup ## Run the quality gate, or a part of it: make lint LEGS="ruff mypy"
 
 quick: setup ## Run what says within two minutes whether a change is sound, for daily work
 	@tests/lint/run ruff mypy shellcheck paths
-	pytest -q -n $(UNIT_JOBS) tests/unit --ignore tests/unit/test_collection_build.py
-	pytest -q tests/integration/test_deploy.py -k twice
+	@$(MAKE) --jobs 2 --output-sync=target --no-print-directory quick-unit quick-deploy
+
+quick-unit:
+	@pytest -q -n $(UNIT_JOBS) tests/unit --ignore tests/unit/test_collection_build.py
+
+# It waits for its hosts most of the time, so it goes beside the unit tests.
+quick-deploy:
+	@pytest -q tests/integration/test_deploy.py -k twice
 
 unit: setup ## Run the unit tests
 	pytest -q -n $(UNIT_JOBS) tests/unit

@@ -64,8 +64,9 @@ molecule: setup ## Run molecule's scenarios on hosts of their own, as root
 targets: setup ## Run a target for each module by ansible-test, as root: make targets TARGETS="nixos_switch"
 	@tests/integration/run-targets $(TARGETS)
 
-matrix: ## Deploy with each ansible-core and between versions of Nix, as root; print a table
+matrix: ## Run ansible-test units and deploy with each ansible-core, and between versions of Nix, as root
 	@tests/setup matrix
+	@[ -n "$(BUILD_HOSTS)" ] || tests/matrix/units .venv .venv-2.20 .venv-new
 	@tests/matrix/matrix $(BUILD_HOSTS)
 
 docs: setup ## Build the site of the documentation, tests/output/docs/html/index.html

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -21,8 +20,7 @@ FLEET = ROOT / "examples/fleet"
 
 def ansible(tool: str, *words: str | pathlib.Path) -> str:
     command = [str(pathlib.Path(sys.executable).with_name(tool)), *map(str, words)]
-    env = os.environ | {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".venv/collections")}
-    return subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def test_the_state_says_where_each_host_of_the_fleet_is(tmp_path: pathlib.Path) -> None:

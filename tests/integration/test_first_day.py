@@ -41,7 +41,7 @@ nix-env -p /nix/var/nix/profiles/system --set {0}
 def test_the_first_deployment_takes_what_somebody_made_as_the_way_back(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
-    theirs, ours = (write_systems(tmp_path, hosts=["node1"]) for _ in range(2))
+    theirs, ours = (write_systems(tmp_path, hosts=["node1"]) for _time in range(2))
     made = play(playbook(build(theirs), COPY, hosts="node1"))
     path = made.result("node1", "nix_copy_closure")["path"]
     fleet.exec("node1", BY_HAND.format(path))
@@ -52,7 +52,7 @@ def test_the_first_deployment_takes_what_somebody_made_as_the_way_back(
     assert refused.rc != 0 and "not well" in refused.text
     assert is_at(fleet, "node1", path)
 
-    deployed, again = (play(DEPLOY, *options(ours), *only) for _ in range(2))
+    deployed, again = (play(DEPLOY, *options(ours), *only) for _time in range(2))
     assert deployed.rc == 0, deployed.text
     assert not is_at(fleet, "node1", path)
     assert again.stats["node1"]["changed"] == 0

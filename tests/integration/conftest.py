@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import typing as t
+from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration import _browser, _copies
@@ -168,3 +169,23 @@ def _file(playbook: str | pathlib.Path, directory: pathlib.Path) -> pathlib.Path
     path = directory / f"play-{secrets.token_hex(4)}.yml"
     path.write_text(playbook)
     return path
+
+
+LINGER = "/var/lib/systemd/linger"
+
+
+@pytest.fixture
+def lingers(fleet: Fleet) -> Iterator[Callable[[str], None]]:
+    """Has the manager of the user deploy run on a host, whether or not he is logged in.
+
+    Else logind ends it once a login of an earlier test is over.
+    """
+    hosts = []
+
+    def begin(host: str) -> None:
+        hosts.append(host)
+        fleet.exec(host, f"mkdir -p {LINGER} && touch {LINGER}/deploy && systemctl start user@1000")
+
+    yield begin
+    for host in hosts:
+        fleet.exec(host, f"rm -f {LINGER}/deploy && systemctl stop user@1000")

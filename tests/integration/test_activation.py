@@ -365,6 +365,7 @@ def move_address(fleet: Fleet, host: str, verb: str) -> None:
     subprocess.run(["ip", "-n", here["testbed_netns"], "addr", verb, *where], check=True)
 
 
+@pytest.mark.soak
 def test_a_killed_activation_is_done_again(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -400,6 +401,7 @@ def test_a_killed_activation_is_done_again(
     assert (result(after, "node1")["actions"], after.stats["node1"]["changed"]) == ([], 0)
 
 
+@pytest.mark.soak
 def test_a_mount_that_fails_is_told_from_emergency_mode_and_repaired_there(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -490,6 +492,7 @@ def test_the_round_trips_of_each_module(fleet: Fleet, play: Play, tmp_path: path
     assert len(first.result("node1", "nixos_secrets")["added"]) == 20
 
 
+@pytest.mark.soak
 def test_the_role_takes_auto(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> None:
     file = write_systems(tmp_path, hosts=HOSTS[:2], node1='{ boot.kernelVersion = "7.7.7"; }')
     roles = [{"role": "closure.nixos.deploy", "nixos_file": str(file), "deploy_action": "auto"}]

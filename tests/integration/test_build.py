@@ -12,6 +12,7 @@ import signal
 import subprocess
 import typing as t
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
     Play,
     Played,
@@ -257,6 +258,7 @@ def test_a_build_ends_with_its_lease_when_nobody_asks_after_it(
     until(lambda: not builders(f"sleep {seconds}"))
 
 
+@pytest.mark.soak
 def test_a_task_that_runs_out_of_time_stops_its_build(play: Play, tmp_path: pathlib.Path) -> None:
     seconds = f"3{secrets.randbelow(10**7):07}"
     file = write_systems(tmp_path, package(f"sleep {seconds}"), ["node1"])

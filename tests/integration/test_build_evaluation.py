@@ -109,6 +109,7 @@ def test_hosts_that_are_not_selected_are_not_evaluated(
     assert log.read_text().count("run") == 1
 
 
+@pytest.mark.soak
 def test_a_build_that_runs_out_of_time_is_waited_for_once(
     play: Play, tmp_path: pathlib.Path, evaluations: Evaluations
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 import socket
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._copies import (
     NIX,
     Configure,
@@ -87,6 +88,7 @@ def test_what_the_hosts_own_caches_have_does_not_cross_the_line(
     assert fetched == set(nix("nix-store", "--query", "--requisites", part).split())
 
 
+@pytest.mark.soak
 def test_a_cache_that_does_not_answer_ends_the_copy_by_it_and_no_other(
     copies: Copies, closure: MakeClosure, web: str, configure: Configure, tmp_path: pathlib.Path
 ) -> None:

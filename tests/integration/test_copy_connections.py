@@ -221,6 +221,7 @@ def build_host(fleet: Fleet) -> t.Iterator[Variables]:
     )
 
 
+@pytest.mark.soak
 def test_a_limit_holds_where_only_programs_can_be_executed(
     copies: Copies, closure: MakeClosure, build_host: Variables
 ) -> None:

@@ -101,7 +101,7 @@ def copiers(new: Closure) -> list[int]:
     return processes(copies)
 
 
-@pytest.mark.parametrize("transport", soak_but(["ssh-ng", "archive", "cache"], "ssh-ng", "archive"))
+@pytest.mark.parametrize("transport", soak_but(["ssh-ng", "archive", "cache"], "ssh-ng"))
 def test_a_copy_takes_no_more_of_the_line_than_it_may(
     copies: Copies, closure: MakeClosure, web: str, tmp_path: pathlib.Path, transport: str
 ) -> None:

@@ -346,7 +346,7 @@ def count_evaluations(directory: pathlib.Path) -> tuple[dict[str, str], pathlib.
 
 
 @pytest.mark.parametrize(
-    "keywords", soak_but([{}, {"serial": 1}, {"strategy": "free"}], {}, {"serial": 1}), ids=str
+    "keywords", soak_but([{}, {"serial": 1}, {"strategy": "free"}], {}), ids=str
 )
 def test_one_evaluation_serves_all_hosts(
     play: Play, tmp_path: pathlib.Path, keywords: dict[str, object]
@@ -375,6 +375,7 @@ def test_hosts_outside_the_limit_are_not_evaluated(
     assert difference(other, trace(fleet, "node1")) == []
 
 
+@pytest.mark.soak
 def test_each_host_may_name_its_own_attribute_anywhere(play: Play, tmp_path: pathlib.Path) -> None:
     """In host_vars, in play vars made from the host's name, and by the role's default."""
     file = write_systems(tmp_path)
@@ -448,6 +449,7 @@ def test_an_unreachable_host_costs_no_other_its_deployment(
     assert difference(untouched, trace(fleet, "node1")) == []
 
 
+@pytest.mark.soak
 def test_a_host_that_does_not_evaluate_costs_no_other_its_deployment(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

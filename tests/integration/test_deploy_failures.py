@@ -105,7 +105,7 @@ def write_inventory(fleet: Fleet, case: Case, directory: pathlib.Path) -> pathli
     return file
 
 
-@pytest.mark.parametrize("name", soak_but(CASES, "before", "way back"))
+@pytest.mark.parametrize("name", soak_but(CASES, "before"))
 def test_each_failure_leaves_a_whole_host_and_is_told(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, broken_role: dict[str, str], name: str
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_confirmed_system_is_recorded_and_boots(
         assert difference(settled[host], trace(fleet, host)) == []
 
 
+@pytest.mark.soak
 def test_what_is_not_confirmed_says_why_and_stays_on_trial(
     fleet: Fleet, play: Play, old: dict[str, str], tmp_path: pathlib.Path
 ) -> None:

@@ -172,6 +172,7 @@ def test_somebody_elses_hand(
     assert states == {"node1": "ended", "node2": "overtaken", "node3": "returned"}
 
 
+@pytest.mark.soak
 def test_what_was_not_activated_is_not_rolled_back(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
 ) -> None:
@@ -236,6 +237,7 @@ ENDING = """cd /run/closure-nixos && rm -rf guard && mkdir -p guard/set && ln -s
         sleep 15"""
 
 
+@pytest.mark.soak
 def test_a_trial_that_follows_another_waits_for_the_end_of_its_guard(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, old: dict[str, str]
 ) -> None:

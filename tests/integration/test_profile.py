@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 
+import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
 from ansible_collections.closure.nixos.tests.integration._systems import (
     BUILT,
@@ -80,6 +81,7 @@ def test_a_named_profile_is_another_list_of_generations(
     assert runs == [True, True, False]
 
 
+@pytest.mark.soak
 def test_a_named_profiles_system_runs_and_boots(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 
+import pytest
 import yaml
 from ansible_collections.closure.nixos.plugins.modules import nixos_reboot
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
@@ -54,6 +55,7 @@ def test_a_system_is_booted_once_and_stays_when_it_is_confirmed(
         assert fleet.exec(host, "readlink -f /run/booted-system").strip() == new[host]
 
 
+@pytest.mark.soak
 def test_a_unit_that_fails_at_boot_is_not_confirmed(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -159,6 +159,7 @@ def test_a_number_a_path_without_a_generation_and_what_booted(
     assert recorded(fleet, "node1") == booted_next(fleet, "node1") == two["node1"][1]
 
 
+@pytest.mark.soak
 def test_back_from_a_deployment_that_failed(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

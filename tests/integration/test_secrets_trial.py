@@ -85,6 +85,7 @@ def at_old(fleet: Fleet, play: Play, tmp_path: pathlib.Path) -> t.Iterator[pathl
     fleet.exec(HOST, "userdel t-app; true")
 
 
+@pytest.mark.soak
 def test_secrets_roll_back_with_the_system_or_stay_with_it(
     fleet: Fleet, play: Play, at_old: pathlib.Path
 ) -> None:

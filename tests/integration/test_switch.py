@@ -136,6 +136,7 @@ def test_dry_activate_changes_nothing_and_is_no_change(
     assert difference(before, trace(fleet, "node1")) == []
 
 
+@pytest.mark.soak
 def test_a_boot_default_that_others_have_set_is_set_once_more(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_a_failure_says_what_runs_and_what_boots(
     assert "its activation script failed in test, which is the same in" in excused["warnings"][0]
 
 
+@pytest.mark.soak
 def test_what_only_a_reboot_can_change_is_not_activated(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -357,6 +359,7 @@ def masters(home: pathlib.Path) -> list[int]:
     return found
 
 
+@pytest.mark.soak
 def test_an_activation_runs_once_though_its_connection_is_cut(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, ansible_home: pathlib.Path
 ) -> None:

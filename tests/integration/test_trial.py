@@ -139,6 +139,7 @@ def test_the_run_rolls_back_with_a_host_that_fails(
     assert not played.results("node3", "Copy what the host does not have")
 
 
+@pytest.mark.soak
 def test_who_leaves_the_confirmation_out_with_step_leaves_it_to_the_host(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, environment: dict[str, str]
 ) -> None:

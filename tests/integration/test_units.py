@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import Fleet, Play
@@ -30,24 +30,6 @@ ACTIVATE = "Activate the system"
 BAD = "deploy/t-user-bad.service"
 LEFT = "The switch to {} has left these units failed, and they still are: "
 COUNTED = "/var/tmp/t-activated"
-LINGER = "/var/lib/systemd/linger"
-
-
-@pytest.fixture
-def lingers(fleet: Fleet) -> Iterator[Callable[[str], None]]:
-    """Has the manager of the user deploy run on a host, whether or not he is logged in.
-
-    Else logind ends it once a login of an earlier test is over.
-    """
-    hosts = []
-
-    def begin(host: str) -> None:
-        hosts.append(host)
-        fleet.exec(host, f"mkdir -p {LINGER} && touch {LINGER}/deploy && systemctl start user@1000")
-
-    yield begin
-    for host in hosts:
-        fleet.exec(host, f"rm -f {LINGER}/deploy && systemctl stop user@1000")
 
 
 def systems(directory: pathlib.Path, version: str) -> pathlib.Path:

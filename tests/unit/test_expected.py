@@ -45,6 +45,11 @@ CASES = {
         ),
         Expected(start=("a.service", "b.service", "d.service", "e.socket", "f.service")),
     ),
+    "what NixOS starts for a user who is there": (
+        UnitPlan(),
+        ("begins=alice/nixos-activation.service",),
+        Expected(start=("alice/nixos-activation.service",)),
+    ),
     "nothing of a target that does not run": (
         UnitPlan(),
         ("comes=rescue.target", "comes=rescue.target wants a.service", "comes=a.service"),

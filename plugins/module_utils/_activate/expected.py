@@ -49,11 +49,13 @@ class Outlook:
     :param now: the pictures of what is loaded
     :param bound: what is stopped and restarted with the units that run
     :param comes: what the files of the system to come say
+    :param begins: what it starts for the users who are there
     """
 
     now: Mapping[str, Picture]
     bound: _Settings
     comes: _Settings
+    begins: frozenset[str] = frozenset()
 
     @property
     def active(self) -> frozenset[str]:
@@ -123,15 +125,18 @@ class Outlook:
 def parse_outlook(text: str) -> Outlook:
     """Read the answer of ``units_to_come PATH``. A line that cannot be read is none."""
     now: dict[str, Picture] = {}
+    begins: set[str] = set()
     settings: dict[str, dict[str, dict[str, set[str]]]] = {"runs": {}, "comes": {}}
     for name, _equals, value in (line.partition("=") for line in text.splitlines()):
         if name == "now" and (picture := parse_picture(value)):
             now[picture.name] = picture
+        elif name == "begins":
+            begins.add(value)
         elif name in settings and (words := value.split()):
             unit = settings[name].setdefault(words[0], defaultdict(set))
             if len(words) > 1:
                 unit[words[1].lower()].update(words[2:])
-    return Outlook(now, settings["runs"], settings["comes"])
+    return Outlook(now, settings["runs"], settings["comes"], frozenset(begins))
 
 
 def expect(plan: UnitPlan, outlook: Outlook) -> Expected:
@@ -151,7 +156,7 @@ def expect(plan: UnitPlan, outlook: Outlook) -> Expected:
         reload=_shown(it for it in active if it.startswith("user@")),
         stop=_shown((by_need | after) - begins - planned),
         restart=_shown(again - planned),
-        start=_shown(begins - by_need - planned),
+        start=_shown((begins - by_need - planned) | outlook.begins),
     )
 
 

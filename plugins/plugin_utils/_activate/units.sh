@@ -210,16 +210,26 @@ units_acted() {
 
 # units_to_come PATH: prints what tells how systemd will act by dependencies when the system at PATH is activated:
 # now=PICTURE of each unit; runs=UNIT KEY UNIT... of what stops and restarts with it; comes=UNIT for each that the
-# system has, and comes=UNIT KEY [VALUE] for what it says of it.
+# system has, and comes=UNIT KEY [VALUE] for what it says of it; begins=UNIT for what it starts for each user.
 units_to_come() {
     picture_of '' '*' | sed 's/^/now=/'
     units_bound | sed 's/^/runs=/'
+    activated_users "$1" | sed 's/^/begins=/'
     {
         listing=$(unit_listing "$1")
         printf '%s\n' "$listing" | unit_links
         printf '%s\n' "$listing" | unit_files | unit_settings
         mounts_to_come "$1/etc/fstab"
     } | sed 's/^/comes=/'
+}
+
+# activated_users PATH: prints the unit that NixOS starts for each user who is there, and who is no user of the
+# system's own.
+activated_users() {
+    [ -e "$1/etc/systemd/user/nixos-activation.service" ] || return 0
+    user_managers | while read -r name; do
+        [ "$(id -u -- "$name")" -lt 1000 ] || printf '%s/nixos-activation.service\n' "$name"
+    done
 }
 
 # units_bound: prints UNIT KEY UNIT... for what systemd stops or restarts with a unit that is loaded.

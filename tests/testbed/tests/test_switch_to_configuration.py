@@ -26,6 +26,9 @@ SYSTEMS = PurePosixPath("/srv/systems")  # of the host
 BUSYBOX = SYSTEMS / "busybox"
 FLEET = ("--fleet", "stc")
 
+# Of the testbed alone, and four minutes of two cores.
+pytestmark = pytest.mark.soak
+
 SLEEP = "[Service]\nExecStart=/bin/sleep infinity\n"
 CHANGED = "Environment=CHANGED=1\n"
 ACTIONS = ("check", "switch", "boot", "test", "dry-activate")

@@ -60,8 +60,9 @@ def start(state: Path, command: str, lease: int, name: str = "job") -> None:
 
 def holds_secret(state: Path) -> list[Path]:
     found = []
-    for path in state.rglob("*"):
-        with contextlib.suppress(OSError):  # it has just gone
+    # Not by rglob: a directory may have just gone as well.
+    for path in (Path(place, name) for place, _in, names in os.walk(state) for name in names):
+        with contextlib.suppress(OSError):
             if path.is_file() and not path.is_symlink() and SECRET in path.read_text():
                 found.append(path)
     return found

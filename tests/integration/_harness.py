@@ -260,11 +260,11 @@ def soak_but(cases: t.Iterable[t.Any], *kept: t.Any) -> list[t.Any]:
     return [case if case in kept else pytest.param(case, marks=pytest.mark.soak) for case in cases]
 
 
-def traced(trace: pathlib.Path, host: str) -> list[tuple[str, str]]:
-    """The round trips to a host in a file that CLOSURE_NIXOS_TRACE named: their names and ends."""
+def traced(trace: pathlib.Path, host: str | None = None) -> list[tuple[str, str]]:
+    """The round trips to a host, or to all, in a file of CLOSURE_NIXOS_TRACE: names and ends."""
     text = trace.read_text() if trace.exists() else ""
     events = json.loads(text.rstrip(",\n") + "]") if text else []
-    lanes = {it["tid"] for it in events if it["ph"] == "M" and it["args"]["name"] == host}
+    lanes = {it["tid"] for it in events if it["ph"] == "M" and host in (None, it["args"]["name"])}
     taken = (it for it in events if it["ph"] == "X" and it["tid"] in lanes)
     return [(it["name"], it["args"]["end"]) for it in taken]
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import typing as t
-from collections.abc import Callable, Iterator
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration import _browser, _copies
@@ -175,7 +174,7 @@ LINGER = "/var/lib/systemd/linger"
 
 
 @pytest.fixture
-def lingers(fleet: Fleet) -> Iterator[Callable[[str], None]]:
+def lingers(fleet: Fleet) -> t.Iterator[t.Callable[[str], None]]:
     """Has the manager of the user deploy run on a host, whether or not he is logged in.
 
     Else logind ends it once a login of an earlier test is over.

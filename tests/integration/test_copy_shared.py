@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 import secrets
@@ -26,6 +25,7 @@ from ansible_collections.closure.nixos.tests.integration._copies import (
     Scissors,
     Variables,
 )
+from ansible_collections.closure.nixos.tests.integration._harness import traced
 from ansible_collections.closure.nixos.tests.integration._systems import nix
 
 # In the place of ssh: notes each start, and does what a test wants before Nix shares a connection.
@@ -147,12 +147,6 @@ def test_a_connection_that_is_cut_in_the_middle_costs_a_login(
     assert not cut.mark.exists()
 
 
-def asked(trace: pathlib.Path) -> Counter[str]:
-    """How often each question was asked, to any host."""
-    events = json.loads(trace.read_text().rstrip().rstrip(",") + "]")
-    return Counter(event["name"] for event in events if event["ph"] == "X")
-
-
 def test_the_build_host_is_asked_once_for_all_hosts(
     copies: Copies, closure: MakeClosure, key_file: pathlib.Path
 ) -> None:
@@ -167,5 +161,5 @@ def test_the_build_host_is_asked_once_for_all_hosts(
     nix(*NIX, "store", "sign", "--recursive", "--key-file", str(key_file), new.path)
     played = again.all(hosts, {"path": new.path})
     assert copies.lacks("node2", new) == [], played.text
-    questions = asked(trace)
+    questions = Counter(name for name, _end in traced(trace))
     assert (questions["closure"], questions["expect"], questions["signatures"]) == (1, 3, 1)

@@ -13,7 +13,6 @@ import os
 import pathlib
 import random
 import typing as t
-from collections.abc import Callable
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import Play
@@ -47,7 +46,7 @@ def test_of_random_pairs_of_systems_nearly_all_that_acts_is_planned(
 
 
 def test_what_acts_is_planned(
-    play: Play, tmp_path: pathlib.Path, lingers: Callable[[str], None]
+    play: Play, tmp_path: pathlib.Path, lingers: t.Callable[[str], None]
 ) -> None:
     lingers(HOSTS[0])
     acted, planned, wrong = Pairs(play, tmp_path, HOSTS[:1], 2, random.Random(5)).compared()

@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pathlib
+import subprocess
 import typing as t
 
 import pytest
@@ -17,6 +20,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.units impo
     compare,
     parse_changes,
 )
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import script
 
 # When the activation began.
 SINCE = 150
@@ -141,3 +145,47 @@ def test_a_trigger_that_was_stopped_starts_nothing() -> None:
     service = but(STOPPED, triggered_by=("a.socket",))
     after = {"a.service": service, "a.socket": but(STOPPED, name="a.socket")}
     assert compare(before, after, SINCE).lost == ("a.service", "a.socket")
+
+
+# What `systemctl list-units --all --full --plain --no-legend` of systemd 257 says.
+LISTED = """dev-tpmrm0.device loaded active plugged /dev/tpmrm0
+init.scope loaded active running System and Service Manager
+user-0.slice loaded active active User Slice of UID 0
+t-none.mount loaded active mounted /t/none
+a.service loaded active running It runs
+b.service loaded inactive dead It may have run
+b.target loaded inactive dead It has not
+c.service not-found inactive dead c.service
+"""
+
+
+def shell(directory: pathlib.Path, *words: str) -> list[str]:
+    """Call a function where systemctl lists those units."""
+    fake = directory / "systemctl"
+    fake.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTED}END\n")
+    fake.chmod(0o755)
+    state = directory / "closure-nixos"
+    text = script(*words).text.replace("state=/run/closure-nixos", f"state={state}")
+    environment = os.environ | {
+        "PATH": f"{directory}:{os.environ['PATH']}",
+        "XDG_STATE_HOME": str(directory),
+    }
+    command = ["sh", "-s"]
+    return subprocess.check_output(command, input=text, env=environment, text=True).splitlines()
+
+
+def test_only_what_may_have_acted_and_people_configure_is_shown(tmp_path: pathlib.Path) -> None:
+    """To show a unit costs its host a millisecond or two, and a host has many devices."""
+    listed = shell(tmp_path, "states_of", "")
+    assert [line.split()[0] for line in listed if line.endswith(" yes")] == [
+        *("a.service", "b.service", "b.target", "c.service"),
+    ]
+    job = tmp_path / "closure-nixos/jobs/activation"
+    job.mkdir(parents=True)
+    gone = ["d.service loaded active running yes", "session-1.scope loaded active running no"]
+    (job / "units").write_text("\n".join(["since 150", *listed, *gone, ""]))
+    (job / "units.now").write_text("\n".join([*listed, ""]))
+    shown = shell(tmp_path, "units_to_show")
+    assert [sorted(line.split()) for line in shown] == [
+        ["a.service", "b.service", "d.service", "system"]
+    ]

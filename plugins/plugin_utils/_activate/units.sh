@@ -17,7 +17,8 @@ units_before() {
 }
 
 # units_listed: prints "UNIT LOAD ACTIVE SUB CONFIGURED" for each unit that is loaded, of the system and of users
-# who are there. CONFIGURED is no where no file describes it.
+# who are there. CONFIGURED is no where no file describes it, and for what comes and goes with devices and
+# sessions, module_utils/_activate/units.KINDS.
 units_listed() {
     states_of ''
     user_managers | while read -r name; do states_of "$name/" </dev/null; done
@@ -36,7 +37,8 @@ states_of() {
         $1 == "transient" || $1 == "file" { sub(/.*\//, "", $2); known[$1, $2]; next }
         {
             # systemd makes units of all that is mounted.
-            described = !(("transient", $1) in known) && ($1 !~ /\.(mount|swap)$/ || (("file", $1) in known))
+            described = $1 !~ /\.(device|slice|scope)$/ && !(("transient", $1) in known) &&
+                ($1 !~ /\.(mount|swap)$/ || (("file", $1) in known))
             print ENVIRON["whose"] $1, $2, $3, $4, described ? "yes" : "no"
         }'
 }
@@ -184,7 +186,7 @@ units_to_show() {
             units[whose] = units[whose] " " name
         }
         { is = $2 " " $3 " " $4 }
-        NR == FNR { was[$1] = is; ran[$1] = $3 == "active"; next }
+        NR == FNR { was[$1] = is; ran[$1] = $3 == "active" && $5 == "yes"; next }
         { now[$1] }
         $5 == "yes" && (was[$1] != is || ($2 == "loaded" && ($3 != "inactive" || $1 ~ /\.service$/))) { show($1) }
         END {

@@ -118,13 +118,11 @@ reach() {
 # by_ssh PLACE COMMAND...: runs a command of Nix over the connection that it may share, and where that does
 # not carry, by a login.
 by_ssh() {
-    login=$NIX_SSHOPTS
-    if share_connection "$1"; then
-        shift
+    place=$1 login=$NIX_SSHOPTS
+    shift
+    if share_connection "$place"; then
         watched "$@" && return
         NIX_SSHOPTS=$login
-    else
-        shift
     fi
     watched "$@"
 }

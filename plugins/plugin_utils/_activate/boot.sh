@@ -91,7 +91,7 @@ reboot_host() {
 # boot_facts: names this boot; says what only the next one starts, or that this is such a boot and
 # which units had failed before it.
 boot_facts() {
-    printf 'boot_id=%s\n' "$(boot_id)"
+    line_fact boot_id /proc/sys/kernel/random/boot_id
     [ -r "$record/boot-once" ] || return 0
     read -r tried_from tried made <"$record/boot-once" || return 0
     [ "${made:-0}" -eq 0 ] || printf 'unconfirmed_generation=%s\n' "$made"

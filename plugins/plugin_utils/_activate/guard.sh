@@ -6,7 +6,8 @@
 # $guard is a directory:
 #   state.NAME  its state, which is the file's name; to leave it is to rename the file
 #   set/        what it was armed with, a file for each word of guard_arm and guard_files
-#   failed      the units that had failed before        sh   the shell that began it
+#   units       what units were before                  sh   the shell that began it
+#   failed      those that had failed
 #   blank/      files with room in them, each renamed to its place when it is written:
 #     begun     the activation runs                     why  why it rolls back
 #     ended, reached, confirmed  when that was, in seconds of uptime
@@ -18,6 +19,8 @@
 
 guard=$state/guard
 guard_unit=closure-nixos-guard.service
+# What guard_due sets.
+due_within='' due_in='' due_what=''
 guard_roots=/nix/var/nix/gcroots/closure-nixos
 
 # guard_arm WORD...: starts the guard over a switch. Each word is NAME=VALUE. The names are profile; to,
@@ -78,7 +81,8 @@ guard_files() {
     done
     old=$(resolve /run/current-system)
     printf '%s\n' "$old" >"$guard/set/old" && uptime >"$guard/set/armed" && who_runs >"$guard/set/who" &&
-        line_of "$state/current" >"$guard/set/run" && failed_units >"$guard/failed" || return
+        line_of "$state/current" >"$guard/set/run" && units_listed >"$guard/units" &&
+        failed_in "$guard/units" >"$guard/failed" || return
     boot_before "$guard/set" "$(guard_set profile)" "$(guard_set to)" || return
     # What it rolls back to must not be collected meanwhile.
     ln -sfn "$old" "$guard_roots/guard-running" || return
@@ -88,8 +92,13 @@ guard_files() {
         printf '%256s\n' '' >"$guard/blank/$name" || return
     done
     # As for a job: activation replaces /bin/sh.
-    head -c "$((reserve_kib * 1024))" /dev/zero >"$guard/reserve" && ln -s "$(readlink -f "/proc/$$/exe")" "$guard/sh" &&
-        : >"$guard/state.armed"
+    guard_reserve && ln -s "$(readlink -f "/proc/$$/exe")" "$guard/sh" && : >"$guard/state.armed"
+}
+
+# guard_reserve: not every file system has room reserved without writing it.
+guard_reserve() {
+    fallocate -l "$((reserve_kib * 1024))" "$guard/reserve" 2>/dev/null ||
+        head -c "$((reserve_kib * 1024))" /dev/zero >"$guard/reserve"
 }
 
 # It outlives the isolation of emergency.target, which a failed mount brings about, and a lack of
@@ -239,9 +248,10 @@ guard_heard() {
 
 # guard_other: prints the system that somebody else has switched the host to, if somebody has.
 guard_other() {
-    [ -e "$guard/set/old" ] && other_running=$(resolve /run/current-system) || return 0
+    read_line "$guard/set/old" && other_running=$(resolve /run/current-system) || return 0
+    [ "$other_running" != "$first_line" ] || return 0
     case $other_running in
-        "$(guard_set old)" | "$(guard_set to)" | "$(resolve "$(guard_set runs)")") ;;
+        "$(guard_set to)" | "$(resolve "$(guard_set runs)")") ;;
         *) printf '%s\n' "$other_running" ;;
     esac
 }
@@ -270,10 +280,8 @@ guard_reason() {
     if [ -e "$guard/begun" ] && [ ! -e "$guard/ended" ] && guard_asks && ! job_runs "$state/jobs/activation"; then
         guard_mark ended "$(uptime)"
     fi
-    guard_due | {
-        read -r since seconds what
-        [ $(($(uptime) - since)) -lt "$seconds" ] || printf 'it %s within %s s\n' "$what" "$seconds"
-    }
+    guard_due
+    [ "$due_in" -gt 0 ] || printf 'it %s within %s s\n' "$due_what" "$due_within"
 }
 
 # guard_asks: is it time to ask whether the activation runs? To ask is a process, so what has died without
@@ -282,19 +290,28 @@ guard_asks() {
     [ -e "$state/jobs/activation/status" ] || [ $(($(uptime) % 5)) -eq 0 ]
 }
 
-# guard_due: prints since when and for how many seconds the guard waits, and what for.
+# guard_due: sets due_within, the seconds that the guard waits, due_in, those that are left, and due_what, what for.
 guard_due() {
     if [ -e "$guard/confirmed" ] && [ ! -e "$guard/state.armed" ]; then
-        echo "$(guard_read confirmed) $(guard_set limit) did not become the boot default"
+        due_since "$guard/confirmed" limit 'did not become the boot default'
     elif [ ! -e "$guard/begun" ]; then
-        echo "$(guard_set armed) $(guard_set confirm) was not activated"
+        due_since "$guard/set/armed" confirm 'was not activated'
     elif [ -e "$guard/reached" ]; then
-        echo "$(guard_read reached) $(guard_set check) was not confirmed"
+        due_since "$guard/reached" check 'was not confirmed'
     elif [ -e "$guard/ended" ]; then
-        echo "$(guard_read ended) $(guard_set confirm) was not confirmed"
+        due_since "$guard/ended" confirm 'was not confirmed'
     else
-        echo "$(guard_set armed) $(guard_set limit) was not activated"
+        due_since "$guard/set/armed" limit 'was not activated'
     fi
+}
+
+# due_since FILE LIMIT WHAT: sets them, by when it began and the name of a number that the guard was armed with.
+due_since() {
+    read_line "$guard/set/$2" || :
+    due_within=$first_line due_what=$3
+    read_line "$1" || :
+    read -r up_for _ </proc/uptime
+    due_in=$((first_line + due_within - ${up_for%.*}))
 }
 
 # guard_back WHY: rolls the host back, with or without room to say so.
@@ -391,7 +408,7 @@ restore_running() {
     # have done before.
     case $stopped in
         0 | 4) ;;
-        2 | 3) ! failed_of '*' | grep -qvxFf "$guard/failed" || return "$not_whole" ;;
+        2 | 3) ! states_of '' | failed_in - | grep -qvxFf "$guard/failed" || return "$not_whole" ;;
         *) return "$not_whole" ;;
     esac
 }
@@ -661,14 +678,12 @@ note() {
 guard_facts() {
     printf 'guard=%s\n' "$(guard_state)"
     if [ -e "$guard/set/armed" ]; then
-        for name in old to runs who run attended; do printf 'guard_%s=%s\n' "$name" "$(guard_set "$name")"; done
-        install=$(guard_set install)
-        printf 'guard_boots=%s\n' "${install:+1}"
-        guard_due | {
-            read -r since seconds _
-            printf 'guard_left=%s\n' "$((since + seconds - $(uptime)))"
-        }
-        printf 'guard_why=%s\n' "$(guard_read why)"
+        for name in old to runs who run attended; do line_fact "guard_$name" "$guard/set/$name"; done
+        read_line "$guard/set/install" || :
+        printf 'guard_boots=%s\n' "${first_line:+1}"
+        guard_due
+        printf 'guard_left=%s\n' "$due_in"
+        line_fact guard_why "$guard/why"
         sed 's/^failed_unit=/guard_failed=/' "$guard/failed"
     fi
     [ ! -r "$record/deployment" ] || sed -n 's/^[a-z]*=/deployment_&/p' "$record/deployment" 2>/dev/null

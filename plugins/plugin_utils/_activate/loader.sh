@@ -7,16 +7,34 @@
 # loader_boots: the toplevel that the loader starts, of the loader that was installed last. The
 # default of systemd-boot that `bootctl set-default` keeps in the firmware comes before its file's.
 loader_boots() {
-    newest=$(ls -t /boot/loader/loader.conf /boot/grub/grub.cfg /boot/extlinux/extlinux.conf 2>/dev/null)
-    case ${newest%%"
-"*} in
+    newest=$(newest_file /boot/loader/loader.conf /boot/grub/grub.cfg /boot/extlinux/extlinux.conf)
+    case $newest in
         */loader.conf)
             entry=$(loader_firmware_default)
-            loader_entry "${entry:-$(sed -n 's/^default[[:blank:]]*//p' /boot/loader/loader.conf)}"
+            loader_entry "${entry:-$(loader_default </boot/loader/loader.conf)}"
             ;;
         */grub.cfg) grub_default </boot/grub/grub.cfg ;;
         */extlinux.conf) extlinux_default </boot/extlinux/extlinux.conf ;;
     esac
+}
+
+# newest_file FILE...: prints the name of the one that was written last, of those that are there. To ask for their
+# times is a process, and a host mostly has one.
+newest_file() {
+    for file in "$@"; do
+        shift
+        [ ! -e "$file" ] || set -- "$@" "$file"
+    done
+    [ $# -lt 2 ] || set -- "$(ls -t "$@")"
+    printf '%s\n' "${1%%"
+"*}"
+}
+
+# loader_default: prints the default of the loader.conf on standard input.
+loader_default() {
+    while read -r key value || [ -n "$key" ]; do
+        [ "$key" != default ] || printf '%s\n' "$value"
+    done
 }
 
 # loader_menu: the checksum of what the boot loader offers. A host that boots otherwise has one of

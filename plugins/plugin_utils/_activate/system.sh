@@ -7,6 +7,8 @@
 unit=nixos-rebuild-switch-to-configuration.service
 # What is remembered across reboots, for root only: why a deployment failed is for whoever deployed.
 record=/var/lib/closure-nixos
+# What units_listed has printed, if somebody has asked.
+units_now=
 
 # system_facts PROFILE [PATH [SPECIALISATION]]: prints "name=value" lines and the blocks of
 # toplevel_facts and generations, for the running and the booted system and for PATH, or else the
@@ -21,26 +23,27 @@ system_facts() {
     printf 'uptime=%s\n' "$(uptime_hundredths)"
     printf 'login_age=%s\n' "$(login_age)"
     printf 'platform=%s\n' "$(platform)"
-    printf 'running=%s\n' "$(resolve /run/current-system)"
+    running=$(resolve /run/current-system)
+    printf 'running=%s\n' "$running"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
-    printf 'runs_specialisation=%s\n' "$(running_specialisation "$1" /run/booted-system)"
-    printf 'loader_default=%s\n' "$(line_of "$record/loader-default")"
+    printf 'runs_specialisation=%s\n' "$(running_specialisation "$running" "$1" /run/booted-system)"
+    line_fact loader_default "$record/loader-default"
     printf 'loader_boots=%s\n' "$(loader_boots)"
     printf 'loader_menu=%s\n' "$(loader_menu)"
     printf 'state=%s\n' "$(systemctl is-system-running 2>/dev/null)"
-    printf 'boot_pending=%s\n' "$(line_of "$record/boot-pending")"
+    line_fact boot_pending "$record/boot-pending"
     printf 'switching=%s\n' "$(switching)"
     printf 'activation=%s\n' "$(unacknowledged_activation)"
-    printf 'activation_end=%s\n' "$(line_of "$state/jobs/activation/status")"
+    line_fact activation_end "$state/jobs/activation/status"
     guard_facts
     boot_facts
-    failed_units
-    left_failed
+    printf '%s\n' "${units_now:-$(units_listed)}" | failed_in -
+    left_failed "$running"
     generations "$1"
     toplevel_facts /run/current-system
     toplevel_facts /run/booted-system
     profile_room "$1"
-    [ -z "$path" ] || path_facts "$path"
+    [ -z "$path" ] || path_facts "$path" "$running"
     [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
 }
 
@@ -122,12 +125,14 @@ boot_images() {
     fi
 }
 
-# running_specialisation SYSTEM...: the name of the specialisation that runs, of one of them.
+# running_specialisation RUNNING SYSTEM...: the name of the specialisation that RUNNING is, of one of the systems.
 running_specialisation() {
+    special_runs=$1
+    shift
     for special_of in "$@"; do
         for special in "$special_of"/specialisation/*; do
             [ -e "$special" ] || continue
-            [ "$(resolve "$special")" = "$(resolve /run/current-system)" ] || continue
+            [ "$(resolve "$special")" = "$special_runs" ] || continue
             printf '%s\n' "${special##*/}"
             return
         done
@@ -169,9 +174,10 @@ acknowledged_facts() {
     activation="$state/jobs/activation"
     [ ! -d "$activation" ] || grep -Eqs ' (killed|dumped) ' "$activation/status" || : >"$activation/acknowledged"
     guard_heard
-    units_left
+    units_now=$(units_listed)
+    units_left "$units_now"
     system_facts "$@"
-    units_changed
+    units_changed "$units_now"
 }
 
 # heard_facts PROFILE [PATH [SPECIALISATION]]: the acknowledged_facts after an activation that has gone well. Of
@@ -199,10 +205,10 @@ snippet() {
         wanted'
 }
 
-# path_facts PATH: what is known of a path that may be activated.
+# path_facts PATH RUNNING: what is known of a path that may be activated.
 path_facts() {
     # What runs is rooted, and Nix is slow to ask.
-    if [ "$1" = "$(resolve /run/current-system)" ] || nix-store --check-validity "$1" 2>/dev/null; then
+    if [ "$1" = "$2" ] || nix-store --check-validity "$1" 2>/dev/null; then
         printf 'valid=1\n'
     fi
     boot_room "$1"
@@ -272,7 +278,7 @@ step() {
 
 # remember NAME: writes standard input to that file of the record.
 remember() {
-    { { [ -d "$record" ] || mkdir -p "$record"; } && chmod 700 "$record" && write "$record/$1"; } || {
+    { { [ -d "$record" ] || mkdir -p "$record"; } && write "$record/$1"; } || {
         printf 'cannot write %s on this host: make room there\n' "$record/$1" >&2
         return 74
     }

@@ -13,7 +13,8 @@ units_before() {
     since=$(systemctl show --property=InactiveExitTimestampMonotonic --value "$unit" 2>/dev/null)
     [ "${since:-0}" -gt 0 ] || return
     printf 'since %s\n' "$since"
-    units_listed
+    # The guard that waits for us has just asked.
+    if [ "$(guard_at)" = armed ]; then cat "$guard/units"; else units_listed; fi
 }
 
 # units_listed: prints "UNIT LOAD ACTIVE SUB CONFIGURED" for each unit that is loaded, of the system and of users
@@ -108,18 +109,15 @@ user_managers() {
     stat -c %U /run/user/*/systemd/private 2>/dev/null
 }
 
-# failed_units: prints failed_unit=UNIT for each. Those that wait for their next try have failed as well,
-# and systemd says it in their sub-state.
+# failed_units: prints failed_unit=UNIT for each.
 failed_units() {
-    failed_of '*'
-    user_managers | while read -r name; do failed_of "$name/*" </dev/null; done
+    units_listed | failed_in -
 }
 
-# failed_of PATTERN: the same of one manager's units.
-failed_of() {
-    whose=$(whose "$1")
-    of_unit "$1" list-units --state=failed,auto-restart --plain --no-legend --full 2>/dev/null |
-        while read -r name _; do printf 'failed_unit=%s%s\n' "$whose" "$name"; done
+# failed_in FILE: the same of what units_listed has printed. Those that wait for their next try have failed as
+# well, and systemd says it in their sub-state.
+failed_in() {
+    awk '$3 == "failed" || $4 ~ /^auto-restart/ { print "failed_unit=" $1 }' "$1"
 }
 
 # settled_units UNIT...: prints "UNIT ACTIVE SUB RESTARTS" for each and an empty line. While one is
@@ -161,11 +159,11 @@ user_left() {
     esac
 }
 
-# units_changed: prints units_since=MICROSECONDS, unit_after=PICTURE for each unit that has acted since the
-# last activation began, and unit_before=STATE for what it was, where units_before has noted that.
+# units_changed LISTED: prints units_since=MICROSECONDS, unit_after=PICTURE for each unit that has acted since the
+# last activation began, and unit_before=STATE for what it was, where units_before has noted that. LISTED is what
+# units_listed prints now.
 units_changed() {
-    [ -s "$pictured" ] || return 0
-    units_listed >"$pictured.now" || return 0
+    { [ -n "$1" ] && [ -s "$pictured" ] && printf '%s\n' "$1" >"$pictured.now"; } || return 0
     units_to_show >"$pictured.show" || return 0
     # Names have backslashes.
     # shellcheck disable=SC2086 # one word for each
@@ -329,21 +327,21 @@ mounts_to_come() {
     done <"$1"
 }
 
-# units_left: notes the units that the last activation has left failed and that had not failed before it,
-# once, below the system that runs.
+# units_left LISTED: notes the units that the last activation has left failed and that had not failed before it,
+# once, below the system that runs. LISTED is what units_listed prints now.
 units_left() {
     [ -s "$pictured" ] && [ ! -e "$pictured.left" ] || return 0
+    failed_in "$pictured" >"$pictured.failed" || return 0
     {
-        resolve /run/current-system
-        failed_units | awk 'NR == FNR { if ($3 == "failed" || $4 == "auto-restart") before["failed_unit=" $1]; next }
-            !($0 in before)' "$pictured" -
+        printf '%s\n' "$(resolve /run/current-system)"
+        printf '%s\n' "$1" | failed_in - | grep -vxFf "$pictured.failed"
     } >"$pictured.left"
 }
 
-# left_failed: prints left_failed=UNIT for each of them, while that system runs.
+# left_failed RUNNING: prints left_failed=UNIT for each of them, while that system runs.
 left_failed() {
     [ -r "$pictured.left" ] && read -r left_by <"$pictured.left" || return 0
-    [ "$left_by" != "$(resolve /run/current-system)" ] ||
+    [ "$left_by" != "$1" ] ||
         sed -n 's/^failed_unit=/left_failed=/p' "$pictured.left"
 }
 

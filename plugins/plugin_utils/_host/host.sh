@@ -36,17 +36,31 @@ write() {
     if [ $# -gt 1 ]; then printf '%s\n' "$2"; else cat; fi >"$1.new" && mv -f "$1.new" "$1"
 }
 
-# line_of FILE: prints its first line, if it can be read. Unlike cat it is no process.
-line_of() {
+# What read_line sets.
+first_line=
+
+# read_line FILE: sets first_line to its first line, if it can be read. To capture what a function prints is
+# a process.
+read_line() {
     first_line=
-    [ -r "$1" ] && { IFS= read -r first_line <"$1" || [ -n "$first_line" ]; } &&
-        printf '%s\n' "$first_line"
+    [ -r "$1" ] && { IFS= read -r first_line <"$1" || [ -n "$first_line" ]; }
 }
 
-# resolve LINK: prints where it leads, if it is there. Most lead to directories, and for those the shell
-# knows without a process.
+# line_of FILE: prints its first line, if it can be read.
+line_of() {
+    read_line "$1" && printf '%s\n' "$first_line"
+}
+
+# line_fact NAME FILE: prints NAME= and its first line, if it can be read.
+line_fact() {
+    read_line "$2" || :
+    printf '%s=%s\n' "$1" "$first_line"
+}
+
+# resolve LINK: prints where it leads, if it is there. Only within $( ), because it may change the directory:
+# most links lead to directories, and for those the shell knows without a process.
 resolve() {
-    [ ! -e "$1" ] || (cd -P -- "$1" 2>/dev/null && pwd -P) || readlink -f "$1"
+    [ ! -e "$1" ] || { cd -P -- "$1" 2>/dev/null && pwd -P; } || readlink -f "$1"
 }
 
 # user_name: prints ours.

@@ -18,13 +18,17 @@ generations() {
     generations_links "$1" | while IFS= read -r generations_line; do
         generations_link=${generations_line#* }
         generations_link=${generations_link%% -> *}
+        generations_path=${generations_line##* -> }
+        # stat(1) quotes them.
+        generations_link=${generations_link#\'} generations_link=${generations_link%\'}
+        generations_path=${generations_path#\'} generations_path=${generations_path%\'}
         generations_number=${generations_link#"$1"-}
         case ${generations_current##*/} in
             "${generations_link##*/}") generations_is_current=1 ;;
             *) generations_is_current=0 ;;
         esac
         printf '%s %s %s %s\n' "${generations_number%-link}" "$generations_is_current" \
-            "${generations_line%% *}" "${generations_line##* -> }"
+            "${generations_line%% *}" "$generations_path"
     done
     printf 'generations_end=%s\n' "$1"
 }
@@ -41,7 +45,7 @@ generations_links() {
         [ ! -L "$generations_link" ] || set -- "$@" "$generations_link"
     done
     [ $# -gt 0 ] || return 0
-    generations_found=$(stat -c '%Y %N' "$@" 2>/dev/null | tr -d "'") || :
+    generations_found=$(stat -c '%Y %N' "$@" 2>/dev/null) || :
     if [ -n "$generations_found" ]; then
         printf '%s\n' "$generations_found"
     else

@@ -34,6 +34,7 @@ from ansible_collections.closure.nixos.tests.integration._harness import (
     Started,
     StartPlay,
     attacked,
+    traced,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import nix
@@ -76,14 +77,17 @@ def test_an_altered_archive_is_refused_before_anything_is_imported(
     enter = copies.enter("node1")
     spoil = tmp_path / "spoil"
     spoil.write_text(
-        '#!/bin/sh\ncase "$*" in *"cat >"*/archive) head -c -1 | "$@" ;; *) exec "$@" ;; esac\n'
+        # A script lacks the end of its last line then, which a shell reads as well.
+        '#!/bin/sh\ncase "$*" in *"cat >"*/archive | *"sh -s"*) head -c -1 | "$@" ;;\n'
+        '*) exec "$@" ;; esac\n'
     )
     spoil.chmod(0o755)
     enter["testbed_enter"] = [str(spoil), *enter["testbed_enter"]]
-    said = copies("node1", new, **enter)
-    assert said["failed"] and "cut or altered" in said["msg"]
-    assert sorted(copies.lacks("node1", new)) == sorted(new.paths)
-    assert copies.leftovers("node1") == ""
+    for stdin in (True, False):
+        said = copies("node1", new, testbed_stdin=stdin, **enter)
+        assert said["failed"] and "cut or altered" in said["msg"]
+        assert sorted(copies.lacks("node1", new)) == sorted(new.paths)
+        assert copies.leftovers("node1") == ""
 
 
 def test_a_cut_line_costs_an_archive_nothing_but_time(copies: Copies, closure: MakeClosure) -> None:
@@ -111,6 +115,35 @@ def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
         said = copy.result()
     assert (said["changed"], copies.lacks("node1", new)) == (True, []), said
     assert copies.leftovers("node1") == ""
+
+
+def test_a_part_is_one_round_trip(copies: Copies, closure: MakeClosure) -> None:
+    """The question what is missing is another one. A path that is too large goes as a file."""
+    new, again = closure(28, 1, 1 << 20, "urandom"), closure(1, 1, 33 << 20, "urandom")
+    trace = copies.directory / "trace"
+    traced_copies = dataclasses.replace(copies, environment={"CLOSURE_NIXOS_TRACE": str(trace)})
+    ways = {"node1": {}, "node2": copies.enter("node2"), "node3": SUDO}
+    for host, way in ways.items():
+        for compress in (True, False):
+            one = new if compress else closure()
+            task = {"path": one.path, "transport": "archive", "compress": compress}
+            said = traced_copies(host, task, **way)
+            assert (said.get("changed"), copies.lacks(host, one)) == (True, []), said
+            assert trips(trace, host) == ["expect", "taking request job_start job_poll"]
+            assert traced_copies(host, task, **way)["changed"] is False
+            assert trips(trace, host) == ["expect"]
+        task = {"path": again.path, "transport": "archive"}
+        said = traced_copies(host, task, **way)
+        assert (said.get("changed"), copies.lacks(host, again)) == (True, []), said
+        assert "make_directory" in trips(trace, host)
+        assert copies.leftovers(host) == ""
+
+
+def trips(trace: pathlib.Path, host: str) -> list[str]:
+    """The round trips to a host since the last look, but for polls of what takes long."""
+    names = [name for name, _end in traced(trace, host) if name != "job_poll"]
+    trace.unlink()
+    return names
 
 
 JOBS = "ls /run/closure-nixos/jobs 2>/dev/null || :"
@@ -187,7 +220,7 @@ def test_a_collection_between_two_parts_takes_nothing_that_has_arrived(
     )
     collect.chmod(0o755)
     enter["testbed_enter"] = [str(collect), *enter["testbed_enter"]]
-    said = copies("node1", new, **enter)
+    said = copies("node1", new, testbed_stdin=False, **enter)
     assert (said.get("changed"), copies.lacks("node1", new)) == (True, []), said
     assert log.read_text().count("store paths deleted") > 1
     assert copies("node1", new)["changed"] is False
@@ -198,7 +231,7 @@ def test_a_collection_between_two_parts_takes_nothing_that_has_arrived(
 def test_a_path_that_is_deleted_after_the_question_is_asked_for_once_more(
     copies: Copies, closure: MakeClosure, tmp_path: pathlib.Path
 ) -> None:
-    """The way in deletes it when the archive arrives."""
+    """The way in deletes it when the archive arrives, which is a file here."""
     new, mark, collect = closure(), tmp_path / "collected", tmp_path / "collect"
     part = next(path for path in new.paths if path.endswith("part2"))
     copies("node1", {"path": part})
@@ -212,7 +245,7 @@ def test_a_path_that_is_deleted_after_the_question_is_asked_for_once_more(
     )
     collect.chmod(0o755)
     enter["testbed_enter"] = [str(collect), *enter["testbed_enter"]]
-    said = copies("node1", new, **enter)
+    said = copies("node1", new, testbed_stdin=False, **enter)
     assert (said["changed"], copies.lacks("node1", new)) == (True, []), said
     assert part not in said["missing_paths"] and "1 store paths deleted" in mark.read_text()
 

@@ -70,6 +70,34 @@ def test_a_script_that_arrives_in_part_does_nothing(
     assert file.exists()
 
 
+@pytest.mark.parametrize("shell", HERE, ids=" ".join)
+@pytest.mark.parametrize("content", [b"\n", bytes(range(256)) * 1000, b"\x03\x04" * 70000])
+def test_a_file_behind_a_script_arrives_byte_for_byte(
+    shell: list[str], content: bytes, tmp_path: pathlib.Path
+) -> None:
+    file, arrived = tmp_path / "sent", tmp_path / "arrived"
+    file.write_bytes(content)
+    script = _frame(f"echo out; head -c {len(content)} >{arrived}; cat", "n0nce", str(file))
+    rc, stdout = run(shell, script)
+    assert (rc, arrived.read_bytes() == content) == (0, True)
+    assert stdout.endswith(b"out\n\nn0nce end 0\n")
+
+
+@pytest.mark.parametrize("shell", HERE, ids=" ".join)
+def test_a_file_that_nobody_reads_is_no_lost_connection(
+    shell: list[str], tmp_path: pathlib.Path
+) -> None:
+    """Who sends it could not write its end."""
+    file = tmp_path / "sent"
+    file.write_bytes(bytes(1 << 20))
+    command = [*shell, "-s"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(_frame("exit 5", "n0nce", str(file)))
+        process.stdin.close()
+        assert process.stdout.read().endswith(b"n0nce end 5\n")
+
+
 @pytest.mark.parametrize(
     ("transport", "found", "unless_known", "sentence"),
     [

@@ -58,6 +58,48 @@ def start(state: Path, command: str, lease: int, name: str = "job") -> None:
     assert done.returncode == 0, done.stderr
 
 
+CALL = ("request", "run-1", "me", "start", "", "job_start", "job", "", "9")
+
+
+def take(state: Path, size: int, command: str, sent: bytes) -> int:
+    """Start a job that has bytes sent with the call; return the call's exit status."""
+    text = script("taking", str(size), *CALL, command).text
+    text = text.replace("state=/run/closure-nixos", f"state={state}")
+    place = state.parent / "tmp"
+    place.mkdir(exist_ok=True)
+    place.chmod(0o1777)
+    # The shell reads its script from a file, so standard input is the bytes alone.
+    file = state.parent / "script"
+    file.write_text(text.replace("/var/tmp", str(place)))
+    environment = os.environ | {"XDG_STATE_HOME": str(state.parent), "LC_ALL": "C"}
+    command_line = ["sh", str(file)]
+    done = subprocess.run(command_line, input=sent, env=environment, check=False)
+    return done.returncode
+
+
+def test_a_job_has_what_came_with_its_call_and_a_second_call_leaves_nothing(state: Path) -> None:
+    found, content = state.parent / "found", bytes(range(256))
+    command = f'cp "$TAKEN/archive" {found}; rm -rf "$TAKEN"'
+    for _again in range(2):
+        assert take(state, len(content), command, content) == 0
+    until(lambda: (state / "jobs/job/status").exists())
+    assert found.read_bytes() == content
+    assert list((state.parent / "tmp").iterdir()) == []
+
+
+def test_what_came_in_part_starts_nothing_and_is_gone(state: Path) -> None:
+    assert take(state, 10, "true", b"nine byte") == 65
+    assert not (state / "jobs").exists()
+    assert list((state.parent / "tmp").iterdir()) == []
+
+
+def test_what_came_for_a_refused_job_is_gone(state: Path) -> None:
+    start(state, "sleep 100", lease=100)
+    assert take(state, 1, "true", b"x") == 75
+    assert list((state.parent / "tmp").iterdir()) == []
+    run(state, "job_stop", "job")
+
+
 def holds_secret(state: Path) -> list[Path]:
     found = []
     # Not by rglob: a directory may have just gone as well.

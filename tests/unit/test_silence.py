@@ -30,7 +30,7 @@ def silent(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Reply]) -> tuple[
     host._control_socket = None
     host.task_run = types.SimpleNamespace(check_alive=lambda: None)
 
-    def attempt(text: str, deadline: float) -> Reply:
+    def attempt(text: str, deadline: float, _file: str = "") -> Reply:
         attempts.append((text, deadline))
         if text not in answers:
             raise TimeoutError
@@ -70,7 +70,7 @@ def test_a_host_that_this_run_has_not_reached_gets_ansibles_retries_and_one_line
     left, lines, tried = [True] * masters, list[str](), list[str]()
     host._answered, host._retries = False, retries
 
-    def refused(text: str, _deadline: float) -> Reply:
+    def refused(text: str, _deadline: float, _file: str = "") -> Reply:
         tried.append(text)
         raise AnsibleConnectionFailure("No route to host")
 

@@ -25,6 +25,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._text import without
 # What travels as one file, so that a retry has little to repeat and a host needs room for little
 # more than the closure.
 BATCH_BYTES = 128 * 1024 * 1024
+# What travels behind a script, by way of the controller's memory, of which each fork takes so much;
+# and the paths of such a part, which is larger than they are.
+CALL_BYTES = 32 * 1024 * 1024
+CALL_BATCH_BYTES = 30 * 1024 * 1024
 # `nix-store --import` needs 1.5 times a path's size in memory (measured: 1048 MB for 700 MB).
 # Above this a path travels as the NAR of a binary cache, which Nix unpacks as a stream.
 IMPORT_BYTES = 64 * 1024 * 1024
@@ -215,10 +219,13 @@ WAYS_OUT = (
 )
 
 
-def check_room(answer: Answer, transport: str, target: str, root: str = "") -> None:
+def check_room(
+    answer: Answer, transport: str, target: str, root: str = "", limit: int = BATCH_BYTES
+) -> None:
     """Compare the missing bytes with the room that the target has.
 
     :param root: what its store is below, empty for the host's own
+    :param limit: bytes of paths in a part of an archive
     :raises ClosureError: there is not enough, or there would not be for the files on the way
     """
     needed = sum(answer.missing.values())
@@ -227,7 +234,7 @@ def check_room(answer: Answer, transport: str, target: str, root: str = "") -> N
     if transport == "archive":
         # What another login has brought, root copies before it reads it.
         copies = 1 if answer.said.get("login") == "root" else 2
-        rooms["/var/tmp"] = copies * max(map(_weight, batches(answer.missing)), default=0)
+        rooms["/var/tmp"] = copies * max(map(_weight, batches(answer.missing, limit)), default=0)
     for place, bytes_needed in rooms.items():
         free = answer.said.get(f"free {place}")
         if free and int(free) * 1024 < bytes_needed:
@@ -237,14 +244,16 @@ def check_room(answer: Answer, transport: str, target: str, root: str = "") -> N
             )
 
 
-def batches(missing: Mapping[str, int]) -> Iterator[dict[str, int]]:
+def batches(missing: Mapping[str, int], limit: int = BATCH_BYTES) -> Iterator[dict[str, int]]:
     """Split missing paths into parts that can be imported one after another, in their order.
 
     A path that is too large to be imported is a part of its own.
+
+    :param limit: bytes of paths in a part, of which each has one at least
     """
     batch: dict[str, int] = {}
     for path, size in missing.items():
-        if batch and (size > IMPORT_BYTES or _weight(batch) + size > BATCH_BYTES):
+        if batch and (size > IMPORT_BYTES or _weight(batch) + size > limit):
             yield batch
             batch = {}
         batch[path] = size

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pathlib
 import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest import Part
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
+    BATCH_BYTES,
+    CALL_BYTES,
     batches,
     explain_copy,
     is_large,
@@ -33,6 +36,22 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.temporary impo
     temporary_directory,
 )
 
+# With which `taking` and `receive` refuse a file.
+_ALTERED = 65
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+    """How paths become parts.
+
+    :param cache: as binary caches, which keep signatures
+    :param limit: bytes of paths in a part
+    """
+
+    compress: bool
+    cache: bool = False
+    limit: int = BATCH_BYTES
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
@@ -46,23 +65,19 @@ class Archive:
     monitor: Monitor
     check_sigs: bool = False
 
-    def pack(
-        self, source: Host, missing: Mapping[str, int], compress: bool, cache: bool = False
-    ) -> Parts:
-        """Give exactly these paths of a host as parts, references before what refers to them.
-
-        :param cache: as binary caches, which keep signatures
-        """
-        compression = "gzip" if compress else ""
-        for number, batch in enumerate(batches(missing)):
-            pack = "pack_cache" if cache else "pack_large" if is_large(batch) else "pack"
-            with source.directory() as directory:
+    def pack(self, source: Host, missing: Mapping[str, int], packing: Packing) -> Parts:
+        """Give exactly these paths of a host as parts, references before what refers to them."""
+        compression = "gzip" if packing.compress else ""
+        for number, batch in enumerate(batches(missing, packing.limit)):
+            pack = "pack_large" if is_large(batch) else "pack"
+            with self._place(source) as directory:
                 file = f"{directory}/archive"
-                said = self._run(source, "pack", batch, pack, file, compression, *batch)
+                call = ("pack_cache" if packing.cache else pack, file, compression, *batch)
+                said = self._run(source, "pack", batch, *call)
                 checksum, _newline, info = said.partition("\n")
-                part = Part(f"part-{number}", checksum, compression, tuple(batch), info, cache)
+                name, paths = f"part-{number}", tuple(batch)
                 with self._here(source, file) as local:
-                    yield part, local
+                    yield Part(name, checksum, compression, paths, info, packing.cache), local
 
     def unpack(self, target: Host, parts: Parts, missing: Mapping[str, int]) -> None:
         """Add parts to a host's store, those that hold something it lacks."""
@@ -70,13 +85,26 @@ class Archive:
         for part, local in parts:
             if left.keys().isdisjoint(part.paths):
                 continue
-            with target.directory() as directory:
-                file = f"{directory}/archive"
-                target.send(local, file, self.monitor.limits.total)
-                arriving = {path: left.get(path, 0) for path in part.paths}
-                self._run(target, "import", arriving, *self._unpacking(part, file))
+            arriving = {path: left.get(path, 0) for path in part.paths}
+            self._import(target, part, local, arriving)
             left = {path: size for path, size in left.items() if path not in part.paths}
             self._say(len(missing) - len(left), missing, left)
+
+    def _import(self, target: Host, part: Part, local: str, arriving: Mapping[str, int]) -> None:
+        """Send a part with the call that imports it, or as a file where it cannot travel so."""
+        if target.takes_files and pathlib.Path(local).stat().st_size <= CALL_BYTES:
+            try:
+                self._run(target, "import", arriving, *self._unpacking(part, ""), sent=local)
+            except ClosureError as error:
+                # It did not arrive as it was sent: a shell or a way in may take more than a script.
+                if error.details.get("rc") != _ALTERED:
+                    raise
+            else:
+                return
+        with target.directory() as directory:
+            file = f"{directory}/archive"
+            target.send(local, file, self.monitor.limits.total)
+            self._run(target, "import", arriving, *self._unpacking(part, file))
 
     def _unpacking(self, part: Part, file: str) -> list[str]:
         if part.cache:
@@ -86,6 +114,12 @@ class Archive:
         if part.info:
             return ["unpack_large", *words, part.info.rstrip("\n")]
         return ["unpack", *words]
+
+    @contextlib.contextmanager
+    def _place(self, source: Host) -> t.Iterator[str]:
+        """Have a directory for files of a host; on the controller that costs no call."""
+        with temporary_directory() if source.is_here else source.directory() as directory:
+            yield directory
 
     @contextlib.contextmanager
     def _here(self, source: Host, file: str) -> t.Iterator[str]:
@@ -99,8 +133,10 @@ class Archive:
         finally:
             directory.cleanup()
 
-    def _run(self, host: Host, what: str, paths: Mapping[str, int], *words: str) -> str:
-        ended = self.monitor.run(host, what, script(*words), paths)
+    def _run(
+        self, host: Host, what: str, paths: Mapping[str, int], *words: str, sent: str = ""
+    ) -> str:
+        ended = self.monitor.run(host, what, script(*words), paths, file=sent)
         if ended.exit_code != 0:
             place = host.name if what == "import" else "a file"
             message = explain_copy(ended.stderr, self.monitor.path, self.origin, place)

@@ -62,10 +62,11 @@ wrap() {
     checksum "$1" && hand_over "$1" "$3"
 }
 
-# unpack FILE CHECKSUM COMPRESS: adds what pack wrote to the store.
+# unpack FILE CHECKSUM COMPRESS: adds what pack wrote to the store. An empty FILE is what came with the call.
 unpack() {
-    when_stopped "${1%/*}"
-    place=$(receive "$1" "$2") || exit
+    file=${1:-$TAKEN/archive}
+    until_exit "${file%/*}"
+    place=$(receive "$file" "$2") || exit
     until_exit "$place"
     if [ -n "$3" ]; then gzip -dc "$place/file"; else cat "$place/file"; fi |
         watched nix-store --import >/dev/null
@@ -74,8 +75,9 @@ unpack() {
 # unpack_large FILE CHECKSUM COMPRESS INFO: adds what pack_large wrote to the store. Nix reads it as a
 # binary cache, since it holds what it imports in memory.
 unpack_large() {
-    when_stopped "${1%/*}"
-    place=$(receive "$1" "$2") || exit
+    file=${1:-$TAKEN/archive}
+    until_exit "${file%/*}"
+    place=$(receive "$file" "$2") || exit
     until_exit "$place"
     path=$(printf '%s\n' "$4" | sed -n 's/^StorePath: //p')
     cache=$place/cache name=${path#/nix/store/}
@@ -89,14 +91,15 @@ unpack_large() {
 # unpack_cache FILE CHECKSUM CHECK PATH...: adds what pack_cache wrote to the store. With CHECK, its
 # signatures are checked for root too.
 unpack_cache() {
-    when_stopped "${1%/*}"
-    place=$(receive "$1" "$2") || exit
+    file=${1:-$TAKEN/archive}
+    until_exit "${file%/*}"
+    place=$(receive "$file" "$2") || exit
     until_exit "$place"
     cache=$place/cache trusting=--no-check-sigs
     [ -z "$3" ] || trusting=
     mkdir "$cache" || exit
     watched tar -xf "$place/file" -C "$cache" || exit
-    rm -f "$place/file" "$1"
+    rm -f "$place/file" "$file"
     shift 3
     watched nix --extra-experimental-features nix-command copy ${trusting:+"$trusting"} \
         --no-recursive --from "file://$cache" "$@"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from ansible_collections.closure.nixos.plugins.module_utils._copy.options import CopyOptions
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive, Packing
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive_files import (
     holds,
     write_cache,
@@ -71,7 +71,8 @@ class ArchiveExport:
             sign(self.source, options.sign_key_file, packed)
         self.source.limit_files(options.bwlimit)
         archive = Archive(self.source.name, self.monitor)
-        parts = archive.pack(self.source, packed, options.compress, options.dest_is_cache)
+        packing = Packing(options.compress, options.dest_is_cache)
+        parts = archive.pack(self.source, packed, packing)
         write = write_cache if options.dest_is_cache else write_file
         try:
             write(self.file, options.path, self.closure, parts)

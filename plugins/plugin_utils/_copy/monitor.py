@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import explain_stall
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.store_path import format_bytes
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Sent
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult, run_leased
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.progress import Progress
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
@@ -54,16 +54,19 @@ class Monitor:
         command: Script,
         missing: Mapping[str, int],
         receiver: Host | None = None,
+        file: str = "",
     ) -> JobResult:
         """Run a command on a host, with what it said but for how far it was.
 
         :param what: a verb, :param missing: what it is about, with sizes
         :param receiver: the host whose locks it may wait for, when that is another
+        :param file: on the controller, which it gets with the command
         :raises ClosureError: it took too long, or made no progress
         """
         steps = _Steps(what, self.progress, missing, self.limits.stall)
         try:
-            ended = run_leased(host, what, command, self.limits.total, steps.hear)
+            total = self.limits.total
+            ended = run_leased(host, what, command, total, steps.hear, sent=Sent(file, total))
         except _StalledError as error:
             holder = receiver or host
             serving = holder.run(script("serving")).text

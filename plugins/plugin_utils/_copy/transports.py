@@ -21,6 +21,8 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.ssh_config imp
     ssh_config,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
+    BATCH_BYTES,
+    CALL_BATCH_BYTES,
     Answer,
     Transport,
     check_room,
@@ -35,7 +37,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.transport impo
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._store.root import store_of
 from ansible_collections.closure.nixos.plugins.module_utils._text import without_password
-from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive
+from ansible_collections.closure.nixos.plugins.plugin_utils._copy.archive import Archive, Packing
 from ansible_collections.closure.nixos.plugins.plugin_utils._copy.commands import (
     Copy,
     Ssh,
@@ -155,7 +157,8 @@ class Transports:
 
     def _carry(self, transport: Transport, answer: Answer) -> JobResult | None:
         flags = self._limits(transport, answer)
-        check_room(answer, transport.name, self.copy.target.name, self.options.root)
+        root, limit = self.options.root, self._part_limit
+        check_room(answer, transport.name, self.copy.target.name, root, limit)
         if transport.name == "archive":
             self._by_archive(answer)
             return None
@@ -233,8 +236,13 @@ class Transports:
     def _pass(self, answer: Answer) -> None:
         copy = self.copy
         archive = Archive(copy.source.name, copy.monitor)
-        parts = archive.pack(copy.source, answer.missing, self.options.compress)
+        packing = Packing(self.options.compress, limit=self._part_limit)
+        parts = archive.pack(copy.source, answer.missing, packing)
         archive.unpack(copy.target, parts, answer.missing)
+
+    @property
+    def _part_limit(self) -> int:
+        return CALL_BATCH_BYTES if self.copy.target.takes_files else BATCH_BYTES
 
 
 def _failed(ended: JobResult) -> JobResult | None:

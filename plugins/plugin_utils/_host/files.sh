@@ -87,6 +87,21 @@ receive() {
     printf '%s\n' "$received"
 }
 
+# taking BYTES FUNCTION [ARGUMENT...]: calls the function with so many bytes of standard input as the file
+# $TAKEN/archive, in a directory of our own: a job that it starts gets that, and else it is gone afterwards.
+taking() {
+    TAKEN=$(make_directory) || exit
+    export TAKEN
+    # A cut connection is one that nobody can be told of.
+    trap 'exit 143' TERM HUP PIPE
+    # A call that comes twice starts no second job.
+    trap '[ -e "$TAKEN/given" ] || rm -rf "$TAKEN"' EXIT
+    head -c "$1" >"$TAKEN/archive" || die "cannot write $TAKEN on this host: make room there" 75
+    [ "$(wc -c <"$TAKEN/archive")" -eq "$1" ] || die 'the archive was cut or altered: it came without its end' 65
+    shift
+    "$@" </dev/null
+}
+
 # take_over FILE COPY: copies it.
 take_over() {
     dd if="$1" of="$2" iflag=nofollow,nonblock bs=1M status=none

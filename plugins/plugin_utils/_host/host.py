@@ -16,6 +16,7 @@ import copy
 import dataclasses
 import functools
 import hashlib
+import mmap
 import pathlib
 import re
 import secrets
@@ -84,6 +85,24 @@ class Reply:
         return self.stdout.decode(errors="replace")
 
 
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What travels behind a script, for ``taking`` of ``files.sh``.
+
+    :param file: on the controller, empty for nothing
+    :param deadline: seconds for all of it
+    """
+
+    file: str = ""
+    deadline: float = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.file)
+
+
+NOTHING = Sent()
+
+
 class _CutShortError(Exception):
     """The script began and its end was never seen."""
 
@@ -135,13 +154,15 @@ class Host:
         self._boot = ""
         self._may_become = True
         self._retries = 0
+        self._limited = False
         self._control_socket: pathlib.Path | None = None
         self._prepare(fresh)
 
-    def run(self, sent: Script, deadline: float = 30) -> Reply:
+    def run(self, sent: Script, deadline: float = 30, file: str = "") -> Reply:
         """Run a script that may run twice: again if the connection fails.
 
         :param deadline: seconds after which the connection is given up and made anew
+        :param file: on the controller, whose bytes follow on standard input
         :raises AnsibleConnectionFailure: the host cannot be reached
         :raises ClosureError: the host answers and has no working shell
         """
@@ -157,8 +178,9 @@ class Host:
                     # A host that says nothing shall not cost another deadline.
                     self._attempt(":", min(deadline, SIGN))
                 text = self._exports + sent.text
-                with Trip(self.name, sent, len(text)).taken() as answered:
-                    reply = self._attempt(text, deadline)
+                size = len(text) + (_size(file) if file else 0)
+                with Trip(self.name, sent, size).taken() as answered:
+                    reply = self._attempt(text, deadline, file)
                     answered(reply.rc, reply.stdout, reply.stderr)
             except (AnsibleConnectionFailure, TimeoutError, _CutShortError) as error:
                 self._answered |= self._has_master() and not had_master
@@ -217,6 +239,7 @@ class Host:
         request: str,
         then: tuple[str, ...] = (),
         deadline: float = 60,
+        sent: Sent = NOTHING,
         any_boot: bool = False,
     ) -> Reply:
         """Have the host call a shell function once, however often the connection fails.
@@ -225,11 +248,15 @@ class Host:
 
         :param request: names this call among those of the task, the same when it is sent again
         :param then: a call that may run twice, for after it
+        :param sent: what the function has beside its words
         :param any_boot: whether the function itself knows for which boot of the host it is meant
         """
         boot = "" if any_boot else self._boot
         identity = (self.task_run.id, self._who, f"{self.task_run.task}-{request}", boot)
-        return self.run(script("request", *identity, *words, then=then), deadline)
+        call = ("request", *identity, *words)
+        if sent:
+            call = ("taking", str(_size(sent.file)), *call)
+        return self.run(script(*call, then=then), max(deadline, sent.deadline), sent.file)
 
     @contextlib.contextmanager
     def directory(self) -> t.Iterator[str]:
@@ -260,6 +287,12 @@ class Host:
         """Whether a script travels on standard input, as far as the last one has shown."""
         return self._takes_stdin
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether a file can travel behind a script: a terminal would change its bytes."""
+        terminal = getattr(self._becomes(), "require_tty", False)
+        return self._takes_stdin and not (terminal or self._limited)
+
     def fetch(self, path: str, local: str, deadline: float) -> None:
         """Copy a file of the login to the controller, again if the connection fails."""
         self._again(lambda: self._connection.fetch_file(path, local), f"{path} from", deadline)
@@ -275,6 +308,7 @@ class Host:
         """
         if not bwlimit or self.is_here:
             return
+        self._limited = True
         connection = self._connection
         method = connection.transport == "ssh" and connection.get_option("ssh_transfer_method")
         if method not in ("smart", "sftp", "scp"):
@@ -403,9 +437,9 @@ class Host:
         own = shlex.quote(f'ControlPath="{path}"')
         set_option("ssh_args", f"-o ControlMaster=auto -o {own} {given}")
 
-    def _attempt(self, text: str, deadline: float) -> Reply:
+    def _attempt(self, text: str, deadline: float, file: str = "") -> Reply:
         nonce = secrets.token_hex(8)
-        framed = _frame(text, nonce)
+        framed = _frame(text, nonce, file)
         deliver = self._by_stdin if self._takes_stdin else self._by_file
         try:
             rc, stdout, stderr = within(
@@ -527,20 +561,41 @@ class Host:
         )
 
 
-def _frame(text: str, nonce: str) -> bytes:
+def _frame(text: str, nonce: str, file: str = "") -> bytes:
     """Wrap a script so that it runs whole or not at all, and so that its output can be told apart.
 
     The shell reads the whole function before it runs any of it; commands cannot eat the script,
     because their stdin is empty; a login's chatter stands before the first mark; and output that
     was cut lacks the last.
+
+    A file stands behind it, after lines that a shell may have read ahead, and a mark. What nobody
+    has read of it is read in the end: who sends it would take that for a lost connection.
     """
-    return (
+    main = _MAIN_WITH_FILE if file else "(main) </dev/null\nrc=$?"
+    framed = (
         f"main() {{\n{text}\n}}\n"
         f"frame() {{\nread -r boot <{_BOOT_ID} || boot=\n"
-        f"printf '%s begin %s\\n' {nonce} \"$boot\"\n(main) </dev/null\nrc=$?\n"
+        f"printf '%s begin %s\\n' {nonce} \"$boot\"\n{main.replace('NONCE', nonce)}\n"
         f'[ "$rc" -ne 255 ] || rc=254\nprintf \'\\n%s end %s\\n\' {nonce} "$rc"\nexit "$rc"\n}}\n'
         "frame\n"
     ).encode(errors="surrogateescape")
+    if not file:
+        return framed
+    # By way of a map, so that there is one copy of it in memory.
+    with open(file, "rb") as sent, mmap.mmap(sent.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return b"".join((framed, _READ_AHEAD, f"{nonce}\n".encode(), data))
+
+
+_MAIN_WITH_FILE = """while IFS= read -r line && [ "$line" != NONCE ]; do :; done
+(main)
+rc=$?
+cat >/dev/null"""
+# More than a shell reads at once.
+_READ_AHEAD = (b" " * 1023 + b"\n") * 16
+
+
+def _size(file: str) -> int:
+    return pathlib.Path(file).stat().st_size
 
 
 def _exports(environment: Mapping[str, str]) -> str:
@@ -583,14 +638,19 @@ def require_root(host: Host, user: str) -> None:
 
 
 def demand(
-    host: Host, *words: str, request: str, then: tuple[str, ...] = (), what: str = ""
+    host: Host,
+    *words: str,
+    request: str,
+    then: tuple[str, ...] = (),
+    what: str = "",
+    sent: Sent = NOTHING,
 ) -> Reply:
     """Have a host call a function once, as :meth:`Host.run_once` does.
 
     :param what: that the host does not do then, for the message
     :raises ClosureError: it refuses, in its own words
     """
-    reply = host.run_once(*words, request=request, then=then)
+    reply = host.run_once(*words, request=request, then=then, sent=sent)
     if reply.rc != 0:
         who, said = f"{host.name} {what}".strip(), reply.stderr.strip().rstrip(".")
         raise ClosureError(f"{who}: {said}.", rc=reply.rc, stderr=reply.stderr)

@@ -16,7 +16,13 @@ import time
 import typing as t
 
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
-from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Host, Reply, demand
+from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import (
+    NOTHING,
+    Host,
+    Reply,
+    Sent,
+    demand,
+)
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.scripts import Script, script
 
 # Tenths of a second that the host waits for news before it answers.
@@ -88,13 +94,14 @@ class Job:
         self._outputs = (_Output(), _Output())
         self._heard: Reply | None = None
 
-    def start(self, command: Script) -> None:
+    def start(self, command: Script, sent: Sent = NOTHING) -> None:
         """Start the command.
 
+        :param sent: what it finds below ``$TAKEN``, and removes
         :raises ClosureError: the host refuses, or a job of this name is running there
         """
         words = ("job_start", self.name, self._unit, str(self._lease), command.text)
-        self._begin(words, f"start-{self._token}", f"does not start {self.name}")
+        self._begin(words, f"start-{self._token}", f"does not start {self.name}", sent)
 
     def start_by(self, *words: str, request: str) -> None:
         """Call another function that starts the job, once.
@@ -104,10 +111,10 @@ class Job:
         """
         self._begin(words, request, "")
 
-    def _begin(self, words: tuple[str, ...], request: str, what: str) -> None:
+    def _begin(self, words: tuple[str, ...], request: str, what: str, sent: Sent = NOTHING) -> None:
         """Start the job and listen: many have ended soon."""
         poll = self._poll_words(POLL)
-        self._heard = demand(self._host, *words, request=request, then=poll, what=what)
+        self._heard = demand(self._host, *words, request=request, then=poll, what=what, sent=sent)
 
     def wait(
         self, limit: float, hear: t.Callable[[bytes, bytes], None] = lambda out, err: None
@@ -169,6 +176,7 @@ def run_leased(
     limit: float,
     hear: t.Callable[[bytes, bytes], None],
     lease: int = 30,
+    sent: Sent = NOTHING,
 ) -> JobResult:
     """Run a command as a job that ends with us: a build or a copy.
 
@@ -178,7 +186,7 @@ def run_leased(
     job = Job(host, f"{what}-{host.task_run.task}", lease=lease)
     try:
         # The answer to a start has the job's first seconds in it.
-        job.start(command)
+        job.start(command, sent)
         ended = job.wait(limit, hear)
     except TimeoutError as error:
         job.stop()
@@ -187,7 +195,9 @@ def run_leased(
     except BaseException:  # a task's timeout is one
         job.stop()
         raise
-    job.forget()
+    if not sent or ended.exit_code != 0:
+        job.forget()
+    # To forget one that has said little is a round trip: its next part does that, or the next day.
     return ended
 
 

@@ -13,7 +13,8 @@
 
 # job_start NAME UNIT LEASE COMMAND: starts COMMAND detached: as a unit of systemd when UNIT is
 # given and we may ask systemd for one, else in a session of its own. With a LEASE in seconds the
-# job ends itself when nobody has asked after it for that long.
+# job ends itself when nobody has asked after it for that long. What came with the call (`taking`) is its
+# own, and it has to remove that.
 job_start() {
     job="$state/jobs/$1" unit=$2
     { [ -d /run/systemd/system ] && [ "$uid" -eq 0 ]; } || unit=
@@ -29,6 +30,7 @@ job_start() {
         rm -rf "$job"
         die "cannot write $job on this host: make room there and run the task again" 75
     }
+    [ -z "${TAKEN-}" ] || : >"$TAKEN/given" || exit
     if [ -n "$unit" ]; then job_unit "$job" "$unit" "$3" "$limit"; else job_session "$job" "$3" "$limit"; fi
 }
 

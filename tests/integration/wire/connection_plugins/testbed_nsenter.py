@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import subprocess
+import typing as t
 
 from ansible.plugins.connection import ConnectionBase
 
@@ -21,12 +22,21 @@ options:
     type: list
     elements: str
     vars: [{name: testbed_enter}]
+  stdin:
+    description: Whether commands get a standard input.
+    type: bool
+    default: true
+    vars: [{name: testbed_stdin}]
 """
 
 
 class Connection(ConnectionBase):
     transport = "testbed_nsenter"
     has_pipelining = True
+
+    def set_options(self, *args: t.Any, **options: t.Any) -> None:
+        super().set_options(*args, **options)
+        self.has_pipelining = bool(self.get_option("stdin"))
 
     def _connect(self) -> Connection:
         return self

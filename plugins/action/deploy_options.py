@@ -17,6 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
     Options,
     check_play,
+    confirms_at_once,
     end,
     end_left,
     finish,
@@ -98,6 +99,7 @@ class ActionModule(ClosureAction):
             "left": left,
             "is_held": bool(options["hold"]),
             "is_built": built,
+            "confirms": confirms_at_once(options, self._tried(options)),
             "ends_here": not left and not options["finish_later"],
             "asked": asked,
             "play": play_of(str(play._uuid)),
@@ -109,9 +111,7 @@ class ActionModule(ClosureAction):
 
     def _files(self, options: Options) -> dict[str, list[str]]:
         """Return the files of tasks of each part of a deployment, in their order."""
-        # In check mode nothing new runs that could be looked at.
-        looks = "check" in self._tags and not self.check
-        tried = [*live(options), *(options["checks"] if looks else []), "confirm.yml"]
+        tried = self._tried(options)
         return {
             "steps": steps(options, tried, self._is_announced(options)),
             "steps_there": steps_there(options),
@@ -122,6 +122,12 @@ class ActionModule(ClosureAction):
             "end_left": end_left(options),
             "finish": finish(options),
         }
+
+    def _tried(self, options: Options) -> list[str]:
+        """Return those for a system that runs on trial."""
+        # In check mode nothing new runs that could be looked at.
+        looks = "check" in self._tags and not self.check
+        return [*live(options), *(options["checks"] if looks else []), "confirm.yml"]
 
     @functools.cached_property
     def _tags(self) -> frozenset[str]:

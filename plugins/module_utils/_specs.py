@@ -254,6 +254,7 @@ NIXOS_SWITCH: Spec = {
         "skip_checks": {"type": "bool", "default": False},
         "confirm_timeout": {"type": "int", "default": 0},
         "check_timeout": {"type": "int", "default": 900},
+        "confirm": {"type": "bool", "default": False},
         "on_rollback_failure": {
             "type": "str",
             "choices": ["reboot", "leave"],

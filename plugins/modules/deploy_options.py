@@ -104,6 +104,11 @@ is_built:
   returned: success
   type: bool
   sample: false
+confirms:
+  description: Whether the task that activates the system confirms it too.
+  returned: success
+  type: bool
+  sample: true
 ends_here:
   description: Whether the play tells what became of the host, and no later one.
   returned: success

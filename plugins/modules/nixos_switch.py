@@ -160,9 +160,10 @@ options:
   confirm_timeout:
     description:
       - Runs the system on trial. It is activated as with O(action=test), and a guard on the host
-        rolls the host back to the system that runs now unless M(closure.nixos.nixos_confirm)
-        confirms it within this many seconds after the activation. Only then is it recorded in the
-        profile and made the boot default, so that the profile need not hold it before.
+        rolls the host back to the system that runs now unless M(closure.nixos.nixos_confirm) or
+        O(confirm) confirms it within this many seconds after the activation. Only then is it
+        recorded in the profile and made the boot default, so that the profile need not hold it
+        before.
       - V(0) for no trial.
       - The guard needs neither the controller nor the network. It also ends an activation that
         takes longer than O(timeout).
@@ -180,6 +181,13 @@ options:
         the batch.
     type: int
     default: 900
+  confirm:
+    description:
+      - Confirms the system on trial in the same task, over a new connection, as
+        M(closure.nixos.nixos_confirm) does. For who has nothing to check before.
+      - A system that is not confirmed fails the task and rolls back by itself.
+    type: bool
+    default: false
   on_rollback_failure:
     description:
       - What the guard does with a host that it cannot roll back. V(reboot) brings the old system,
@@ -275,6 +283,13 @@ EXAMPLES = r"""
     confirm_timeout: 120
   become: true
 
+- name: Keep the system only if the host lets people in
+  closure.nixos.nixos_switch:
+    path: "{{ built.path }}"
+    confirm_timeout: 120
+    confirm: true
+  become: true
+
 - name: Try the system until the next reboot
   closure.nixos.nixos_switch:
     path: "{{ built.path }}"
@@ -309,7 +324,7 @@ path:
 actions:
   description:
     - What C(switch-to-configuration) was called with, or in check mode would be. Empty when nothing
-      was left to do.
+      was left to do. With O(confirm), V(boot) comes last.
   returned: success, and when the activation failed
   type: list
   elements: str

@@ -25,10 +25,12 @@ from ansible_collections.closure.nixos.tests.integration._systems import HOSTS, 
 from ansible_collections.closure.nixos.tests.integration._trials import (
     DEPLOY,
     FAILED,
+    ON_TRIAL,
     at,
     deployment,
     on,
     options,
+    outcome,
     settled,
 )
 
@@ -39,6 +41,11 @@ OTHER_SERVER = (
     f"cp /usr/sbin/sshd {SERVER} && cp /usr/lib/openssh/sshd-session {SESSION} && "
     f"systemd-run -q --unit=t-server {SERVER} -D -p {PORT} -o SshdSessionPath={SESSION}"
 )
+
+# Lets no new connection in, and old ones go on.
+SHUT_BY = "/etc/ssh/sshd_config.d/t-shut.conf"
+SHUT = f"""{{ system.activationScripts.shut =
+  "echo 'DenyUsers *' >{SHUT_BY} && /usr/bin/systemctl reload ssh"; }}"""
 
 CHECK = [
     {
@@ -112,6 +119,48 @@ def test_a_failed_check_or_a_connection_that_nobody_knows_rolls_its_host_back(
     }
 
 
+def test_what_has_nothing_to_check_is_activated_and_confirmed_in_one_task(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    old = settled(fleet, play, tmp_path)
+    variables = options(write_systems(tmp_path))
+    checked = play(DEPLOY, *variables, "--check", "--diff")
+    shown = checked.result("node1", ON_TRIAL)["diff"][-1]
+    assert (checked.rc, shown["before"].strip(), at(fleet)) == (0, old["node1"], old)
+    trace = tmp_path / "trace.json"
+    played = play(DEPLOY, *variables, env={"CLOSURE_NIXOS_TRACE": str(trace)})
+    assert played.rc == 0, played.text
+    new = at(fleet)
+    assert shown["after"].strip() == new["node1"]
+    for host in HOSTS:
+        tried = played.result(host, ON_TRIAL)
+        assert (tried["actions"], tried["unconfirmed"]) == (["test", "boot"], False), tried
+        assert tried["generation"]["path"] == new[host]
+        assert outcome(fleet, host) == ("confirmed", "task")
+        # Look, look, try; come in and confirm, record.
+        assert len(trips(str(trace), host)) == 5, trips(str(trace), host)
+    again = [play(DEPLOY, *variables, "--check"), play(DEPLOY, *variables)]
+    assert [stats["changed"] for it in again for stats in it.stats.values()] == [0] * 6
+    assert at(fleet) == new
+
+
+def test_who_lets_nobody_in_is_not_confirmed_in_the_same_task(
+    fleet: Fleet, play: Play, tmp_path: pathlib.Path
+) -> None:
+    old = settled(fleet, play, tmp_path)
+    file = write_systems(tmp_path, SHUT, ["node1"])
+    variables = options(file, deploy_confirm_timeout=10)
+    played = play(DEPLOY, *variables, "--limit", "node1")
+    until(lambda: outcome(fleet, "node1")[0] == "rolled-back")
+    fleet.exec("node1", f"rm -f {SHUT_BY} && systemctl reload ssh")
+    tried = played.result("node1", ON_TRIAL)
+    assert (tried["failed"], tried["actions"]) == (True, ["test"]), tried
+    assert "node1 does not answer on a new connection: " in tried["msg"], tried
+    assert "rolls back by itself unless it is confirmed in time" in tried["msg"], tried
+    assert at(fleet) == old
+    assert played.stats["node1"]["failed"] == 1
+
+
 def test_the_batch_rolls_back_with_a_host_that_fails(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -144,7 +193,9 @@ def test_who_leaves_the_confirmation_out_with_step_leaves_it_to_the_host(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, environment: dict[str, str]
 ) -> None:
     old = settled(fleet, play, tmp_path, ["node1"])
-    variables = options(write_systems(tmp_path), deploy_confirm_timeout=10)
+    (tmp_path / "check.yml").write_text(json.dumps(CHECK))
+    more = {"deploy_checks": [str(tmp_path / "check.yml")], "sick": []}
+    variables = options(write_systems(tmp_path), deploy_confirm_timeout=10, **more)
     command = ["ansible-playbook", "-i", str(fleet.inventory), str(DEPLOY), *variables]
     printed = answered([*command, "--limit", "node1", "--step"], os.environ | environment)
     until(lambda: deployment(fleet, "node1")["outcome"] == "rolled-back")

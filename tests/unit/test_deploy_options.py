@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._deploy.options impo
     check_play,
     check_secrets,
     checked_spec,
+    confirms_at_once,
     end,
     end_left,
     finish,
@@ -149,6 +150,42 @@ def test_the_steps_of_a_deployment(given: dict[str, t.Any], expected: list[str])
     assert found == expected
     for step in found:
         assert step in TRIED or (ROLE / "tasks" / step).exists()
+
+
+ALONE = ["confirm.yml"]
+
+
+@pytest.mark.parametrize(
+    ("given", "tried", "at_once"),
+    [
+        ({}, ALONE, True),
+        ({"deploy_action": "auto"}, ALONE, True),
+        # Only what boots is made the boot default.
+        ({"deploy_action": "test"}, ALONE, False),
+        ({"deploy_action": "boot"}, ALONE, False),
+        ({"deploy_confirm": False}, ALONE, False),
+        # Something comes between: a check, hosts that wait for each other, another address.
+        ({}, TRIED, False),
+        ({}, ["put_secrets.yml", *ALONE], False),
+        ({"deploy_rollback_scope": "batch"}, ALONE, False),
+        ({"deploy_confirm_host": "192.0.2.7"}, ALONE, False),
+        ({"deploy_confirm_port": 2222}, ALONE, False),
+        ({"deploy_confirm_connection": "any"}, ALONE, False),
+    ],
+)
+def test_who_has_nothing_to_check_confirms_at_once(
+    given: dict[str, t.Any], tried: list[str], at_once: bool
+) -> None:
+    asked = options(**given)
+    assert confirms_at_once(asked, tried) is at_once
+    assert ("confirm.yml" in steps(asked, tried)) is (
+        not at_once and asked["confirm"] and asked["action"] != "boot"
+    )
+
+
+def test_a_reboot_is_confirmed_after_it() -> None:
+    asked = options(deploy_reboot="always")
+    assert steps(asked, ALONE) == ["copy.yml", "reboot.yml", "confirm.yml"]
 
 
 @pytest.mark.parametrize(

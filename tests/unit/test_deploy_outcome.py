@@ -70,11 +70,32 @@ ITS_PROFILES = {
 }
 ACTIVATED, AS_IT_WAS = {"changed": True}, {"changed": False, "skipped": True}
 LATER = {"__deploy_switch": {"path": NEW, "actions": ["boot"]}}
+# The task that activates a system has confirmed it as well.
+AT_ONCE = without("done") | {
+    "__deploy_taken": TAKEN | {"confirms": True},
+    "__deploy_switch": {
+        "path": NEW,
+        "actions": ["test", "boot"],
+        "report": REPORT,
+        "unconfirmed": False,
+        "generation": {"number": 42},
+    },
+}
 CASES: dict[str, tuple[dict[str, t.Any], str]] = {
     "unchanged": (UNCHANGED, "web1  unchanged"),
     "unchanged with secrets": (
         UNCHANGED | {"__deploy_change": {"results": [{"__deploy_step": ["put_secrets.yml"]}]}},
         "web1  unchanged",
+    ),
+    "deployed and confirmed at once": (AT_ONCE, "web1  switched 41 -> 42"),
+    "with auto": (
+        AT_ONCE
+        | {"__deploy_taken": with_options(action="auto")["__deploy_taken"] | {"confirms": True}},
+        "web1  switched 41 -> 42",
+    ),
+    "not confirmed at once": (
+        AT_ONCE | {"__deploy_switch": AT_ONCE["__deploy_switch"] | {"failed": True}},
+        "web1  FAILED",
     ),
     "deployed": (
         DEPLOYED,

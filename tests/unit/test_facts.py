@@ -326,7 +326,7 @@ def test_a_host_without_a_system_has_none_to_confirm() -> None:
 def test_a_host_without_a_system_has_none_to_roll_back_to(action: Action) -> None:
     """Its guard would have restarted it for want of an old system."""
     host: t.Any = types.SimpleNamespace(name="web1", retry_for=0)
-    limits = TrialOptions(60, 60, "reboot")
+    limits = TrialOptions(60, 60, confirm=False, on_rollback_failure="reboot")
     options = SwitchOptions(action, NEW.path, PROFILE)
     trial = Trial(host, options, limits, lambda: host, Progress("switch"), looks=True)
     with pytest.raises(ClosureError, match="web1 runs no system of NixOS to roll back to"):

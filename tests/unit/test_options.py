@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
     RollbackOptions,
     SwitchOptions,
     TrialOptions,
+    check_confirm,
     options_of,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
@@ -46,7 +47,7 @@ def test_a_switch_has_types_once() -> None:
     assert (found.action, found.path, found.specialisation) == (Action.TEST, SYSTEM, "night")
     assert (found.profile, found.ignore_units) == (f"{PROFILE}-profiles/x", ("a", "b"))
     trial = options_of(TrialOptions, arguments(NIXOS_SWITCH, confirm_timeout="60"))
-    assert trial == TrialOptions(60, 900, "reboot")
+    assert trial == TrialOptions(60, 900, confirm=False, on_rollback_failure="reboot")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,25 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ClosureError, match=said):
         options_of(kind, arguments(spec, **given))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "needs a confirm_timeout"),
+        ({"confirm_timeout": 60, "action": "boot"}, "cannot confirm what only the next boot"),
+    ],
+)
+def test_what_is_not_on_trial_now_is_not_confirmed(given: dict[str, t.Any], said: str) -> None:
+    found = arguments(NIXOS_SWITCH, confirm=True, **given)
+    with pytest.raises(ClosureError, match=f"confirm: true {said}"):
+        check_confirm(options_of(TrialOptions, found), Action(found["action"]))
+
+
+@pytest.mark.parametrize("action", ["switch", "test", "auto"])
+def test_what_is_on_trial_now_may_be_confirmed(action: str) -> None:
+    found = arguments(NIXOS_SWITCH, confirm=True, confirm_timeout=60, action=action)
+    check_confirm(options_of(TrialOptions, found), Action(action))
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,14 @@ class TrialOptions:
 
     :param confirm_timeout: from the activation to the confirmation
     :param check_timeout: the same, once somebody has come in over a new connection
-    :param on_rollback_failure: what the guard does then, "reboot" or "leave"
+    :param confirm: whether to confirm it at once, as nothing else has to be checked
+    :param on_rollback_failure: what the guard does with what it cannot roll back, "reboot" or
+        "leave"
     """
 
     confirm_timeout: int
     check_timeout: int
+    confirm: bool
     on_rollback_failure: str
 
 
@@ -168,6 +171,22 @@ class ProfileOptions:
         if self.path or self.generation is None:
             return self.path or self.profile
         return f"{self.profile}-{self.generation}-link"
+
+
+def check_confirm(trial: TrialOptions, action: Action) -> None:
+    """Refuse to confirm at once what cannot be confirmed then.
+
+    :raises ClosureError: nothing is on trial, or only after the next boot
+    """
+    if trial.confirm and not trial.confirm_timeout:
+        raise ClosureError(
+            "confirm: true needs a confirm_timeout, because only what is on trial is confirmed."
+        )
+    if trial.confirm and action is Action.BOOT:
+        raise ClosureError(
+            "confirm: true cannot confirm what only the next boot starts. Reboot the host with "
+            "closure.nixos.nixos_reboot, and then confirm it with closure.nixos.nixos_confirm."
+        )
 
 
 # What an argument becomes, by its name; the others stay what the spec has made of them.

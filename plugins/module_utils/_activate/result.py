@@ -53,6 +53,29 @@ def standing_keys(facts: Facts) -> Result:
     }
 
 
+def with_confirmation(switched: Result, confirmed: Result) -> Result:
+    """The result of a task that has switched a host on trial, and then come to confirm it.
+
+    :param confirmed: what the confirmation says, with ``failed`` where there was none
+    """
+    diffs = [result["diff"] for result in (switched, confirmed) if result.get("diff")]
+    ended = {"msg": confirmed["msg"], "rolled_back": confirmed.get("rolled_back", False)}
+    if confirmed.get("failed"):
+        return switched | ended | {"failed": True, "unconfirmed": not ended["rolled_back"]}
+    # In check mode nothing is on trial.
+    if not switched["unconfirmed"]:
+        return switched | {"diff": diffs}
+    boots = ["boot"] if confirmed["boots"] else []
+    return switched | {
+        **ended,
+        "changed": True,
+        "unconfirmed": False,
+        "actions": [*switched["actions"], *boots],
+        "generation": confirmed["generation"],
+        "diff": diffs,
+    }
+
+
 def locked() -> Result:
     """Say that another switch shut out what was to be planned."""
     found = outcome(None, Report(lock_busy=True))

@@ -196,7 +196,22 @@ def without_reboot(options: Options, tried: list[str]) -> list[str]:
         return ["plain.yml"]
     if not options["confirm"]:
         return ["plain.yml", *live(options)]
+    if confirms_at_once(options, tried):
+        return ["trial.yml"]
     return ["auto.yml"] if action is Action.AUTO else ["trial.yml", *tried]
+
+
+def confirms_at_once(options: Options, tried: list[str]) -> bool:
+    """Whether the task that activates a system confirms it too: nothing is to be done between.
+
+    Hosts that roll back together are confirmed when all of them run, and one that moves to another
+    address is confirmed there.
+    """
+    moves = options["confirm_host"] or options["confirm_port"]
+    here = options["confirm_connection"] == "new" and not moves
+    alone = options["rollback_scope"] == "host" and tried == ["confirm.yml"]
+    boots = Action(options["action"]) in (Action.SWITCH, Action.AUTO)
+    return bool(options["confirm"] and boots and alone and here)
 
 
 def _named(options: Options, hook: str) -> list[str]:

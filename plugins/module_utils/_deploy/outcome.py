@@ -189,7 +189,7 @@ def _last(variables: Vars) -> t.Iterator[Vars]:
     yield _result(variables, "done")
     switch = _result(variables, "switch")
     # With auto, a system that waits for a reboot is not confirmed.
-    if "boot" in (switch.get("actions") or ()):
+    if "boot" in (switch.get("actions") or ()) or _result(variables, "taken").get("confirms"):
         yield switch
 
 
@@ -256,7 +256,7 @@ def _switched(variables: Vars, action: Action) -> str:
     old, new = generations_of(variables)
     if action is Action.TEST:
         return f"{action.verb} beside {old}" if old else action.verb
-    if action is Action.AUTO and "boot" in (_activation(variables).get("actions") or ()):
+    if action is Action.AUTO and (_activation(variables).get("actions") or ())[:1] == ["boot"]:
         action = Action.BOOT
     return f"{action.verb} {old or 'none'} -> {new}" if new else action.verb
 
@@ -282,7 +282,10 @@ def generations_of(variables: Vars) -> tuple[int | None, int | None]:
     """Return the generation before the deployment, and the one that it made."""
     facts = _result(variables, "host").get("ansible_facts", {}).get("nixos", {})
     before = [entry["number"] for entry in facts.get("generations", ()) if entry["current"]]
-    after = _result(variables, "done").get("generation") or {}
+    done, switch = _result(variables, "done"), _result(variables, "switch")
+    if _result(variables, "taken").get("confirms") and _succeeded(switch):
+        done = switch
+    after = done.get("generation") or {}
     return (before[0] if before else None), after.get("number")
 
 

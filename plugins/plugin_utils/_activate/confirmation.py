@@ -55,12 +55,14 @@ class Confirmation:
     """Confirming a system on a host, over a connection of its own.
 
     :param check: only say what would be done
+    :param since: as ``runs_since`` of a trial, where nobody has come in by a new connection yet
     """
 
     host: Host
     options: ConfirmOptions
     progress: Progress
     check: bool
+    since: int | None = None
 
     def run(self) -> dict[str, t.Any]:
         """Return the module's result.
@@ -146,7 +148,7 @@ class Confirmation:
 
     def _confirm_plain(self, path: str) -> dict[str, t.Any]:
         """Confirm in one round trip, or return nothing where that takes a decision of ours."""
-        boot = self.host.task_run.trial_of(self.host.name)
+        boot = self.host.boot or self.host.task_run.trial_of(self.host.name)
         if not boot:
             return {}
         # Where the power fails now, the host is no more what was tried.
@@ -154,7 +156,7 @@ class Confirmation:
         profile = self.options.profile
         job = activation_job(self.host, profile, Asked(path, valid=True))
         with self._comes_in():
-            confirmed = confirm_plain(job, profile, path)
+            confirmed = confirm_plain(job, profile, path, self.since)
         if not confirmed:
             return {}
         after, said = self._end(job, path, boots=True)

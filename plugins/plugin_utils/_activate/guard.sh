@@ -522,6 +522,14 @@ guard_confirm_plain() {
     fi
 }
 
+# guard_confirm_first SINCE PROFILE PATH COMMAND: as guard_reached and guard_confirm_plain, where nobody has come
+# in before.
+guard_confirm_first() {
+    # Where nobody knows when the connection was made, people decide.
+    { [ -n "$(login_age)" ] && (guard_reached "$1"); } || exit 79
+    if trial_is_plain "$2" "$3" && trial_runs_well; then guard_confirm "$3" "$4"; else exit 79; fi
+}
+
 # trial_is_plain PROFILE PATH: is PATH on trial and to boot afterwards, and boots what ran before it until then?
 trial_is_plain() {
     [ "$(guard_state)" = armed ] && [ "$(guard_set to)" = "$2" ] && [ -n "$(guard_set install)" ] &&

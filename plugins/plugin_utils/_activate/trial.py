@@ -65,6 +65,8 @@ class Trial:
 
     :param fresh_connection: makes a connection of its own to the host
     :param looks: whether the task leaves the host alone
+    :param runs_since: for how many hundredths of a second the host had been up when the new system
+        ran, once it is to be confirmed at once
     """
 
     host: Host
@@ -73,6 +75,7 @@ class Trial:
     fresh_connection: t.Callable[[], Host]
     progress: Progress
     looks: bool
+    runs_since: int | None = None
 
     def __post_init__(self) -> None:
         """Give a host up that the new system cuts off: it rolls back by itself.
@@ -190,7 +193,9 @@ class Trial:
         if guard and guard.state in ("overtaken", "ended"):
             return result | {"failed": True, "msg": f"{self.host.name} {guard.story}"}
         unconfirmed = bool(guard and guard.waits)
-        if unconfirmed and not result.get("failed"):
+        if self.trial.confirm:
+            self.runs_since = after.login.uptime
+        elif unconfirmed and not result.get("failed"):
             self._come_in(after)
         return result | {"unconfirmed": unconfirmed}
 
@@ -243,12 +248,15 @@ def confirm(job: Job, profile: str, path: str) -> None:
     job.start_by(*words, request="guard-confirm")
 
 
-def confirm_plain(job: Job, profile: str, path: str) -> bool:
+def confirm_plain(job: Job, profile: str, path: str, since: int | None = None) -> bool:
     """Confirm it if the host itself can see that all is well, and say whether it has.
 
     :param job: as of :func:`confirm`
+    :param since: as ``runs_since`` of :class:`Trial`, where nobody has come in by a new connection
+        yet
     """
-    words = ("guard_confirm_plain", profile, path, _commit(profile, path).text)
+    how = ["guard_confirm_plain"] if since is None else ["guard_confirm_first", str(since)]
+    words = (*how, profile, path, _commit(profile, path).text)
     try:
         job.start_by(*words, request="guard-confirm-plain")
     except ClosureError as error:

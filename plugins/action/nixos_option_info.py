@@ -29,6 +29,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation im
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
+    Ready,
     RequestsAction,
 )
 
@@ -58,7 +59,11 @@ class ActionModule(RequestsAction[OptionsAsked]):
         return EvaluationOptions(timeout=options.timeout)
 
     def answer(
-        self, evaluator: Evaluator, options: OptionsAsked, requests: dict[str, Request]
+        self,
+        evaluator: Evaluator,
+        options: OptionsAsked,
+        requests: dict[str, Request],
+        ready: Ready | None,  # one evaluation has them all
     ) -> Outcomes:
         """Return the values that each host has."""
         units = {host: option_units(host, options.names, options.details) for host in requests}

@@ -14,12 +14,15 @@ import typing as t
 
 import pytest
 from ansible_collections.closure.nixos.tests.integration._harness import (
+    PATIENCE,
+    Fleet,
     Play,
     Played,
     StartPlay,
     until,
 )
 from ansible_collections.closure.nixos.tests.integration._systems import (
+    COPY,
     HOSTS,
     Task,
     build,
@@ -239,6 +242,33 @@ def test_a_host_without_its_variable_fails_alone(play: Play, tmp_path: pathlib.P
     played = play(playbook(task, vars={"own": own}), "--check")
     assert [played.stats[host]["failed"] for host in HOSTS] == [0, 1, 0], played.text
     assert "node2" in str(built(played)["node2"]["msg"])
+
+
+@pytest.mark.parametrize(("strategy", "fails"), [("free", True), ("host_pinned", False)])
+def test_a_host_that_waits_for_nobody_goes_on_while_another_is_built(
+    play: Play, fleet: Fleet, tmp_path: pathlib.Path, strategy: str, fails: bool
+) -> None:
+    """The build of node1 ends only when another host has its system."""
+    # Where a builder, who is another user, sees it.
+    roots, mark = tmp_path / "roots", pathlib.Path(f"/var/tmp/copied-{secrets.token_hex(4)}")
+    waits = f"until [ -e {mark} ]; do sleep 0.2; done; {'exit 7' if fails else 'touch $out'}"
+    file = write_systems(tmp_path, node1=package(waits, "slow"))
+    touch = {"name": "touch", "ansible.builtin.file": {"path": str(mark), "state": "touch"}}
+    asks = build(file, max_jobs="3", timeout=PATIENCE, roots=str(roots))
+    try:
+        played = play(playbook(asks, COPY, touch | {"delegate_to": "localhost"}, strategy=strategy))
+        again = play(playbook(asks, strategy=strategy))
+    finally:
+        mark.unlink(missing_ok=True)
+    assert [played.stats[host]["failed"] for host in HOSTS] == [fails, 0, 0]
+    if fails:
+        assert "-slow.drv does not build" in built(played)["node1"]["msg"]
+    for host in HOSTS[fails:]:
+        said = played.result(host, "nix_build_system")
+        assert said["changed"] and said["plan"]["derivations"] and said["closure_bytes"]
+        assert fleet.exec(host, f"nix-store --check-validity {said['path']}") == ""
+        assert (roots / host).readlink() == pathlib.Path(said["path"])
+        assert again.stats[host]["changed"] == 0
 
 
 def builders(mark: str) -> str:

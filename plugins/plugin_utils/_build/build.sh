@@ -205,8 +205,8 @@ fetch() {
 }
 
 # build ROOTS [NAME DERIVATION OUTPUT]...: builds the derivations together and prints what
-# was planned for each that was not there, and "@built NAME PLATFORM VERSION BYTES" for each that is
-# there now and has its link below ROOTS, which roots it.
+# was planned for each that was not there, and "@built NAME PLATFORM VERSION BYTES" for each as soon as it
+# is there and has its link below ROOTS, which roots it.
 build() {
     roots=${1:-$state/roots}
     # Of whoever builds, who need not be who deploys.
@@ -215,14 +215,31 @@ build() {
     mkdir -p "$roots" || exit
     derivations=$(each_system derivation "$@")
     each_system plan "$@"
+    place=$(make_directory) || exit
+    until_exit "$place"
+    exec 7>"$place/.building"
+    flock 7
     # shellcheck disable=SC2086 # store paths have no blanks
-    nix-store --realise --no-gc-warning --log-format internal-json $derivations >/dev/null
-    built=$?
+    nix-store --realise --no-gc-warning --log-format internal-json $derivations >/dev/null &
+    building=$! built=0
+    exec 7>&-
+    # The lock ends with Nix, and so does the wait; what Nix has left running may go on to hold it.
+    until flock -w 1 "$place/.building" true || ! kill -0 "$building" 2>/dev/null; do
+        root_new "$place" "$roots" "$@"
+    done
+    wait "$building" || built=$?
+    root_new "$place" "$roots" "$@"
+    return "$built"
+}
+
+# root_new PLACE ROOTS [NAME DERIVATION OUTPUT]...: roots each that has come, which a file in PLACE tells.
+root_new() {
+    place=$1 roots=$2
+    shift 2
     while [ "$#" -gt 0 ]; do
-        root "$roots/$1" "$1" "$2" "$3"
+        if [ -e "$3" ] && [ ! -e "$place/$1" ]; then root "$roots/$1" "$1" "$2" "$3" "$place/$1"; fi
         shift 3
     done
-    return "$built"
 }
 
 # each_system FUNCTION [NAME DERIVATION OUTPUT]...: calls the function for each of them.
@@ -248,13 +265,13 @@ plan() {
     nix-store --realise --dry-run --no-gc-warning "$2" 2>&1
 }
 
-# root LINK NAME DERIVATION OUTPUT: roots what was built, and says so.
+# root LINK NAME DERIVATION OUTPUT NOTE: roots what was built, and says so, in the file NOTE too.
 root() {
     [ -z "$(missing "$4")" ] || return 0
     nix-store --realise "$3" --add-root "$1" >/dev/null || return 0
     printf '@built %s %s %s %s\n' "$2" "$(content "$4/system")" "$(content "$4/nixos-version")" \
         "$(nix-store --query --requisites "$4" | xargs nix-store --query --size |
-            awk '{ bytes += $1 } END { printf "%.0f", bytes }')"
+            awk '{ bytes += $1 } END { printf "%.0f", bytes }')" && : >"$5"
 }
 
 # content FILE: prints it, or a dash for nothing.

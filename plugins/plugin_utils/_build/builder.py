@@ -35,6 +35,7 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._build.evaluation im
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._build.requests import (
     Outcomes,
+    Ready,
     RequestsAction,
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.job import JobResult
@@ -48,6 +49,8 @@ class Builder:
 
     evaluator: Evaluator
     options: BuildOptions
+    #: gets what is told of a host before all are done
+    ready: Ready | None = None
 
     def make(self, requests: Mapping[str, Request]) -> Outcomes:
         """Evaluate all systems, and build those that evaluate, or say what that would do."""
@@ -55,7 +58,8 @@ class Builder:
         outcomes, systems = self._evaluate(requests)
         seconds = round(time.monotonic() - start, 3)
         if systems:
-            outcomes |= (self._dry_build if self.options.dry else self._build)(systems)
+            dry = self.options.dry
+            outcomes |= self._dry_build(systems) if dry else self._build(systems, seconds)
         return {host: it | {"seconds_evaluation": seconds} for host, it in outcomes.items()}
 
     def _evaluate(
@@ -73,11 +77,15 @@ class Builder:
         systems = {host: it.found for host, it in found.items() if host not in failures}
         return failures, {host: read_evaluated(it) for host, it in systems.items()}
 
-    def _build(self, systems: Mapping[str, Evaluated]) -> Outcomes:
-        """Build all systems together; where one fails, that host has its failure as result."""
-        log, start = BuildLog(), time.monotonic()
+    def _build(self, systems: Mapping[str, Evaluated], evaluation: float) -> Outcomes:
+        """Build all systems together; where one fails, that host has its failure as result.
 
-        def hear(_out: bytes, err: bytes) -> None:
+        :param evaluation: how many seconds that took
+        """
+        log, start, early = BuildLog(), time.monotonic(), _Early(systems, self, evaluation)
+
+        def hear(out: bytes, err: bytes) -> None:
+            early.feed(out, round(time.monotonic() - start, 3))
             log.feed(err, time.monotonic())
             if log.summary:
                 self.evaluator.progress.say(log.summary)
@@ -91,15 +99,16 @@ class Builder:
         for host, system in systems.items():
             root = self.options.root_of(host)
             outcomes[host] = (
-                self._built(system, plans.get(root), built[root], seconds)
+                self.built(system, plans.get(root), built[root], seconds)
                 if root in built
                 else self._not_built(system, plans.get(root, _NOTHING), ended)
             )
         return outcomes
 
-    def _built(
+    def built(
         self, system: Evaluated, plan: BuildPlan | None, built: Built, seconds: float
     ) -> Outcome:
+        """Return the outcome of a host whose system is there."""
         if not built.version and self.options.goal not in (PACKAGE, VM):
             return failure(
                 f"{system.out} is not a NixOS system: it has no file nixos-version. Name the "
@@ -149,6 +158,33 @@ class Builder:
         }
 
 
+class _Early:
+    """Tells which systems are there while others are built."""
+
+    def __init__(
+        self, systems: Mapping[str, Evaluated], builder: Builder, evaluation: float
+    ) -> None:
+        self._left = {builder.options.root_of(host): host for host in systems}
+        self._systems = systems
+        self._builder = builder
+        self._evaluation = evaluation
+        self._heard = b""
+
+    def feed(self, out: bytes, seconds: float) -> None:
+        """Take what came new on the output of ``build``, so long after its start."""
+        ready = self._builder.ready
+        if not (out and ready):
+            return
+        self._heard += out
+        text = self._heard[: self._heard.rfind(b"\n") + 1].decode(errors="replace")
+        plans = parse_build_plans(text)
+        for root, built in parse_built(text).items():
+            if host := self._left.pop(root, None):
+                system = self._systems[host]
+                outcome = self._builder.built(system, plans.get(root), built, seconds)
+                ready(host, outcome | {"seconds_evaluation": self._evaluation})
+
+
 class BuildAction(RequestsAction[BuildOptions]):
     """Evaluates what all hosts ask for together, and builds it together."""
 
@@ -157,10 +193,14 @@ class BuildAction(RequestsAction[BuildOptions]):
         return options.evaluation
 
     def answer(
-        self, evaluator: Evaluator, options: BuildOptions, requests: dict[str, Request]
+        self,
+        evaluator: Evaluator,
+        options: BuildOptions,
+        requests: dict[str, Request],
+        ready: Ready | None,
     ) -> Outcomes:
         """Return what was built, or in check mode would be, for each host."""
-        return Builder(evaluator, options).make(requests)
+        return Builder(evaluator, options, ready).make(requests)
 
     def again(self, options: BuildOptions, outcome: Outcome) -> Outcome:
         """Return an outcome as it is when everything is done already: a dry build does nothing."""

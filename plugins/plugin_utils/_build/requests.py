@@ -46,7 +46,18 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._host.host import Ho
 
 Outcomes = dict[str, Outcome]
 Requests = dict[str, Request | str]
+# Takes the outcome of a host before all are done.
+Ready = t.Callable[[str, Outcome], None]
 Options = t.TypeVar("Options")
+
+
+class _TakenError(Exception):
+    """A host need not wait for all: its own outcome is there."""
+
+    def __init__(self, name: str, outcome: Outcome) -> None:
+        super().__init__(name)
+        self.name = name
+        self.outcome = outcome
 
 
 class RequestsAction(ClosureAction, t.Generic[Options]):
@@ -64,14 +75,18 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         make = self._named if asked.systems else self._for_hosts
         requests = functools.cache(functools.partial(make, asked, sources.absolute))
 
-        def answer() -> Outcomes:
+        def answer(name: str) -> Outcomes:
             evaluator = self._evaluator(host, options, sources, requests())
-            return self._answer(evaluator, options, requests())
+            ready = functools.partial(self._tell, name) if self._goes_alone(asked) else None
+            return self._answer(evaluator, options, requests(), ready)
 
         words = (type(self).__module__, host.name, self.check, options)
         own = self._own(asked, sources.absolute)
         ask = functools.partial(self._told, host, options, answer)
-        outcomes = self._answers(asked, own, words, requests, ask)
+        try:
+            outcomes = self._answers(asked, own, words, requests, ask)
+        except _TakenError as taken:
+            outcomes = self._as_first(options, taken.name, {self._name: taken.outcome})
         if asked.systems:
             return _together(outcomes)
         if asked.all_or_none:
@@ -95,26 +110,54 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         """
         if own is None:
             return ask(f"systems-{_key(words, requests())}")
-        mine = _key(own)
-        with self.task_run.locked(f"asked-{_key(words, self._task._uuid, asked.hosts)}") as kept:
+        mine, lock = _key(own), f"asked-{_key(words, self._task._uuid, asked.hosts)}"
+        look = functools.partial(self._look, lock, mine) if self._goes_alone(asked) else None
+        with self.task_run.locked(lock, look) as kept:
             known = json.loads(kept.read_text("utf-8")) if kept.exists() else None
             if not known or known["hosts"].get(self._name) != mine:
                 name = f"systems-{_key(words, requests())}"
                 if not known:
                     hosts = {host: _key(request) for host, request in requests().items()}
-                    kept.write_text(json.dumps({"answers": name, "hosts": hosts}), "utf-8")
+                    _write(kept, {"answers": name, "hosts": hosts})
                 # Another one that was faster would have to find out once more what all ask.
                 return ask(name)
         return ask(str(known["answers"]))
 
     def _told(
-        self, host: Host, options: Options, answer: t.Callable[[], Outcomes], name: str
+        self, host: Host, options: Options, answer: t.Callable[[str], Outcomes], name: str
     ) -> Outcomes:
+        """Return the answers of that name."""
+        outcomes = self.kept(host, name, functools.partial(answer, name))
+        return self._as_first(options, name, outcomes)
+
+    def _as_first(self, options: Options, name: str, outcomes: Outcomes) -> Outcomes:
         """Return the answers of that name; a later task of the same host did nothing for them."""
-        outcomes: Outcomes = self.kept(host, name, answer)
         if self.task_run.is_first(name, self._name):
             return outcomes
         return {each: self.again(options, it) for each, it in outcomes.items()}
+
+    def _goes_alone(self, asked: Asked) -> bool:
+        """Whether hosts of the play go on each for itself, so that one need not wait for all."""
+        strategy = str(self._task.get_play().strategy)
+        return strategy.endswith(("free", "host_pinned")) and not asked.all_or_none
+
+    def _tell(self, name: str, host: str, outcome: Outcome) -> None:
+        """Have a host's task find its own among the answers of that name, while they are made."""
+        _write(self._place(name, host), outcome)
+
+    def _look(self, lock: str, mine: str) -> None:
+        """Look for it, while another task makes them.
+
+        :raises _TakenError: it is there
+        """
+        known = _read(self.task_run.directory / lock)
+        if known and known["hosts"].get(self._name) == mine:
+            name = str(known["answers"])
+            if outcome := _read(self._place(name, self._name)):
+                raise _TakenError(name, outcome)
+
+    def _place(self, name: str, host: str) -> pathlib.Path:
+        return self.task_run.directory / f"{name}-{_key(host)}"
 
     def _own(self, asked: Asked, absolute: Absolute) -> Request | None:
         """Return what the task's own host asks; None where the task speaks of no host."""
@@ -142,9 +185,16 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
 
     @abc.abstractmethod
     def answer(
-        self, evaluator: Evaluator, options: Options, requests: dict[str, Request]
+        self,
+        evaluator: Evaluator,
+        options: Options,
+        requests: dict[str, Request],
+        ready: Ready | None,
     ) -> Outcomes:
-        """Return the outcome of each host; a host that fails has its failure as outcome."""
+        """Return the outcome of each host; a host that fails has its failure as outcome.
+
+        :param ready: gets those of hosts that need not wait for the others
+        """
 
     def again(self, options: Options, outcome: Outcome) -> Outcome:
         """Return an outcome as it is when everything is done already."""
@@ -159,11 +209,15 @@ class RequestsAction(ClosureAction, t.Generic[Options]):
         how = self.evaluation(options)
         return Evaluator(host, self.progress(), how, directory, sources.origin)
 
-    def _answer(self, evaluator: Evaluator, options: Options, requests: Requests) -> Outcomes:
+    def _answer(
+        self, evaluator: Evaluator, options: Options, requests: Requests, ready: Ready | None
+    ) -> Outcomes:
         asked = {host: it for host, it in requests.items() if isinstance(it, Request)}
         unasked = {host: it for host, it in requests.items() if isinstance(it, str)}
         failures: Outcomes = {host: {"failed": True, "msg": it} for host, it in unasked.items()}
-        return failures | (self.answer(evaluator, options, asked) if asked else {})
+        return failures | (
+            self.answer(evaluator, options, asked, ready) if asked else {}
+        )
 
     def kept(self, host: Host, name: str, make: t.Callable[[], t.Any]) -> t.Any:
         """Return what is made once in a run, on a host.
@@ -290,6 +344,17 @@ class _Sources:
         name = f"source-{_key(self._host.name, root)}"
         make = functools.partial(bring_source, self._host, pathlib.Path(root))
         self.origin[self._action.kept(self._host, name, make)] = root
+
+
+def _write(file: pathlib.Path, content: object) -> None:
+    """Write it in one step: others read it while it is written."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(json.dumps(content, default=str), encoding="utf-8")
+    new.replace(file)
+
+
+def _read(file: pathlib.Path) -> dict[str, t.Any] | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def _validated_inputs(own: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -26,6 +26,9 @@ import typing as t
 from ansible import constants as C
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 
+# Seconds between two looks at what another task does.
+_LOOK = 0.5
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -82,13 +85,19 @@ class Run:
         return self.directory / f"{what}-{hashlib.sha256(host.encode()).hexdigest()[:16]}"
 
     @contextlib.contextmanager
-    def locked(self, name: str) -> t.Iterator[pathlib.Path]:
+    def locked(
+        self, name: str, look: t.Callable[[], None] | None = None
+    ) -> t.Iterator[pathlib.Path]:
         """Hold the run's lock of that name on the controller; the kernel frees it at our death.
 
+        :param look: called again and again while another task holds it; what it raises ends that
         :returns: a path in the run's directory for what the lock protects
         """
         self.directory.mkdir(mode=0o700, exist_ok=True)
         with open(self.directory / f"{name}.lock", "w", encoding="utf-8") as lock:
+            while look and not _at_once(lock):
+                look()
+                time.sleep(_LOOK)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.directory / name
 
@@ -106,6 +115,15 @@ class Run:
             new.write_text(said, encoding="utf-8")
             new.replace(file)
         return said, False
+
+
+def _at_once(lock: t.IO[str]) -> bool:
+    """Take a lock, unless another one holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def this_run() -> Run:

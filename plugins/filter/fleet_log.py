@@ -38,6 +38,8 @@ _value:
   description: The lines.
   type: list
   elements: str
+  sample:
+    - "2026-11-22 19:00:00  root@controller  switched 1 -> 2  8a2b1c0d5e Greet in French  12 s"
 """
 
 import typing as t

@@ -43,6 +43,24 @@ RETURN = r"""
 _value:
   description: The text.
   type: str
+  sample: |
+    # HELP closure_nixos_host_state How a host stands: 1 for its state, by the label.
+    # TYPE closure_nixos_host_state gauge
+    closure_nixos_host_state{host="node1",state="unreachable"} 0
+    closure_nixos_host_state{host="node1",state="failed"} 0
+    closure_nixos_host_state{host="node1",state="trial"} 0
+    closure_nixos_host_state{host="node1",state="drift"} 0
+    closure_nixos_host_state{host="node1",state="behind"} 0
+    closure_nixos_host_state{host="node1",state="reboot"} 0
+    closure_nixos_host_state{host="node1",state="ok"} 1
+    # HELP closure_nixos_host_drift How many things of a host are not as they were deployed.
+    # TYPE closure_nixos_host_drift gauge
+    closure_nixos_host_drift{host="node1"} 0
+    # HELP closure_nixos_host_behind Whether its configuration builds another system now.
+    # TYPE closure_nixos_host_behind gauge
+    # HELP closure_nixos_asked_seconds When the hosts were asked, in seconds since 1970.
+    # TYPE closure_nixos_asked_seconds gauge
+    closure_nixos_asked_seconds 1764216000
 """
 
 import typing as t

@@ -53,6 +53,32 @@ _value:
       C(generations) and C(history), its deployments.
   type: list
   elements: dict
+  sample:
+    - host: node1
+      state: ok
+      system: nixos-system-node1-26.05.standin
+      hash: iwljnpc
+      version: 26.05.standin
+      generation: 2
+      since: "2026-11-22T17:01:25Z"
+      by: root@controller
+      revision: 8a2b1c0d
+      result: confirmed
+      behind: null
+      reboot: [kernel, kernel-modules]
+      failed_units: []
+      nix_free: 80619077632
+      boot_free: 412340224
+      notes: []
+      drift: []
+      generations:
+        - number: 2
+          path: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+          date: "2026-11-22T17:01:25Z"
+          current: true
+          booted: false
+      history:
+        - "2026-11-22 19:00:00  root@controller  switched 1 -> 2  8a2b1c0d5e Greet in French  12 s"
 """
 
 import dataclasses

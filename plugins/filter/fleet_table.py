@@ -34,6 +34,10 @@ _value:
   description: The lines.
   type: list
   elements: str
+  sample:
+    - "node1  ok  gen 2  26.05.standin  iwljnpc  2026-11-22  root@controller  8a2b1c0  confirmed\
+      \  75.1 GiB free"
+    - "1 host: 1 ok"
 """
 
 import typing as t

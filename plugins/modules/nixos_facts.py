@@ -352,7 +352,27 @@ ansible_facts:
           returned: success
           type: list
           elements: dict
-          sample: [{"time": "2026-11-27T08:00:00Z", "user": "ann", "what": "switched 41 -> 42"}]
+          sample:
+            - time: "2026-11-22T19:00:00Z"
+              seconds: 12
+              user: root
+              controller: controller
+              run: ansible-local-1234x5y6z
+              source: /infra/nixos.nix
+              revision: 8a2b1c0d5e6f708192a3b4c5d6e7f8091a2b3c4d
+              subject: Greet in French
+              dirty: false
+              nixpkgs: null
+              build_host: localhost
+              action: switch
+              from: /nix/store/593xx3l8wi9pcchklvs46qxa76w6x4dq-nixos-system-nixos-26.05.standin
+              to: /nix/store/iwljnpc645qbb9parnraagikz0gs0rgy-nixos-system-node1-26.05.standin
+              generations: [1, 2]
+              units:
+                restarted: [nginx.service]
+              result: deployed
+              what: switched 1 -> 2
+              why: ""
         deployment:
           description:
             - What the host remembers of its last deployment by this collection, also across

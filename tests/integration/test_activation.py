@@ -122,6 +122,7 @@ def test_an_old_host_does_not_change_its_bus_while_it_runs(
     assert booted_next(fleet, "node1") == auto["path"]
 
 
+@pytest.mark.soak
 def test_a_specialisation_runs_and_its_system_boots(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -103,6 +103,7 @@ def assert_deployed(fleet: Fleet, systems: dict[str, str]) -> None:
         assert is_at == (system,) * 3, host
 
 
+@pytest.mark.soak
 def test_the_modules_say_the_same_in_check_mode_for_real_and_again(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -231,8 +232,7 @@ def test_the_role_deploys_twice_and_the_second_time_changes_nothing(
     again = [
         play(tmp_path / "site.yml", *options, "-i", str(tmp_path / "texts.ini")),
         play(role(strategy="free"), *options),
-        play(role(serial=2), *options, "--forks", "1"),
-        play(role(), *options, "--check", "--diff"),
+        play(role(), *options, "--check", "--diff", "--forks", "1"),
     ]
     assert_understood(again[0], tmp_path)
     for played in again:
@@ -538,6 +538,7 @@ def test_the_least_rules_of_sudo_are_enough_and_the_controller_needs_none(
     assert_deployed(fleet, paths(deployed))
 
 
+@pytest.mark.soak
 def test_the_built_collection_deploys_as_the_checkout_does(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_system_becomes_a_generation_once(
         assert recorded(fleet, host) == forward.result(host, "nix_profile_set")["path"]
 
 
+@pytest.mark.soak
 def test_a_named_profile_is_another_list_of_generations(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_secrets_roll_back_with_the_system_or_stay_with_it(
     assert restored.result(HOST, "nixos_secrets")["restored"] == []
 
 
+@pytest.mark.soak
 def test_what_was_prepared_for_nothing_is_put_back(
     fleet: Fleet, play: Play, at_old: pathlib.Path
 ) -> None:

@@ -91,7 +91,8 @@ def test_the_plan_and_the_report_hold_the_units_as_data(
     old = services(gone="", same="", **changed)
     after = {name: f"{text} environment.NEW = 1;" for name, text in changed.items()}
     new = services(same="", fresh="", **after)
-    assert deploy(play, tmp_path, old).rc == 0
+    there = quartet(write_systems(tmp_path, old, ["node1"]))
+    assert play(playbook(*there, hosts="node1")).rc == 0
     begun = {name: started(fleet, "node1", f"t-{name}") for name in ("same", "kept", "reloaded")}
     file = write_systems(tmp_path, new, ["node1"])
     text = playbook(build(file), COPY, PROFILE_SET, switch("dry-activate"), hosts="node1")
@@ -116,6 +117,7 @@ def test_the_plan_and_the_report_hold_the_units_as_data(
     assert difference(settled, trace(fleet, "node1")) == []
 
 
+@pytest.mark.soak
 def test_dry_activate_changes_nothing_and_is_no_change(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:
@@ -428,6 +430,7 @@ def test_an_activation_outlives_its_controller_and_the_next_run_tells_its_result
     assert play(playbook(*quartet(write_systems(tmp_path)), hosts="node2")).rc == 0
 
 
+@pytest.mark.soak
 def test_a_login_that_becomes_root_does_the_same(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

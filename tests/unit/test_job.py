@@ -82,7 +82,7 @@ def test_a_job_has_what_came_with_its_call_and_a_second_call_leaves_nothing(stat
     command = f'cp "$TAKEN/archive" {found}; rm -rf "$TAKEN"'
     for _again in range(2):
         assert take(state, len(content), command, content) == 0
-    until(lambda: (state / "jobs/job/status").exists())
+    until((state / "jobs/job/status").exists)
     assert found.read_bytes() == content
     assert list((state.parent / "tmp").iterdir()) == []
 

@@ -20,7 +20,11 @@ TESTBED = Path(__file__).resolve().parents[1] / "testbed"
 BASE = Path("/var/lib/closure-nixos-testbed")
 FLEET, OTHER = "selftest", "selftest-other"
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the testbed needs root")
+# The tests of the collection show that it works; these show its edges.
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the testbed needs root"),
+]
 
 Done = subprocess.CompletedProcess[str]
 
@@ -232,7 +236,6 @@ def test_a_connection_survives_a_short_loss_of_the_link() -> None:
     assert succeed("ssh", "first", "hostname") == "first\n"
 
 
-@pytest.mark.soak
 def test_two_fleets_at_once_do_not_collide_and_down_leaves_the_other_alone() -> None:
     run("down", fleet=OTHER)
     succeed("up", "--bare", "--python", "first", "last", fleet=OTHER)

@@ -72,7 +72,8 @@ class ActionModule(ClosureAction):
         if options.dest_archive:
             return self._to_archive(options, options.dest_archive, source, closure)
         copy = Copy(source, self._receiver(options), path, self._monitor(options, path))
-        transports = Transports(copy, closure, self._connection, options)
+        shared = len(self.task_vars["ansible_play_hosts_all"]) > 1
+        transports = Transports(copy, closure, self._connection, options, shared)
         result = self._bring(transports, options, path, closure)
         if result["changed"] and self._shows(options):
             shown = preview(copy.target, closure) + preview_boot(copy.target, source, path)

@@ -139,6 +139,28 @@ def test_a_part_is_one_round_trip(copies: Copies, closure: MakeClosure) -> None:
         assert copies.leftovers(host) == ""
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_hosts_that_lack_the_same_get_what_was_packed_once(
+    copies: Copies, closure: MakeClosure, compress: bool
+) -> None:
+    """A host that has a part already gets a part of its own."""
+    trace = copies.directory / "trace"
+    traced_copies = dataclasses.replace(copies, environment={"CLOSURE_NIXOS_TRACE": str(trace)})
+    hosts = {"node1": {}, "node2": copies.enter("node2"), "node3": SUDO}
+    hosts = {name: copies.fleet.hosts[name] | own for name, own in hosts.items()}
+    task = {"transport": "archive", "compress": compress}
+    for has, packed in (("", 1), ("node2", 2)):
+        new = closure()
+        if has:
+            part = next(path for path in new.paths if path.endswith("part2"))
+            copies(has, {"path": part}, **copies.enter(has))
+        played = traced_copies.all(hosts, task | {"path": new.path})
+        for host in hosts:
+            assert played.result(host)["changed"], played.text
+            assert copies.lacks(host, new) == []
+        assert trips(trace, "localhost").count("request job_start job_poll") == packed
+
+
 def trips(trace: pathlib.Path, host: str) -> list[str]:
     """The round trips to a host since the last look, but for polls of what takes long."""
     names = [name for name, _end in traced(trace, host) if name != "job_poll"]

@@ -47,6 +47,21 @@ def test_what_killed_runs_left_is_swept_when_it_is_older_than_a_day(
     assert (victim / "file").exists()
 
 
+def test_parts_that_killed_runs_left_in_their_own_directories_are_swept(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary.C, "DEFAULT_LOCAL_TMP", str(tmp_path / "ansible-local-1"))
+    runs = [tmp_path / f"ansible-local-{number}" / "closure-nixos" for number in (1, 2)]
+    for run in runs:
+        run.mkdir(parents=True)
+        for name in ("part-old", "part-new", "asked-old"):
+            (run / name).touch()
+        for name in ("part-old", "asked-old"):
+            os.utime(run / name, (0, 0))
+    with temporary.temporary_file():
+        assert {path.name for run in runs for path in run.iterdir()} == {"part-new", "asked-old"}
+
+
 def test_three_kills_leave_nothing_for_ever(place: Path) -> None:
     text = (
         "import os, sys; from ansible_collections.closure.nixos.plugins.plugin_utils._host import "

@@ -29,6 +29,8 @@ BATCH_BYTES = 128 * 1024 * 1024
 # and the paths of such a part, which is larger than they are.
 CALL_BYTES = 32 * 1024 * 1024
 CALL_BATCH_BYTES = 30 * 1024 * 1024
+# What the parts of a run that several hosts get may take on the controller until its end.
+SHARED_BYTES = 1024 * 1024 * 1024
 # `nix-store --import` needs 1.5 times a path's size in memory (measured: 1048 MB for 700 MB).
 # Above this a path travels as the NAR of a binary cache, which Nix unpacks as a stream.
 IMPORT_BYTES = 64 * 1024 * 1024

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
+import shutil
 import typing as t
 from collections.abc import Mapping
 
@@ -21,6 +23,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._copy.manifest impor
 from ansible_collections.closure.nixos.plugins.module_utils._copy.transport import (
     BATCH_BYTES,
     CALL_BYTES,
+    SHARED_BYTES,
     batches,
     explain_copy,
     is_large,
@@ -46,11 +49,25 @@ class Packing:
 
     :param cache: as binary caches, which keep signatures
     :param limit: bytes of paths in a part
+    :param shared: whether other hosts of the run may lack the same
     """
 
     compress: bool
     cache: bool = False
     limit: int = BATCH_BYTES
+    shared: bool = False
+
+    @property
+    def how(self) -> str:
+        """The compression, empty for none."""
+        return "gzip" if self.compress else ""
+
+
+def _has_room(directory: pathlib.Path, size: int) -> bool:
+    """Say whether a part may stay until the end of the run: there may be many, and little room."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    kept = sum(part.stat().st_size for part in directory.glob("part-*"))
+    return kept + size <= SHARED_BYTES and size <= shutil.disk_usage(directory).free // 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,17 +84,45 @@ class Archive:
 
     def pack(self, source: Host, missing: Mapping[str, int], packing: Packing) -> Parts:
         """Give exactly these paths of a host as parts, references before what refers to them."""
-        compression = "gzip" if packing.compress else ""
         for number, batch in enumerate(batches(missing, packing.limit)):
-            pack = "pack_large" if is_large(batch) else "pack"
-            with self._place(source) as directory:
-                file = f"{directory}/archive"
-                call = ("pack_cache" if packing.cache else pack, file, compression, *batch)
-                said = self._run(source, "pack", batch, *call)
+            with self._once(source, batch, packing) as (said, local):
                 checksum, _newline, info = said.partition("\n")
                 name, paths = f"part-{number}", tuple(batch)
-                with self._here(source, file) as local:
-                    yield Part(name, checksum, compression, paths, info, packing.cache), local
+                yield Part(name, checksum, packing.how, paths, info, packing.cache), local
+
+    @contextlib.contextmanager
+    def _once(
+        self, source: Host, batch: Mapping[str, int], packing: Packing
+    ) -> t.Iterator[tuple[str, str]]:
+        """Have a part as a file, and what was said of it: made once for all who lack the same."""
+        run, name = source.task_run, f"part {source.name} {packing.how} {' '.join(batch)}"
+        file = run.directory / f"part-{hashlib.sha256(name.encode()).hexdigest()}"
+
+        def make() -> str:
+            with self._packed(source, batch, packing) as (said, local):
+                shutil.move(local, file)
+            return said
+
+        if packing.shared and (file.exists() or _has_room(run.directory, sum(batch.values()))):
+            said = run.ask_once(name, make)[0]
+            # A run that takes longer than a day may lose it.
+            if file.exists():
+                yield said, str(file)
+                return
+        with self._packed(source, batch, packing) as made:
+            yield made
+
+    @contextlib.contextmanager
+    def _packed(
+        self, source: Host, batch: Mapping[str, int], packing: Packing
+    ) -> t.Iterator[tuple[str, str]]:
+        pack = "pack_large" if is_large(batch) else "pack"
+        with self._place(source) as directory:
+            file = f"{directory}/archive"
+            call = ("pack_cache" if packing.cache else pack, file, packing.how, *batch)
+            said = self._run(source, "pack", batch, *call)
+            with self._here(source, file) as local:
+                yield said, local
 
     def unpack(self, target: Host, parts: Parts, missing: Mapping[str, int]) -> None:
         """Add parts to a host's store, those that hold something it lacks."""

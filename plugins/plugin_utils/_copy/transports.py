@@ -61,12 +61,14 @@ class Transports:
     """The transports of one closure to one target.
 
     :param connection: Ansible's, to the target
+    :param shared: whether other hosts of the run may get the same
     """
 
     copy: Copy
     closure: Mapping[str, int]
     connection: ConnectionBase
     options: CopyOptions
+    shared: bool = False
 
     def ask(self, root: bool) -> Answer:
         """Ask the target what it lacks."""
@@ -236,7 +238,7 @@ class Transports:
     def _pass(self, answer: Answer) -> None:
         copy = self.copy
         archive = Archive(copy.source.name, copy.monitor)
-        packing = Packing(self.options.compress, limit=self._part_limit)
+        packing = Packing(self.options.compress, limit=self._part_limit, shared=self.shared)
         parts = archive.pack(copy.source, answer.missing, packing)
         archive.unpack(copy.target, parts, answer.missing)
 

@@ -11,12 +11,15 @@ needs such a file removes what is older than a day.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
 import tempfile
 import time
 import typing as t
+
+from ansible import constants as C
 
 PLACE = "/var/tmp"
 _PREFIX = "closure-nixos-"
@@ -36,8 +39,9 @@ def temporary_directory() -> tempfile.TemporaryDirectory[str]:
 
 
 def sweep(place: pathlib.Path) -> None:
-    """Remove what killed runs of ours have left there."""
-    for path in place.glob(f"{_PREFIX}*"):
+    """Remove what killed runs have left there, and large files in their own directories."""
+    shared = pathlib.Path(C.DEFAULT_LOCAL_TMP).parent.glob("ansible-local-*/closure-nixos/part-*")
+    for path in itertools.chain(place.glob(f"{_PREFIX}*"), shared):
         with contextlib.suppress(OSError):  # another has removed it
             state = path.lstat()
             if state.st_uid != os.getuid() or time.time() - state.st_mtime < _DAY:

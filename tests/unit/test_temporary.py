@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ansible import constants as C
 from ansible_collections.closure.nixos.plugins.plugin_utils._host import temporary
 
 NAMES = ("closure-nixos-file", "closure-nixos-directory", "closure-nixos-link", "another")
@@ -50,7 +51,7 @@ def test_what_killed_runs_left_is_swept_when_it_is_older_than_a_day(
 def test_parts_that_killed_runs_left_in_their_own_directories_are_swept(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(temporary.C, "DEFAULT_LOCAL_TMP", str(tmp_path / "ansible-local-1"))
+    monkeypatch.setattr(C, "DEFAULT_LOCAL_TMP", str(tmp_path / "ansible-local-1"))
     runs = [tmp_path / f"ansible-local-{number}" / "closure-nixos" for number in (1, 2)]
     for run in runs:
         run.mkdir(parents=True)

@@ -173,7 +173,7 @@ JOBS = "ls /run/closure-nixos/jobs 2>/dev/null || :"
 
 @pytest.mark.soak
 def test_killed_copies_leave_nothing_for_ever(
-    copies: Copies, closure: MakeClosure, start_play: StartPlay
+    copies: Copies, closure: MakeClosure, start_play: StartPlay, ansible_home: pathlib.Path
 ) -> None:
     """Killed while two hosts import for ever, and while a third is sent a file, slowly."""
     new, fleet = closure(1, 1, 1 << 20, "urandom"), copies.fleet
@@ -202,7 +202,7 @@ def test_killed_copies_leave_nothing_for_ever(
         for host in ("node2", "node3"):
             fleet.exec(host, "systemctl stop t-held")
     # A day later.
-    left = holding(new)
+    left = holding(new, ansible_home)
     fleet.exec("node1", "touch -d '25 hours ago' /var/tmp/closure-nixos-*")
     for path in left:
         os.utime(path, (time.time() - 90000,) * 2)
@@ -212,12 +212,12 @@ def test_killed_copies_leave_nothing_for_ever(
     assert left and not any(path.exists() for path in left)
 
 
-def holding(closure: Closure) -> list[pathlib.Path]:
-    """Directories on their way, on the controller, with a closure in them. Others have theirs."""
-    files = map(str, pathlib.Path("/var/tmp").glob("closure-nixos-*/*"))
+def holding(closure: Closure, home: pathlib.Path) -> list[pathlib.Path]:
+    """The parts of runs, on the controller, with a closure in them. Others have theirs."""
+    files = map(str, home.glob("tmp/ansible-local-*/closure-nixos/part-*"))
     command = ["grep", "-lsF", closure.path, *files]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    return [pathlib.Path(line).parent for line in done.stdout.splitlines()]
+    return [pathlib.Path(line) for line in done.stdout.splitlines()]
 
 
 def is_clean(copies: Copies, host: str) -> bool:

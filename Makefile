@@ -41,8 +41,10 @@ quick-deploy:
 unit: setup ## Run the unit tests
 	pytest -q -n $(UNIT_JOBS) tests/unit
 
+# What shellcheck says of all scripts is the same with any core.
 unit-newest: setup ## Run the unit tests on the newest ansible-core
-	@[ ! -d .venv-new ] || PATH="$(CURDIR)/.venv-new/bin:$$PATH" pytest -q -n $(UNIT_JOBS) tests/unit
+	@[ ! -d .venv-new ] || PATH="$(CURDIR)/.venv-new/bin:$$PATH" pytest -q -n $(UNIT_JOBS) tests/unit \
+		--deselect tests/unit/test_scripts.py::test_no_function_reads_a_variable_of_its_caller
 
 # A whole fleet shares these cores. What fails is tried again, and named at the end if it passes.
 integration: setup ## Run the tests on real hosts, as root

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.loader import lookup_loader
 from ansible_collections.closure.nixos.plugins.module_utils._deploy.options import (
     Options,
     check_play,
@@ -61,6 +62,9 @@ from ansible_collections.closure.nixos.plugins.plugin_utils._deploy.variables im
 )
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.action import ClosureAction
 from ansible_collections.closure.nixos.plugins.plugin_utils._host.connections import variables_of
+
+# Loaded here by the process that forks a worker for each task and host: the build asks it there.
+lookup_loader.get("closure.nixos.configuration", class_only=True)
 
 # Of a run whose tags name nothing of the role.
 _LEFT = {"left": True, "is_held": False, "ends_here": False, "end_left": []}

@@ -103,7 +103,6 @@ def assert_deployed(fleet: Fleet, systems: dict[str, str]) -> None:
         assert is_at == (system,) * 3, host
 
 
-@pytest.mark.soak
 def test_the_modules_say_the_same_in_check_mode_for_real_and_again(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path
 ) -> None:

@@ -174,8 +174,7 @@ PLAYS: dict[str, tuple[dict[str, t.Any], list[Task], set[str]]] = {
 }
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("case", PLAYS)
+@pytest.mark.parametrize("case", soak_but(PLAYS, "max_fail_percentage"))
 def test_each_host_ends_confirmed_or_rolled_back_at_once(
     fleet: Fleet, play: Play, tmp_path: pathlib.Path, case: str
 ) -> None:

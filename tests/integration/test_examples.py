@@ -167,7 +167,6 @@ def test_the_documented_playbooks_do_what_they_say(
             assert running == recorded, at
 
 
-@pytest.mark.soak
 def test_the_demo_is_as_it_says() -> None:
     """It checks every step itself, and ends with an error when one is otherwise."""
     fleet = f"demo-{secrets.token_hex(4)}"

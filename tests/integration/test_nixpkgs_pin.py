@@ -73,7 +73,6 @@ def test_a_pin_is_written_kept_and_updated(play: Play, tmp_path: pathlib.Path) -
     assert file.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.soak
 def test_a_pin_that_nix_prefetch_url_made_is_the_same(play: Play, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "nixpkgs.json"
     upstream = publish(tmp_path, ".1")

@@ -251,8 +251,20 @@ def test_a_host_with_its_system_gets_its_secrets_unless_nothing_shall_change(
     stop: str | None,
 ) -> None:
     given = options(deploy_stop_after=stop)
-    assert steps_there(given) == []
-    assert steps_there(given | {"secrets": True}) == ([] if stop else ["put_secrets.yml"])
+    assert steps_there(given) == ["unchanged.yml"]
+    found = steps_there(given | {"secrets": True})
+    assert found == (["unchanged.yml"] if stop else ["put_secrets.yml"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"deploy_finish_later": True},
+        {"deploy_after_run": ["tell.yml"]},
+    ],
+)
+def test_a_host_with_its_system_stays_where_something_comes_after(given: dict[str, t.Any]) -> None:
+    assert steps_there(options(**given)) == []
 
 
 PROFILES = ["profiles_build.yml", "profiles_copy.yml"]

@@ -180,7 +180,10 @@ def finish(options: Options) -> list[str]:
 
 def steps_there(options: Options) -> list[str]:
     """Return the files of tasks for a host that has its system already."""
-    return [*profiles(options), *([] if options["stop_after"] else live(options))]
+    brought = [*profiles(options), *([] if options["stop_after"] else live(options))]
+    # The role ends there where nothing comes after it.
+    ends = not (brought or end_left(options) or options["finish_later"])
+    return ["unchanged.yml"] if ends else brought
 
 
 def with_reboot(options: Options, tried: list[str]) -> list[str]:

@@ -90,10 +90,9 @@ class Archive:
                 name, paths = f"part-{number}", tuple(batch)
                 yield Part(name, checksum, packing.how, paths, info, packing.cache), local
 
-    @contextlib.contextmanager
     def _once(
         self, source: Host, batch: Mapping[str, int], packing: Packing
-    ) -> t.Iterator[tuple[str, str]]:
+    ) -> contextlib.AbstractContextManager[tuple[str, str]]:
         """Have a part as a file, and what was said of it: made once for all who lack the same."""
         run, name = source.task_run, f"part {source.name} {packing.how} {' '.join(batch)}"
         file = run.directory / f"part-{hashlib.sha256(name.encode()).hexdigest()}"
@@ -107,10 +106,8 @@ class Archive:
             said = run.ask_once(name, make)[0]
             # A run that takes longer than a day may lose it.
             if file.exists():
-                yield said, str(file)
-                return
-        with self._packed(source, batch, packing) as made:
-            yield made
+                return contextlib.nullcontext((said, str(file)))
+        return self._packed(source, batch, packing)
 
     @contextlib.contextmanager
     def _packed(

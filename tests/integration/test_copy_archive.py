@@ -119,24 +119,24 @@ def test_a_cable_that_is_pulled_for_a_moment_costs_an_archive_nothing_but_time(
 
 def test_a_part_is_one_round_trip(copies: Copies, closure: MakeClosure) -> None:
     """The question what is missing is another one. A path that is too large goes as a file."""
-    new, again = closure(28, 1, 1 << 20, "urandom"), closure(1, 1, 33 << 20, "urandom")
+    new, large = closure(28, 1, 1 << 20, "urandom"), closure(1, 1, 33 << 20, "urandom")
     trace = copies.directory / "trace"
     traced_copies = dataclasses.replace(copies, environment={"CLOSURE_NIXOS_TRACE": str(trace)})
-    ways = {"node1": {}, "node2": copies.enter("node2"), "node3": SUDO}
-    for host, way in ways.items():
-        for compress in (True, False):
-            one = new if compress else closure()
-            task = {"path": one.path, "transport": "archive", "compress": compress}
-            said = traced_copies(host, task, **way)
-            assert (said.get("changed"), copies.lacks(host, one)) == (True, []), said
-            assert trips(trace, host) == ["expect", "taking request job_start job_poll"]
-            assert traced_copies(host, task, **way)["changed"] is False
-            assert trips(trace, host) == ["expect"]
-        task = {"path": again.path, "transport": "archive"}
-        said = traced_copies(host, task, **way)
-        assert (said.get("changed"), copies.lacks(host, again)) == (True, []), said
-        assert "make_directory" in trips(trace, host)
-        assert copies.leftovers(host) == ""
+    hosts = three_ways(copies)
+    for one, compress in ((new, True), (closure(), False)):
+        task = {"path": one.path, "transport": "archive", "compress": compress}
+        first = traced_copies.all(hosts, task)
+        part = ["expect", "taking request job_start job_poll"]
+        assert trips(trace, *hosts) == dict.fromkeys(hosts, part), first.text
+        again = traced_copies.all(hosts, task)
+        assert trips(trace, *hosts) == {host: ["expect"] for host in hosts}, again.text
+        for host in hosts:
+            assert first.result(host)["changed"] and not again.result(host)["changed"]
+            assert copies.lacks(host, one) == []
+    traced_copies.all(hosts, {"path": large.path, "transport": "archive"})
+    for host, said in trips(trace, *hosts).items():
+        assert "make_directory" in said
+        assert (copies.lacks(host, large), copies.leftovers(host)) == ([], "")
 
 
 @pytest.mark.parametrize("compress", [False, True])
@@ -146,8 +146,7 @@ def test_hosts_that_lack_the_same_get_what_was_packed_once(
     """A host that has a part already gets a part of its own."""
     trace = copies.directory / "trace"
     traced_copies = dataclasses.replace(copies, environment={"CLOSURE_NIXOS_TRACE": str(trace)})
-    hosts = {"node1": {}, "node2": copies.enter("node2"), "node3": SUDO}
-    hosts = {name: copies.fleet.hosts[name] | own for name, own in hosts.items()}
+    hosts = three_ways(copies)
     task = {"transport": "archive", "compress": compress}
     for has, packed in (("", 1), ("node2", 2)):
         new = closure()
@@ -158,14 +157,23 @@ def test_hosts_that_lack_the_same_get_what_was_packed_once(
         for host in hosts:
             assert played.result(host)["changed"], played.text
             assert copies.lacks(host, new) == []
-        assert trips(trace, "localhost").count("request job_start job_poll") == packed
+        here = trips(trace, "localhost")["localhost"]
+        assert here.count("request job_start job_poll") == packed
 
 
-def trips(trace: pathlib.Path, host: str) -> list[str]:
-    """The round trips to a host since the last look, but for polls of what takes long."""
-    names = [name for name, _end in traced(trace, host) if name != "job_poll"]
+def three_ways(copies: Copies) -> dict[str, dict[str, t.Any]]:
+    """The hosts' variables: by ssh as root, without ssh, and by sudo."""
+    ways = {"node1": {}, "node2": copies.enter("node2"), "node3": SUDO}
+    return {name: copies.fleet.hosts[name] | own for name, own in ways.items()}
+
+
+def trips(trace: pathlib.Path, *hosts: str) -> dict[str, list[str]]:
+    """The round trips to hosts since the last look, but for polls of what takes long."""
+    found = {
+        host: [name for name, _end in traced(trace, host) if name != "job_poll"] for host in hosts
+    }
     trace.unlink()
-    return names
+    return found
 
 
 JOBS = "ls /run/closure-nixos/jobs 2>/dev/null || :"

@@ -17,6 +17,7 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
 )
 from ansible_collections.closure.nixos.plugins.module_utils._activate.result import (
     Result,
+    is_to_confirm,
     with_confirmation,
 )
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError, as_result
@@ -49,8 +50,7 @@ class ActionModule(ClosureAction):
         source = self.build_host(args["build_host"]) if looks and args["build_host"] else None
         activation = Activation(host, options, procedure, progress, self.check, self.diff, source)
         result = {"unconfirmed": False, "rolled_back": False} | activation.run()
-        due = result["unconfirmed"] or (self.check and result["changed"])
-        if trial.confirm and due and not result.get("failed"):
+        if trial.confirm and not result.get("failed") and is_to_confirm(options.action, result):
             return with_confirmation(result, self._confirm(on_trial, str(result["path"])))
         return result
 

@@ -20,6 +20,10 @@ from ansible_collections.closure.nixos.plugins.module_utils._activate.options im
     check_confirm,
     options_of,
 )
+from ansible_collections.closure.nixos.plugins.module_utils._activate.result import (
+    is_to_confirm,
+    with_confirmation,
+)
 from ansible_collections.closure.nixos.plugins.module_utils._errors import ClosureError
 from ansible_collections.closure.nixos.plugins.module_utils._specs import (
     NIX_PROFILE_SET,
@@ -119,3 +123,62 @@ def test_what_is_on_trial_now_may_be_confirmed(action: str) -> None:
 )
 def test_what_a_profile_is_to_hold(given: dict[str, t.Any], asked: str) -> None:
     assert options_of(ProfileOptions, arguments(NIX_PROFILE_SET, **given)).asked == asked
+
+
+@pytest.mark.parametrize(
+    ("action", "switched", "expected"),
+    [
+        ("switch", {"unconfirmed": True, "actions": ["test"]}, True),
+        # Whoever has tested a system before deploys it with nothing to activate.
+        ("switch", {"unconfirmed": False, "actions": []}, True),
+        ("test", {"unconfirmed": True, "actions": ["test"]}, True),
+        ("test", {"unconfirmed": False, "actions": []}, False),
+        ("auto", {"unconfirmed": False, "actions": [], "system_after": SYSTEM}, True),
+        # It waits for a reboot.
+        ("auto", {"unconfirmed": False, "actions": ["boot"], "system_after": "old"}, False),
+        ("auto", {"unconfirmed": False, "actions": [], "system_after": "old"}, False),
+    ],
+)
+def test_what_is_to_be_confirmed(action: str, switched: dict[str, t.Any], expected: bool) -> None:
+    result = {"path": SYSTEM, "system_after": ""} | switched
+    assert is_to_confirm(Action(action), result) is expected
+
+
+SWITCHED = {"msg": "switched", "actions": ["test"], "changed": True, "unconfirmed": True}
+CONFIRMED = {"msg": "boots", "changed": True, "boots": True, "generation": {"number": 2}}
+
+
+@pytest.mark.parametrize(
+    ("switched", "confirmed", "expected"),
+    [
+        ({}, {}, {"msg": "boots", "actions": ["test", "boot"], "changed": True}),
+        # Tested before: only the boot default is left.
+        (
+            {"actions": [], "changed": False, "unconfirmed": False},
+            {},
+            {"msg": "boots", "actions": ["boot"], "changed": True},
+        ),
+        (
+            {"actions": [], "changed": False, "unconfirmed": False},
+            {"changed": False},
+            {"actions": [], "changed": False},
+        ),
+        # Check mode.
+        (
+            {"unconfirmed": False},
+            {"boots": False},
+            {"msg": "switched", "actions": ["test"], "changed": True, "unconfirmed": False},
+        ),
+        ({}, {"failed": True}, {"failed": True, "unconfirmed": True, "actions": ["test"]}),
+        (
+            {},
+            {"failed": True, "rolled_back": True},
+            {"failed": True, "unconfirmed": False, "rolled_back": True},
+        ),
+    ],
+)
+def test_a_switch_and_its_confirmation_are_one_result(
+    switched: dict[str, t.Any], confirmed: dict[str, t.Any], expected: dict[str, t.Any]
+) -> None:
+    found = with_confirmation(SWITCHED | switched, CONFIRMED | confirmed)
+    assert {key: found[key] for key in expected} == expected

@@ -53,26 +53,37 @@ def standing_keys(facts: Facts) -> Result:
     }
 
 
+def is_to_confirm(action: Action, switched: Result) -> bool:
+    """Whether a task that has switched a host, or found nothing to do, has to confirm its system.
+
+    What runs already may still have to become the boot default.
+    """
+    if action is Action.AUTO:
+        runs = bool(switched["system_after"] == switched["path"])
+        return switched["unconfirmed"] or (runs and "boot" not in switched["actions"])
+    return switched["unconfirmed"] or action is Action.SWITCH
+
+
 def with_confirmation(switched: Result, confirmed: Result) -> Result:
     """The result of a task that has switched a host on trial, and then come to confirm it.
 
     :param confirmed: what the confirmation says, with ``failed`` where there was none
     """
-    diffs = [result["diff"] for result in (switched, confirmed) if result.get("diff")]
     ended = {"msg": confirmed["msg"], "rolled_back": confirmed.get("rolled_back", False)}
     if confirmed.get("failed"):
-        return switched | ended | {"failed": True, "unconfirmed": not ended["rolled_back"]}
-    # In check mode nothing is on trial.
-    if not switched["unconfirmed"]:
-        return switched | {"diff": diffs}
-    boots = ["boot"] if confirmed["boots"] else []
+        unconfirmed = switched["unconfirmed"] and not ended["rolled_back"]
+        return switched | ended | {"failed": True, "unconfirmed": unconfirmed}
+    # In check mode nothing is on trial, and what would come first is said.
+    if switched["changed"] and not switched["unconfirmed"]:
+        ended = {}
+    done = ["boot"] if confirmed["changed"] and confirmed["boots"] else []
     return switched | {
         **ended,
-        "changed": True,
+        "changed": switched["changed"] or confirmed["changed"],
         "unconfirmed": False,
-        "actions": [*switched["actions"], *boots],
+        "actions": [*switched["actions"], *done],
         "generation": confirmed["generation"],
-        "diff": diffs,
+        "diff": [result["diff"] for result in (switched, confirmed) if result.get("diff")],
     }
 
 

@@ -512,22 +512,15 @@ guard_confirm() {
     fi
 }
 
-# guard_confirm_plain PROFILE PATH COMMAND: as guard_confirm, where the host can see that all is well, so that
-# nobody has to be asked first. Otherwise it changes nothing and ends with 79: facts and people decide then.
+# guard_confirm_plain PROFILE PATH COMMAND [SINCE]: as guard_confirm, where the host can see that all is well, so
+# that nobody has to be asked first. Otherwise it changes nothing and ends with 79: facts and people decide then.
+# SINCE is that of guard_reached, where nobody has come in before.
 guard_confirm_plain() {
-    if trial_is_plain "$1" "$2" && trial_runs_well && trial_lets_in; then
+    if trial_lets_in "${4-}" && trial_is_plain "$1" "$2" && trial_runs_well; then
         guard_confirm "$2" "$3"
     else
         exit 79
     fi
-}
-
-# guard_confirm_first SINCE PROFILE PATH COMMAND: as guard_reached and guard_confirm_plain, where nobody has come
-# in before.
-guard_confirm_first() {
-    # Where nobody knows when the connection was made, people decide.
-    { [ -n "$(login_age)" ] && (guard_reached "$1"); } || exit 79
-    if trial_is_plain "$2" "$3" && trial_runs_well; then guard_confirm "$3" "$4"; else exit 79; fi
 }
 
 # trial_is_plain PROFILE PATH: is PATH on trial and to boot afterwards, and boots what ran before it until then?
@@ -543,11 +536,16 @@ trial_runs_well() {
     ! failed_units | grep -qvxFf "$guard/failed"
 }
 
-# trial_lets_in: was this connection made after somebody had come in by a new one?
+# trial_lets_in [SINCE]: was this connection made after somebody had come in by a new one, or is it that one?
 trial_lets_in() {
     age=$(login_age) came=$(guard_read came)
+    [ -n "$age" ] || return
+    if [ -n "${1-}" ]; then
+        (guard_reached "$1")
+        return
+    fi
     case $came in '' | *[!0-9]*) return 1 ;; esac
-    [ -n "$age" ] && [ $(($(uptime_hundredths) - age)) -ge "$came" ]
+    [ $(($(uptime_hundredths) - age)) -ge "$came" ]
 }
 
 # boot_other DIRECTORY: prints what boots, or is recorded, if that is neither what boot_before noted

@@ -255,8 +255,8 @@ def confirm_plain(job: Job, profile: str, path: str, since: int | None = None) -
     :param since: as ``runs_since`` of :class:`Trial`, where nobody has come in by a new connection
         yet
     """
-    how = ["guard_confirm_plain"] if since is None else ["guard_confirm_first", str(since)]
-    words = (*how, profile, path, _commit(profile, path).text)
+    first = "" if since is None else str(since)
+    words = ("guard_confirm_plain", profile, path, _commit(profile, path).text, first)
     try:
         job.start_by(*words, request="guard-confirm-plain")
     except ClosureError as error:

@@ -23,10 +23,10 @@ system_facts() {
     printf 'uptime=%s\n' "$(uptime_hundredths)"
     printf 'login_age=%s\n' "$(login_age)"
     printf 'platform=%s\n' "$(platform)"
-    running=$(resolve /run/current-system)
-    printf 'running=%s\n' "$running"
+    system_runs=$(resolve /run/current-system)
+    printf 'running=%s\n' "$system_runs"
     printf 'booted=%s\n' "$(resolve /run/booted-system)"
-    printf 'runs_specialisation=%s\n' "$(running_specialisation "$running" "$1" /run/booted-system)"
+    printf 'runs_specialisation=%s\n' "$(running_specialisation "$system_runs" "$1" /run/booted-system)"
     line_fact loader_default "$record/loader-default"
     printf 'loader_boots=%s\n' "$(loader_boots)"
     printf 'loader_menu=%s\n' "$(loader_menu)"
@@ -38,12 +38,12 @@ system_facts() {
     guard_facts
     boot_facts
     printf '%s\n' "${units_now:-$(units_listed)}" | failed_in -
-    left_failed "$running"
+    left_failed "$system_runs"
     generations "$1"
     toplevel_facts /run/current-system
     toplevel_facts /run/booted-system
     profile_room "$1"
-    [ -z "$path" ] || path_facts "$path" "$running"
+    [ -z "$path" ] || path_facts "$path" "$system_runs"
     [ -z "${3-}" ] || toplevel_facts "$path/specialisation/$3"
 }
 
@@ -278,7 +278,7 @@ step() {
 
 # remember NAME: writes standard input to that file of the record.
 remember() {
-    { { [ -d "$record" ] || mkdir -p "$record"; } && write "$record/$1"; } || {
+    { { [ -d "$record" ] || mkdir -p "$record"; } && chmod 700 "$record" && write "$record/$1"; } || {
         printf 'cannot write %s on this host: make room there\n' "$record/$1" >&2
         return 74
     }

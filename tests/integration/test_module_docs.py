@@ -180,6 +180,34 @@ def test_all_that_the_modules_return_is_documented_and_all_they_promise_is_retur
                 assert unlike_samples(result, documented) == [], name
 
 
+# The tasks of the role by which a host is deployed.
+OF_ROLE = {
+    "Take the options": "deploy_options",
+    "Look at the host": "nixos_facts",
+    "See whether the host may be deployed": "deploy_preflight",
+    "Evaluate and build the systems of all hosts": "nix_build_system",
+    "Copy what the host does not have": "nix_copy_closure",
+    "Activate the system on trial": "nixos_switch",
+    "Leave a record on the host": "deploy_record",
+    "Say what happened": "deploy_outcome",
+}
+
+
+def test_all_that_the_modules_return_in_the_role_is_documented(
+    play: Play, docs: dict[str, Docs], tmp_path: pathlib.Path
+) -> None:
+    file = f"nixos_file={write_systems(tmp_path, hosts=[HOST])}"
+    played = play(pathlib.Path("closure.nixos.deploy"), "-e", file, "--limit", HOST)
+    assert played.rc == 0, played.text
+    for task, name in OF_ROLE.items():
+        documented = docs[name]["return"]
+        for result in results(played, task):
+            # What is in the role's options is documented with the role.
+            assert result.keys() - documented.keys() == set(), name
+            assert missing(result, documented) == set(), name
+            assert unlike_samples(result, documented) == [], name
+
+
 def failures(directory: pathlib.Path) -> list[tuple[Task, set[str]]]:
     """Tasks that fail after the two of :func:`prepared`, with the keys that must tell why."""
     file = write_systems(directory, SERVICE, [HOST])
